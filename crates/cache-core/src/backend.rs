@@ -1,0 +1,252 @@
+//! The contract between the facade and every backend.
+
+pub mod each;
+mod erased;
+#[macro_use]
+mod forward;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+pub use self::erased::DynBackend;
+use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
+
+/// A place that holds values under keys, each with an optional expiry.
+///
+/// This is the API of people who **write** a backend; people who use a cache call
+/// [`Cache`](crate::Cache), which resolves default times to live, checks keys and limits and
+/// counts hits. So a backend can rely on this: keys are not empty, an
+/// [`Expiry::After`] is at least one millisecond, and bulk calls may be empty.
+///
+/// The trait is typed: an in-process backend keeps `V` itself and decodes nothing on a hit.
+/// A store of bytes implements `CacheBackend<Bytes>` (which makes it a
+/// [`ByteStore`](crate::ByteStore)) and gets its typing from
+/// [`EncodedBackend`](crate::EncodedBackend).
+///
+/// No method has a default body: a default read-modify-write would not be atomic, and a
+/// default loop would hide that a backend is slow. [`each`] has the loops, to be called by name.
+///
+/// # Contract
+///
+/// Each clause is checked by the test of the same number in the crate `cache-conformance`.
+/// "Absent" means: never written, deleted, cleared, evicted or expired.
+///
+/// *Values*
+/// - **C01** `get` returns the value that was written last, and `None` for an absent key.
+/// - **C02** All reads agree: `read_now`, `get`, `get_entry`, `get_many`, `expiry` and `scan`.
+/// - **C03** `read_now` gives the answer of `get` or says [`ReadNow::WouldWait`]; it never blocks.
+/// - **C04** Keys are any UTF-8 text and mean nothing: no character is special, case counts.
+/// - **C05** `set` replaces the value *and* the expiry; the old expiry is gone.
+/// - **C06** `set` with [`IfAbsent`](crate::Condition::IfAbsent) writes an absent key and returns
+///   `true`; otherwise it returns `false` and leaves value and expiry as they are.
+/// - **C07** `set` with [`IfPresent`](crate::Condition::IfPresent) is its counterpart.
+/// - **C08** `swap` returns the old value and stores the new one with the new expiry.
+/// - **C09** `delete` returns whether there was an entry to delete.
+///
+/// *Expiry*
+/// - **C10** An entry is present before its deadline and absent from then on, for every read.
+/// - **C11** An expired entry is absent for every write: `IfAbsent` succeeds on it, `IfPresent`,
+///   `delete` and `set_expiry` return `false`, `swap` returns `None`.
+/// - **C12** `expiry` and `get_entry` report `Never`, or a remaining time that is above zero and
+///   not above the one that was set.
+/// - **C13** `set_expiry` changes the expiry and nothing else. It returns `false` if the key is
+///   absent, and for [`Expiry::Never`] also if the entry had no expiry to remove.
+/// - **C14** Times to live from one millisecond to 100 years are kept, to the millisecond.
+///
+/// *Bulk*
+/// - **C15** `get_many` answers in the order of the keys, and answers a repeated key each time.
+/// - **C16** `set_many` writes every pair with the expiry; of a repeated key the last one stays.
+/// - **C17** `delete_many` counts the entries that it removed; a repeated key counts once.
+/// - **C18** Bulk calls with nothing do nothing.
+///
+/// *Key space*
+/// - **C19** `scan` ends, returns only present keys of the scope, and returns every key that is
+///   present throughout the scan at least once.
+/// - **C20** The prefix of a scope is literal: `*`, `?`, `[`, `\` and the like match themselves.
+/// - **C21** `clear` removes the entries of its scope and nothing else, and returns how many
+///   were present.
+///
+/// *Concurrency and faults*
+/// - **C22** Of concurrent `IfAbsent` writes of an absent key exactly one returns `true`.
+/// - **C23** Concurrent `swap`s of one key form a chain: every value is returned by exactly one
+///   `swap`, but for the one that stays.
+/// - **C24** Of concurrent `delete`s of one entry exactly one returns `true`.
+/// - **C25** A dropped future leaves the old entry or the new one, and a backend that works.
+/// - **C26** A backend that is [bounded](Capabilities::bounded) never holds more than its bound.
+/// - **C27** A value that can never fit is refused with
+///   [`TooLarge`](crate::ErrorKind::TooLarge), and the old entry stays.
+/// - **C28** `Debug` output shows no keys and no values.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a cache backend for values of type `{V}`",
+    note = "an in-process backend needs `V: Clone + Send + Sync + 'static`",
+    note = "a store of bytes becomes one through `EncodedBackend::new(store, codec)`, \
+            whose codec needs `V: Serialize + DeserializeOwned`"
+)]
+pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static {
+    /// Answers a read at once, or says that it would have to wait.
+    ///
+    /// An in-process backend always answers; a remote one never does. The facade asks here
+    /// first, so a hit in memory costs neither an allocation nor a poll.
+    fn read_now(&self, key: &str) -> ReadNow<V>;
+
+    /// Returns the value of `key`.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<V>>> + Send;
+
+    /// Returns the value of `key` and the time it has left, in one round trip.
+    fn get_entry(&self, key: &str) -> impl Future<Output = Result<Option<Entry<V>>>> + Send;
+
+    /// Writes `value` and tells whether the condition held; in one atomic step.
+    fn set(
+        &self,
+        key: &str,
+        value: V,
+        options: WriteOptions,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Writes `value` and returns the one it replaced; in one atomic step.
+    fn swap(
+        &self,
+        key: &str,
+        value: V,
+        expiry: Expiry,
+    ) -> impl Future<Output = Result<Option<V>>> + Send;
+
+    /// Removes `key` and tells whether it was there.
+    fn delete(&self, key: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Returns the time that `key` has left, or `None` for an absent key.
+    fn expiry(&self, key: &str) -> impl Future<Output = Result<Option<Expiry>>> + Send;
+
+    /// Changes the expiry of `key` and tells whether anything changed (C13).
+    fn set_expiry(&self, key: &str, expiry: Expiry) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Returns the values of `keys`, in their order.
+    fn get_many(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Option<V>>>> + Send;
+
+    /// Writes all `entries`. Each is written atomically, all together are not.
+    fn set_many(
+        &self,
+        entries: Vec<(&str, V)>,
+        expiry: Expiry,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Removes all `keys` and returns how many were there.
+    fn delete_many(&self, keys: &[&str]) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Returns one page of the keys of `scope`, from `cursor` on.
+    ///
+    /// `limit` is how many keys the caller would like; a page may hold more, fewer or none.
+    /// The scan is over when [`Page::next`] is `None`.
+    fn scan(
+        &self,
+        scope: &Scope,
+        cursor: Cursor,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page>> + Send;
+
+    /// Removes the entries of `scope` and returns how many were there.
+    fn clear(&self, scope: &Scope) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Returns the time to live that the facade gives to writes that name none.
+    fn default_ttl(&self) -> Option<Duration>;
+
+    /// Tells what this backend can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Returns what the backend counts, without waiting.
+    fn stats(&self) -> BackendStats;
+}
+
+/// The answer of [`CacheBackend::read_now`].
+#[derive(Debug)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "it answers or it does not")]
+pub enum ReadNow<V> {
+    /// The answer that `get` would give.
+    Answer(Result<Option<V>>),
+    /// An answer needs I/O or a lock that may be held for long: call `get`.
+    WouldWait,
+}
+
+/// What a backend can do. A `false` turns the clauses that need it off, visibly, in the
+/// conformance suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// `scan` and `clear` work; without it they return
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    pub scan: bool,
+    /// Other processes see the entries.
+    pub shared: bool,
+    /// The number or weight of the entries is limited by the backend.
+    pub bounded: bool,
+}
+
+impl Capabilities {
+    /// A backend that can scan, is not shared and has no bound.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            scan: true,
+            shared: false,
+            bounded: false,
+        }
+    }
+
+    /// Says whether `scan` and `clear` work.
+    #[must_use]
+    pub const fn with_scan(mut self, scan: bool) -> Self {
+        self.scan = scan;
+        self
+    }
+
+    /// Says whether other processes see the entries.
+    #[must_use]
+    pub const fn with_shared(mut self, shared: bool) -> Self {
+        self.shared = shared;
+        self
+    }
+
+    /// Says whether the backend is bounded.
+    #[must_use]
+    pub const fn with_bounded(mut self, bounded: bool) -> Self {
+        self.bounded = bounded;
+        self
+    }
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where a scan goes on. A backend hands out the form that it can resume from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cursor {
+    /// At the first key.
+    Start,
+    /// At a position that the backend understands.
+    Position(u64),
+    /// Behind a key, for stores that keep keys in order.
+    After(String),
+}
+
+/// One page of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page {
+    /// Keys of the scope, in the order of the store.
+    pub keys: Vec<String>,
+    /// Where the scan goes on, or `None` at its end.
+    pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// Joins the keys of a page and the place where the scan goes on.
+    #[must_use]
+    pub const fn new(keys: Vec<String>, next: Option<Cursor>) -> Self {
+        Self { keys, next }
+    }
+}

@@ -1,0 +1,55 @@
+//! Bulk calls as loops over the single calls, for backends whose store has no bulk command.
+//!
+//! They are here to be called by name: a backend that loops says so in its own code.
+
+use super::CacheBackend;
+use crate::{Condition, Expiry, Result, WriteOptions};
+
+/// Calls `get` for each key.
+///
+/// # Errors
+/// The first error ends the loop and is returned.
+pub async fn get<V, B>(backend: &B, keys: &[&str]) -> Result<Vec<Option<V>>>
+where
+    V: Send + Sync + 'static,
+    B: CacheBackend<V> + ?Sized,
+{
+    let mut values = Vec::with_capacity(keys.len());
+    for key in keys {
+        values.push(backend.get(key).await?);
+    }
+    Ok(values)
+}
+
+/// Calls `set` for each pair, in order.
+///
+/// # Errors
+/// The first error ends the loop and is returned; earlier pairs are written.
+pub async fn set<V, B>(backend: &B, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()>
+where
+    V: Send + Sync + 'static,
+    B: CacheBackend<V> + ?Sized,
+{
+    for (key, value) in entries {
+        backend
+            .set(key, value, WriteOptions::new(expiry, Condition::Always))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Calls `delete` for each key and counts the entries that were there.
+///
+/// # Errors
+/// The first error ends the loop and is returned; earlier keys are deleted.
+pub async fn delete<V, B>(backend: &B, keys: &[&str]) -> Result<u64>
+where
+    V: Send + Sync + 'static,
+    B: CacheBackend<V> + ?Sized,
+{
+    let mut count = 0;
+    for key in keys {
+        count += u64::from(backend.delete(key).await?);
+    }
+    Ok(count)
+}

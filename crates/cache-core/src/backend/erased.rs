@@ -1,0 +1,127 @@
+//! The object-safe twin of the contract.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::forward::forward_contract;
+use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
+use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
+
+/// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
+///
+/// Cloning it is cheap and gives the same backend. Its `read_now` is one virtual call, so a
+/// hit in memory allocates nothing; the other methods box their future.
+pub struct DynBackend<V>(Arc<dyn Erased<V>>);
+
+impl<V: Send + Sync + 'static> DynBackend<V> {
+    /// Erases the type of a backend.
+    pub fn new(backend: impl CacheBackend<V>) -> Self {
+        Self(Arc::new(backend))
+    }
+}
+
+impl<V> Clone for DynBackend<V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<V> fmt::Debug for DynBackend<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait]
+trait Erased<V>: fmt::Debug + Send + Sync + 'static {
+    fn read_now(&self, key: &str) -> ReadNow<V>;
+    async fn get(&self, key: &str) -> Result<Option<V>>;
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>>;
+    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool>;
+    async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>>;
+    async fn delete(&self, key: &str) -> Result<bool>;
+    async fn expiry(&self, key: &str) -> Result<Option<Expiry>>;
+    async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool>;
+    async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>>;
+    async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()>;
+    async fn delete_many(&self, keys: &[&str]) -> Result<u64>;
+    async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page>;
+    async fn clear(&self, scope: &Scope) -> Result<u64>;
+    fn default_ttl(&self) -> Option<Duration>;
+    fn capabilities(&self) -> Capabilities;
+    fn stats(&self) -> BackendStats;
+}
+
+#[async_trait]
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
+    fn read_now(&self, key: &str) -> ReadNow<V> {
+        CacheBackend::read_now(self, key)
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<V>> {
+        CacheBackend::get(self, key).await
+    }
+
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+        CacheBackend::get_entry(self, key).await
+    }
+
+    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+        CacheBackend::set(self, key, value, options).await
+    }
+
+    async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
+        CacheBackend::swap(self, key, value, expiry).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool> {
+        CacheBackend::delete(self, key).await
+    }
+
+    async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
+        CacheBackend::expiry(self, key).await
+    }
+
+    async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
+        CacheBackend::set_expiry(self, key, expiry).await
+    }
+
+    async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>> {
+        CacheBackend::get_many(self, keys).await
+    }
+
+    async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
+        CacheBackend::set_many(self, entries, expiry).await
+    }
+
+    async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
+        CacheBackend::delete_many(self, keys).await
+    }
+
+    async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
+        CacheBackend::scan(self, scope, cursor, limit).await
+    }
+
+    async fn clear(&self, scope: &Scope) -> Result<u64> {
+        CacheBackend::clear(self, scope).await
+    }
+
+    fn default_ttl(&self) -> Option<Duration> {
+        CacheBackend::default_ttl(self)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        CacheBackend::capabilities(self)
+    }
+
+    fn stats(&self) -> BackendStats {
+        CacheBackend::stats(self)
+    }
+}
+
+impl<V: Send + Sync + 'static> CacheBackend<V> for DynBackend<V> {
+    forward_contract!(self => *self.0);
+}

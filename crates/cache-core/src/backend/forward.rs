@@ -1,0 +1,83 @@
+//! Backends behind an `Arc`, and the bodies of an impl that only forwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
+use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
+
+/// The methods of a [`CacheBackend<V>`] that hands every call to another place.
+macro_rules! forward_contract {
+    ($this:ident => $target:expr) => {
+        #[inline]
+        fn read_now(&$this, key: &str) -> ReadNow<V> {
+            $target.read_now(key)
+        }
+
+        async fn get(&$this, key: &str) -> Result<Option<V>> {
+            $target.get(key).await
+        }
+
+        async fn get_entry(&$this, key: &str) -> Result<Option<Entry<V>>> {
+            $target.get_entry(key).await
+        }
+
+        async fn set(&$this, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+            $target.set(key, value, options).await
+        }
+
+        async fn swap(&$this, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
+            $target.swap(key, value, expiry).await
+        }
+
+        async fn delete(&$this, key: &str) -> Result<bool> {
+            $target.delete(key).await
+        }
+
+        async fn expiry(&$this, key: &str) -> Result<Option<Expiry>> {
+            $target.expiry(key).await
+        }
+
+        async fn set_expiry(&$this, key: &str, expiry: Expiry) -> Result<bool> {
+            $target.set_expiry(key, expiry).await
+        }
+
+        async fn get_many(&$this, keys: &[&str]) -> Result<Vec<Option<V>>> {
+            $target.get_many(keys).await
+        }
+
+        async fn set_many(&$this, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
+            $target.set_many(entries, expiry).await
+        }
+
+        async fn delete_many(&$this, keys: &[&str]) -> Result<u64> {
+            $target.delete_many(keys).await
+        }
+
+        async fn scan(&$this, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
+            $target.scan(scope, cursor, limit).await
+        }
+
+        async fn clear(&$this, scope: &Scope) -> Result<u64> {
+            $target.clear(scope).await
+        }
+
+        fn default_ttl(&$this) -> Option<Duration> {
+            $target.default_ttl()
+        }
+
+        fn capabilities(&$this) -> Capabilities {
+            $target.capabilities()
+        }
+
+        fn stats(&$this) -> BackendStats {
+            $target.stats()
+        }
+    };
+}
+pub(super) use forward_contract;
+
+/// Lets a backend be shared: the handle that is kept can sweep, resize or ping it.
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for Arc<B> {
+    forward_contract!(self => **self);
+}

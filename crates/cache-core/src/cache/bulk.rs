@@ -1,0 +1,94 @@
+//! The verbs that take many keys at once.
+
+use super::Cache;
+use super::steps::borrowed;
+#[expect(unused_imports, reason = "short names for the docs")]
+use crate::ErrorKind::{InvalidInput, TooLarge};
+use crate::{CacheBackend, Result, Ttl};
+
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+    /// Returns the values of `keys`, in their order; a repeated key is answered each time.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());
+    /// cache.mset(vec![("batch:1", "value1"), ("batch:2", "value2")]).await?;
+    /// let values = cache.mget(&["batch:1", "batch:999"]).await?;
+    /// assert_eq!(values, [Some("value1".to_string()), None]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`] for a bad key; otherwise what the backend reports.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped read changes nothing.
+    pub async fn mget<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Option<V>>> {
+        let raw = self.raw_many("mget", keys)?;
+        let values = self.shared.backend.get_many(&borrowed(&raw)).await;
+        let values = values.map_err(|error| error.during("mget"))?;
+        let hits = values.iter().flatten().count() as u64;
+        self.shared.counters.reads(hits, values.len() as u64 - hits);
+        Ok(values)
+    }
+
+    /// Writes all pairs with the default time to live; of a repeated key the last one stays.
+    ///
+    /// Each pair is written atomically, all together are not.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());
+    /// cache.mset(vec![("batch:1", "value1"), ("batch:2", "value2")]).await?;
+    /// assert_eq!(cache.get("batch:2").await?.as_deref(), Some("value2"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`] for a bad key or time to live, [`TooLarge`] for a value that can never
+    /// fit; otherwise what the backend reports.
+    /// Keys are checked before anything is written.
+    ///
+    /// # Cancel safety
+    /// A dropped bulk write has happened for some of the keys.
+    pub async fn mset<K: AsRef<str>, T: Into<V>>(
+        &self,
+        entries: impl IntoIterator<Item = (K, T)>,
+    ) -> Result<()> {
+        let (keys, values): (Vec<K>, Vec<V>) = entries
+            .into_iter()
+            .map(|(key, value)| (key, value.into()))
+            .unzip();
+        let raw = self.raw_many("mset", &keys)?;
+        let expiry = Ttl::DEFAULT.resolve(self.shared.default_ttl);
+        let expiry = expiry.map_err(|error| error.during("mset"))?;
+        let entries = borrowed(&raw).into_iter().zip(values).collect();
+        let written = self.shared.backend.set_many(entries, expiry).await;
+        written.map_err(|error| error.during("mset"))?;
+        self.shared.counters.sets(keys.len() as u64);
+        Ok(())
+    }
+
+    /// Deletes `keys` and returns how many were there; a repeated key counts once.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());
+    /// cache.mset(vec![("batch:1", "value1"), ("batch:2", "value2")]).await?;
+    /// assert_eq!(cache.mdelete(&["batch:1", "batch:2", "batch:3"]).await?, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`] for a bad key; otherwise what the backend reports.
+    ///
+    /// # Cancel safety
+    /// A dropped bulk write has happened for some of the keys.
+    pub async fn mdelete<K: AsRef<str>>(&self, keys: &[K]) -> Result<u64> {
+        let raw = self.raw_many("mdelete", keys)?;
+        let deleted = self.shared.backend.delete_many(&borrowed(&raw)).await;
+        let deleted = deleted.map_err(|error| error.during("mdelete"))?;
+        self.shared.counters.deletes(deleted);
+        Ok(deleted)
+    }
+}

@@ -1,0 +1,110 @@
+//! The steps that the verbs are made of.
+
+use std::borrow::Cow;
+
+use futures_core::Stream;
+use futures_util::stream;
+
+use super::{Cache, SCAN_PAGE};
+use crate::{CacheBackend, Cursor, Expiry, Result, SetOptions, Ttl, WriteOptions};
+
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+    #[inline]
+    pub(super) fn raw<'k>(&self, operation: &'static str, key: &'k str) -> Result<Cow<'k, str>> {
+        self.keyspace
+            .encode(key)
+            .map_err(|error| error.during(operation))
+    }
+
+    pub(super) fn raw_many<'k, K: AsRef<str>>(
+        &self,
+        operation: &'static str,
+        keys: &'k [K],
+    ) -> Result<Vec<Cow<'k, str>>> {
+        keys.iter()
+            .map(|key| self.raw(operation, key.as_ref()))
+            .collect()
+    }
+
+    pub(super) fn resolve(&self, operation: &'static str, key: &str, ttl: Ttl) -> Result<Expiry> {
+        ttl.resolve(self.shared.default_ttl)
+            .map_err(|error| error.during(operation).for_key(key))
+    }
+
+    pub(super) async fn write(
+        &self,
+        operation: &'static str,
+        key: &str,
+        value: V,
+        options: SetOptions,
+    ) -> Result<bool> {
+        let raw = self.raw(operation, key)?;
+        let expiry = self.resolve(operation, key, options.ttl)?;
+        let options = WriteOptions::new(expiry, options.condition);
+        match self.shared.backend.set(&raw, value, options).await {
+            Ok(written) => {
+                self.shared.counters.sets(u64::from(written));
+                Ok(written)
+            }
+            Err(error) => Err(error.during(operation).for_key(key)),
+        }
+    }
+
+    pub(super) async fn remove(&self, operation: &'static str, key: &str) -> Result<bool> {
+        let raw = self.raw(operation, key)?;
+        let deleted = self.shared.backend.delete(&raw).await;
+        let deleted = deleted.map_err(|error| error.during(operation).for_key(key))?;
+        self.shared.counters.deletes(u64::from(deleted));
+        Ok(deleted)
+    }
+
+    pub(super) async fn remaining(
+        &self,
+        operation: &'static str,
+        key: &str,
+    ) -> Result<Option<Expiry>> {
+        let raw = self.raw(operation, key)?;
+        let expiry = self.shared.backend.expiry(&raw).await;
+        expiry.map_err(|error| error.during(operation).for_key(key))
+    }
+
+    pub(super) async fn change_expiry(
+        &self,
+        operation: &'static str,
+        key: &str,
+        expiry: Expiry,
+    ) -> Result<bool> {
+        let raw = self.raw(operation, key)?;
+        let changed = self.shared.backend.set_expiry(&raw, expiry).await;
+        changed.map_err(|error| error.during(operation).for_key(key))
+    }
+
+    /// The keys of a scope, as the user knows them, a page at a time.
+    pub(super) fn pages(
+        &self,
+        prefix: &str,
+        operation: &'static str,
+    ) -> impl Stream<Item = Result<Vec<String>>> + Send + use<V, B> {
+        let cache = self.clone();
+        let scope = self.keyspace.scope(prefix);
+        stream::try_unfold(Some(Cursor::Start), move |cursor| {
+            let (cache, scope) = (cache.clone(), scope.clone());
+            async move {
+                let Some(cursor) = cursor else {
+                    return Ok(None);
+                };
+                let page = cache.shared.backend.scan(&scope, cursor, SCAN_PAGE).await;
+                let page = page.map_err(|error| error.during(operation))?;
+                let own = |raw: &String| cache.keyspace.decode(raw).map(str::to_owned);
+                Ok(Some((
+                    page.keys.iter().filter_map(own).collect(),
+                    page.next,
+                )))
+            }
+        })
+    }
+}
+
+pub(super) fn borrowed<'a>(keys: &'a [Cow<'_, str>]) -> Vec<&'a str> {
+    keys.iter().map(AsRef::as_ref).collect()
+}

@@ -1,0 +1,118 @@
+//! Formats of values in a store of bytes.
+
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "msgpack")]
+mod msgpack;
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use bytes::Bytes;
+
+#[cfg(feature = "json")]
+pub use self::json::JsonCodec;
+#[cfg(feature = "msgpack")]
+pub use self::msgpack::MsgPackCodec;
+
+/// Turns values into bytes and back.
+///
+/// The trait names no serializer, so a codec for protobuf or for plain bytes can implement it.
+///
+/// ```
+/// use bytes::Bytes;
+/// use cache_core::{Codec, CodecError, CodecId};
+///
+/// /// Stores bytes as they are.
+/// #[derive(Debug, Clone)]
+/// struct Plain;
+///
+/// impl Codec<Bytes> for Plain {
+///     fn id(&self) -> CodecId {
+///         CodecId::custom(1)
+///     }
+///     fn encode(&self, value: &Bytes) -> Result<Bytes, CodecError> {
+///         Ok(value.clone())
+///     }
+///     fn decode(&self, bytes: &[u8]) -> Result<Bytes, CodecError> {
+///         Ok(Bytes::copy_from_slice(bytes))
+///     }
+/// }
+/// ```
+///
+/// A decoder is handed whatever the store holds: it must neither panic nor allocate much more
+/// than the bytes it was given.
+#[diagnostic::on_unimplemented(
+    message = "the codec `{Self}` cannot store values of type `{V}`",
+    note = "`JsonCodec` and `MsgPackCodec` need `V: Serialize + DeserializeOwned`"
+)]
+pub trait Codec<V>: fmt::Debug + Send + Sync + 'static {
+    /// Returns the number that marks values of this format in a store.
+    fn id(&self) -> CodecId;
+
+    /// Returns the bytes of `value`.
+    ///
+    /// # Errors
+    /// If the format cannot hold the value, such as NaN in JSON.
+    fn encode(&self, value: &V) -> Result<Bytes, CodecError>;
+
+    /// Returns the value in `bytes`, which must be used up.
+    ///
+    /// # Errors
+    /// If the bytes are not exactly one value of this type.
+    fn decode(&self, bytes: &[u8]) -> Result<V, CodecError>;
+}
+
+/// The number that marks a format in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CodecId(u8);
+
+impl CodecId {
+    /// JSON.
+    pub const JSON: Self = Self(1);
+    /// MessagePack.
+    pub const MSGPACK: Self = Self(2);
+
+    /// Returns a number of your own; 128 of them are kept free for that.
+    ///
+    /// # Panics
+    /// If `number` is above 127.
+    #[must_use]
+    pub const fn custom(number: u8) -> Self {
+        assert!(number < 128, "custom codec numbers go from 0 to 127");
+        Self(128 + number)
+    }
+
+    pub(crate) const fn to_byte(self) -> u8 {
+        self.0
+    }
+}
+
+/// Why a codec refused a value or some bytes.
+///
+/// Its text must not hold the value: it ends in logs.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CodecError {
+    message: &'static str,
+    #[source]
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl CodecError {
+    /// Creates an error from a fixed text.
+    #[must_use]
+    pub const fn new(message: &'static str) -> Self {
+        Self {
+            message,
+            source: None,
+        }
+    }
+
+    /// Adds the cause, whose text must not hold the value either.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+}

@@ -1,0 +1,136 @@
+//! Finds floats that JSON cannot hold, which serde_json would write as `null`.
+//!
+//! For a type without floats the compiler leaves nothing of this pass but its loops.
+
+use serde::Serialize;
+use serde::ser;
+
+use crate::CodecError;
+
+/// Fails if a NaN or an infinity hides anywhere in `value`.
+pub(super) fn check<V: Serialize>(value: &V) -> Result<(), CodecError> {
+    match value.serialize(Checker) {
+        Err(Found::NotFinite) => Err(CodecError::new(
+            "JSON has no form for a number that is not finite",
+        )),
+        // What else can fail is for the real serializer to report.
+        Ok(_) | Err(Found::Other) => Ok(()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Found {
+    #[error("not finite")]
+    NotFinite,
+    #[error("another error")]
+    Other,
+}
+
+impl ser::Error for Found {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Self::Other
+    }
+}
+
+/// The serializer, and the serializer of everything that has elements: it keeps nothing.
+#[derive(Clone, Copy)]
+struct Checker;
+
+type Checked = Result<Checker, Found>;
+
+/// What holds no float: accepted as it is.
+macro_rules! accept {
+    ($($method:ident($($type:ty),*))*) => {
+        $(fn $method(self, $(_: $type),*) -> Checked {
+            Ok(self)
+        })*
+    };
+}
+
+/// What holds one value: look at it.
+macro_rules! look_at {
+    ($($method:ident($($type:ty),*))*) => {
+        $(fn $method<T: Serialize + ?Sized>(self, $(_: $type,)* value: &T) -> Checked {
+            value.serialize(self)
+        })*
+    };
+}
+
+impl ser::Serializer for Checker {
+    type Ok = Self;
+    type Error = Found;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    fn serialize_f32(self, number: f32) -> Checked {
+        if number.is_finite() {
+            Ok(self)
+        } else {
+            Err(Found::NotFinite)
+        }
+    }
+
+    fn serialize_f64(self, number: f64) -> Checked {
+        if number.is_finite() {
+            Ok(self)
+        } else {
+            Err(Found::NotFinite)
+        }
+    }
+
+    accept! {
+        serialize_bool(bool) serialize_char(char) serialize_str(&str) serialize_bytes(&[u8])
+        serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
+        serialize_i128(i128)
+        serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64)
+        serialize_u128(u128)
+        serialize_none() serialize_unit() serialize_unit_struct(&'static str)
+        serialize_unit_variant(&'static str, u32, &'static str)
+        serialize_seq(Option<usize>) serialize_map(Option<usize>) serialize_tuple(usize)
+        serialize_tuple_struct(&'static str, usize) serialize_struct(&'static str, usize)
+        serialize_tuple_variant(&'static str, u32, &'static str, usize)
+        serialize_struct_variant(&'static str, u32, &'static str, usize)
+    }
+
+    look_at! {
+        serialize_some()
+        serialize_newtype_struct(&'static str)
+        serialize_newtype_variant(&'static str, u32, &'static str)
+    }
+}
+
+/// What has elements: look at each.
+macro_rules! look_inside {
+    ($($trait:ident { $($method:ident($($name:ty)?))* })*) => {
+        $(impl ser::$trait for Checker {
+            type Ok = Self;
+            type Error = Found;
+
+            $(fn $method<T: Serialize + ?Sized>(
+                &mut self,
+                $(_: $name,)?
+                value: &T,
+            ) -> Result<(), Found> {
+                value.serialize(*self).map(drop)
+            })*
+
+            fn end(self) -> Checked {
+                Ok(self)
+            }
+        })*
+    };
+}
+look_inside! {
+    SerializeSeq { serialize_element() }
+    SerializeTuple { serialize_element() }
+    SerializeTupleStruct { serialize_field() }
+    SerializeTupleVariant { serialize_field() }
+    SerializeMap { serialize_key() serialize_value() }
+    SerializeStruct { serialize_field(&'static str) }
+    SerializeStructVariant { serialize_field(&'static str) }
+}

@@ -1,0 +1,49 @@
+//! The configuration that every constructor takes.
+
+use std::time::Duration;
+
+/// What every cache is configured with, whatever its backend.
+///
+/// It has these two fields and will keep exactly these two, so that it can be written as
+/// a literal. Options of one backend live in that backend's own configuration.
+///
+/// ```
+/// use cache_core::CacheConfig;
+///
+/// let config = CacheConfig { cleanup_interval_seconds: 60, default_ttl_seconds: Some(3600) };
+/// assert_eq!(CacheConfig::default().default_ttl_seconds, None);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "users write it as a literal")]
+pub struct CacheConfig {
+    /// Seconds between two runs of the background task that frees expired entries; 0 runs none.
+    /// Expired entries are absent at once, whenever they are freed.
+    pub cleanup_interval_seconds: u64,
+    /// Seconds that an entry lives when its write names no time to live; `None` is for ever.
+    pub default_ttl_seconds: Option<u64>,
+}
+
+impl CacheConfig {
+    /// Returns the default time to live as a duration.
+    #[must_use]
+    pub fn default_ttl(&self) -> Option<Duration> {
+        self.default_ttl_seconds.map(Duration::from_secs)
+    }
+
+    /// Returns the interval of the background task, or `None` if there is none.
+    #[must_use]
+    pub fn cleanup_interval(&self) -> Option<Duration> {
+        (self.cleanup_interval_seconds > 0)
+            .then(|| Duration::from_secs(self.cleanup_interval_seconds))
+    }
+}
+
+impl Default for CacheConfig {
+    /// Cleanup every 60 seconds, no default time to live.
+    fn default() -> Self {
+        Self {
+            cleanup_interval_seconds: 60,
+            default_ttl_seconds: None,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Keys and namespaces: how a user's key becomes a backend's key, without collisions.
+//!
+//! A namespace is a prefix `@name:`. A key that itself starts with `@` has that sign
+//! doubled, so after the prefix of a namespace `@` followed by anything but `@` can only
+//! open a nested namespace. Names hold no `:`; together this makes the join injective:
+//! no choice of names and keys reaches another namespace.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::{Error, Result};
+
+/// The longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 64 * 1024;
+/// The longest namespace name, in bytes.
+pub const MAX_NAMESPACE_BYTES: usize = 64;
+
+const MARK: u8 = b'@';
+
+/// A part of the key space: the root (empty prefix) or a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Keyspace(Option<Arc<str>>);
+
+impl Keyspace {
+    fn prefix(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the nested namespace of that name.
+    pub(crate) fn nested(&self, name: &str) -> Result<Self> {
+        check_namespace(name)?;
+        Ok(Self(Some(format!("{}@{name}:", self.prefix()).into())))
+    }
+
+    /// Checks a user's key and returns the backend's key.
+    #[inline]
+    pub(crate) fn encode<'k>(&self, key: &'k str) -> Result<Cow<'k, str>> {
+        if key.is_empty() {
+            return Err(Error::invalid("key", "is empty, the least is 1 byte"));
+        }
+        if key.len() > MAX_KEY_BYTES {
+            return Err(too_long("key", key.len(), MAX_KEY_BYTES));
+        }
+        if self.0.is_none() && key.as_bytes()[0] != MARK {
+            return Ok(Cow::Borrowed(key));
+        }
+        Ok(Cow::Owned(self.join(key)))
+    }
+
+    fn join(&self, key: &str) -> String {
+        let escape = if key.as_bytes().first() == Some(&MARK) {
+            "@"
+        } else {
+            ""
+        };
+        [self.prefix(), escape, key].concat()
+    }
+
+    /// Returns the user's key, or `None` for a backend's key outside of this namespace.
+    pub(crate) fn decode<'k>(&self, raw: &'k str) -> Option<&'k str> {
+        let rest = raw.strip_prefix(self.prefix())?;
+        match rest.as_bytes() {
+            [MARK, MARK, ..] => Some(&rest[1..]),
+            [MARK, ..] => None,
+            _ => Some(rest),
+        }
+    }
+
+    /// Returns the scope of the keys of this namespace that start with `key_prefix`.
+    pub(crate) fn scope(&self, key_prefix: &str) -> Scope {
+        Scope {
+            namespace_bytes: self.prefix().len(),
+            prefix: self.join(key_prefix),
+        }
+    }
+}
+
+/// Which keys a [`scan`](crate::CacheBackend::scan) or a
+/// [`clear`](crate::CacheBackend::clear) covers: one namespace, perhaps narrowed to a prefix.
+///
+/// A backend that can look keys up by prefix asks for [`prefix`](Self::prefix) and then
+/// keeps the keys that the scope [`contains`](Self::contains): the prefix alone also covers
+/// nested namespaces.
+///
+/// ```
+/// use cache_core::Scope;
+///
+/// let scope = Scope::everything();
+/// assert!(scope.contains("user:1"));
+/// assert!(!scope.contains("@sessions:user:1")); // of the namespace `sessions`
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    prefix: String,
+    namespace_bytes: usize,
+}
+
+impl Scope {
+    /// Returns the scope of all keys that belong to no namespace.
+    #[must_use]
+    pub const fn everything() -> Self {
+        Self {
+            prefix: String::new(),
+            namespace_bytes: 0,
+        }
+    }
+
+    /// Returns what every key of the scope starts with, literally.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Tells whether a backend's key belongs to the scope.
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        key.starts_with(&self.prefix)
+            && match &key.as_bytes()[self.namespace_bytes..] {
+                [MARK, MARK, ..] => true,
+                [MARK, ..] => false,
+                _ => true,
+            }
+    }
+}
+
+fn check_namespace(name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(Error::invalid("namespace", "is empty, the least is 1 byte"));
+    }
+    if name.len() > MAX_NAMESPACE_BYTES {
+        return Err(too_long("namespace", name.len(), MAX_NAMESPACE_BYTES));
+    }
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if let Some(bad) = name.chars().find(|c| !allowed(c)) {
+        let problem = format!("holds {bad:?}, allowed are ASCII letters, digits, '-', '_' and '.'");
+        return Err(Error::invalid("namespace", problem));
+    }
+    Ok(())
+}
+
+fn too_long(field: &'static str, bytes: usize, limit: usize) -> Error {
+    Error::invalid(field, format!("is {bytes} bytes long, the most is {limit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Keyspace;
+
+    /// Names and keys made of the characters that could break the join.
+    fn key() -> impl Strategy<Value = String> {
+        "[@:ab*{}\\[\\]\n\u{0}é]{1,6}"
+    }
+    fn path() -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec("[ab]{1,2}", 0..3)
+    }
+    fn keyspace(path: &[String]) -> Keyspace {
+        path.iter().fold(Keyspace::default(), |space, name| {
+            space.nested(name).unwrap()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn two_different_keys_or_namespaces_never_meet(
+            a in (path(), key()), b in (path(), key()),
+        ) {
+            let left = keyspace(&a.0).encode(&a.1).unwrap().into_owned();
+            let right = keyspace(&b.0).encode(&b.1).unwrap().into_owned();
+            prop_assert_eq!(left == right, a == b);
+        }
+
+        #[test]
+        fn a_key_is_decoded_and_contained_by_its_own_namespace_alone(
+            own in path(), other in path(), key in key(),
+        ) {
+            let raw = keyspace(&own).encode(&key).unwrap().into_owned();
+            prop_assert_eq!(keyspace(&own).decode(&raw), Some(key.as_str()));
+            prop_assert_eq!(keyspace(&other).decode(&raw).is_some(), own == other);
+            prop_assert_eq!(keyspace(&other).scope("").contains(&raw), own == other);
+        }
+
+        #[test]
+        fn a_scope_with_a_prefix_holds_the_keys_that_start_with_it(
+            own in path(), key in key(), prefix in key(),
+        ) {
+            let space = keyspace(&own);
+            let raw = space.encode(&key).unwrap().into_owned();
+            prop_assert_eq!(space.scope(&prefix).contains(&raw), key.starts_with(&prefix));
+        }
+    }
+}

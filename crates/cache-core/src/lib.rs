@@ -1,0 +1,50 @@
+//! The contract, the facade and the codecs of Buildscale Cache.
+//!
+//! Most users depend on the umbrella crate `buildscale-cache`, which re-exports this one.
+//! Authors of backends depend on this crate alone: it is the one that stays stable.
+//!
+//! | you want to | look at |
+//! |---|---|
+//! | use a cache | [`Cache`] |
+//! | write a backend for values in memory | [`CacheBackend`] |
+//! | write a backend for bytes in a store | [`ByteStore`] and [`EncodedBackend`] |
+//! | store values in another format | [`Codec`] |
+//! | steer the time in a test | [`Clock`] |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `json` | `JsonCodec` |
+//! | `msgpack` | `MsgPackCodec` |
+//!
+//! Features only add items; none changes what another does.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod backend;
+mod cache;
+mod clock;
+mod codec;
+mod config;
+mod error;
+mod expiry;
+mod keyspace;
+mod options;
+mod stats;
+mod store;
+
+pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
+pub use self::cache::{Cache, CacheBuilder};
+pub use self::clock::{Clock, ManualClock};
+#[cfg(feature = "json")]
+pub use self::codec::JsonCodec;
+#[cfg(feature = "msgpack")]
+pub use self::codec::MsgPackCodec;
+pub use self::codec::{Codec, CodecError, CodecId};
+pub use self::config::CacheConfig;
+pub use self::error::{Error, ErrorKind, Result};
+pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
+pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope};
+pub use self::options::{Condition, SetOptions, WriteOptions};
+pub use self::stats::{BackendStats, CacheStats};
+pub use self::store::{ByteStore, EncodedBackend};

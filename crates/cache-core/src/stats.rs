@@ -1,0 +1,137 @@
+//! Counters: what the facade counts itself and what backends report.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+use thread_local::ThreadLocal;
+
+/// What a cache has done so far, as one snapshot.
+///
+/// Counts start at zero when the cache is built and are shared by its clones and namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Reads that found a value; of a bulk read, each key counts.
+    pub hits: u64,
+    /// Reads that found none.
+    pub misses: u64,
+    /// Values written.
+    pub sets: u64,
+    /// Entries deleted by `delete`, `mdelete`, `clear` and `expire` with nothing left.
+    pub deletes: u64,
+    /// What the backend counts.
+    pub backend: BackendStats,
+}
+
+impl CacheStats {
+    /// Returns hits per read between 0 and 1, or `None` before the first read.
+    ///
+    /// ```
+    /// let stats = cache_core::CacheStats::default();
+    /// assert_eq!(stats.hit_rate(), None);
+    /// ```
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate needs no more than 52 bits"
+    )]
+    pub fn hit_rate(&self) -> Option<f64> {
+        let reads = self.hits + self.misses;
+        (reads > 0).then(|| self.hits as f64 / reads as f64)
+    }
+}
+
+/// What a backend counts. A field it cannot know is `None` or zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BackendStats {
+    /// Entries held now, expired ones that are not freed yet included.
+    pub entries: Option<u64>,
+    /// Their weight; with no weigher, the same as `entries`.
+    pub weight: Option<u64>,
+    /// Live entries removed because the cache was full.
+    pub evicted_for_capacity: u64,
+    /// Live entries removed because the capacity was lowered.
+    pub evicted_by_resize: u64,
+    /// Expired entries freed.
+    pub expired: u64,
+    /// Writes refused because the value can never fit.
+    pub refused: u64,
+    /// Stored values that could not be read (foreign, corrupt, of another schema): misses.
+    pub unreadable: u64,
+}
+
+/// The facade's counters: one stripe per thread, which that thread alone writes, so that a
+/// count is a plain load and store and no cache line moves between cores.
+#[derive(Debug, Default)]
+pub(crate) struct Counters(ThreadLocal<CachePadded<Stripe>>);
+
+#[derive(Debug, Default)]
+struct Stripe {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    sets: AtomicU64,
+    deletes: AtomicU64,
+}
+
+/// Adds without a read-modify-write: only the owning thread writes its stripe.
+#[inline]
+fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+}
+
+impl Counters {
+    #[inline]
+    pub(crate) fn read(&self, found: bool) {
+        let stripe = self.0.get_or_default();
+        bump(if found { &stripe.hits } else { &stripe.misses }, 1);
+    }
+
+    pub(crate) fn reads(&self, hits: u64, misses: u64) {
+        let stripe = self.0.get_or_default();
+        bump(&stripe.hits, hits);
+        bump(&stripe.misses, misses);
+    }
+
+    pub(crate) fn sets(&self, by: u64) {
+        bump(&self.0.get_or_default().sets, by);
+    }
+
+    pub(crate) fn deletes(&self, by: u64) {
+        bump(&self.0.get_or_default().deletes, by);
+    }
+
+    pub(crate) fn snapshot(&self, backend: BackendStats) -> CacheStats {
+        let mut stats = CacheStats {
+            backend,
+            ..CacheStats::default()
+        };
+        for stripe in &self.0 {
+            stats.hits += stripe.hits.load(Ordering::Relaxed);
+            stats.misses += stripe.misses.load(Ordering::Relaxed);
+            stats.sets += stripe.sets.load(Ordering::Relaxed);
+            stats.deletes += stripe.deletes.load(Ordering::Relaxed);
+        }
+        stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BackendStats, Counters};
+
+    #[test]
+    fn counts_of_many_threads_that_come_and_go_add_up() {
+        let counters = Counters::default();
+        for _ in 0..8 {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| (0..10_000).for_each(|i| counters.read(i % 4 == 0)));
+                }
+            });
+        }
+        let stats = counters.snapshot(BackendStats::default());
+        assert_eq!((stats.hits, stats.misses), (80_000, 240_000));
+        assert_eq!(stats.hit_rate(), Some(0.25));
+    }
+}
