@@ -1,1 +1,23 @@
-//! x
+//! The in-process backend of Buildscale Cache: a bounded, expiring, typed `DashMap`.
+//!
+//! [`LocalBackend`] keeps values as they are, so a hit decodes nothing, and answers every read
+//! without waiting. See its documentation for expiry and eviction, and [`LocalConfig`] for what
+//! can be set.
+
+mod backend;
+mod budget;
+mod config;
+mod entry;
+mod list;
+mod policy;
+mod removal;
+mod shard;
+mod shards;
+mod store;
+mod sweeper;
+mod sync;
+mod timers;
+
+pub use self::backend::LocalBackend;
+pub use self::config::LocalConfig;
+pub use self::removal::{Removal, RemovalCause};

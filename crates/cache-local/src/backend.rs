@@ -1,0 +1,227 @@
+//! The contract over the synchronous store.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::{
+    BackendStats, CacheBackend, CacheConfig, Capabilities, Cursor, Entry, Error, Expiry, Page,
+    ReadNow, Result, Scope, WriteOptions,
+};
+
+use crate::config::{Limits, LocalConfig};
+use crate::store::Store;
+use crate::sweeper::Sweeper;
+
+/// The in-process backend: values as they are, in a `DashMap`.
+///
+/// A read takes the shared lock of one shard, touches no queue and never does maintenance.
+/// Expired entries are absent at once; they are freed by writes to their shard, a few at a time,
+/// and by a background task every [`cleanup_interval`](LocalConfig::cleanup_interval). The task
+/// starts with the first write, within a tokio runtime, of an entry that can expire, and ends
+/// with the cache. Without a runtime everything works; [`sweep`](Self::sweep) frees by hand.
+///
+/// A bounded cache never holds more than its bound, over all shards together; what leaves is
+/// chosen by an adaptive S3-FIFO. User code (`Clone` and `Drop` of values, the weigher, the
+/// removal listener) never runs under a lock; the one exception is `Clone` of a type that has
+/// nothing to drop, such as a number.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+/// use cache_core::Cache;
+/// use cache_local::{LocalBackend, LocalConfig};
+///
+/// let cache: Cache<String> = Cache::new(LocalBackend::new(LocalConfig::new().max_entries(2))?);
+/// cache.mset(vec![("a", "1"), ("b", "2"), ("c", "3")]).await?;
+/// assert_eq!(cache.keys().await?.len(), 2);
+/// # Ok(()) }
+/// ```
+pub struct LocalBackend<V> {
+    store: Arc<Store<V>>,
+    sweeper: Sweeper,
+    default_ttl: Option<Duration>,
+}
+
+impl<V> LocalBackend<V> {
+    /// Creates a backend.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) for a capacity of zero or a number
+    /// of shards that is not a power of two from 2 to 1024.
+    pub fn new(config: LocalConfig<V>) -> Result<Self> {
+        let limits = config.checked_limits()?;
+        Ok(Self::build(config, limits))
+    }
+
+    fn build(config: LocalConfig<V>, limits: Limits) -> Self {
+        let sweeper = Sweeper::new(config.cleanup_interval);
+        let default_ttl = config.default_ttl;
+        Self {
+            store: Arc::new(Store::new(config, limits)),
+            sweeper,
+            default_ttl,
+        }
+    }
+
+    /// Frees the entries whose time is over and returns how many there were.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_core::{Cache, Clock};
+    /// use cache_local::{LocalBackend, LocalConfig};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// let (clock, hand) = Clock::manual();
+    /// let backend = Arc::new(LocalBackend::new(LocalConfig::new().clock(clock))?);
+    /// let cache: Cache<String> = Cache::new(Arc::clone(&backend));
+    /// cache.set_ex("session", "active", 5).await?;
+    /// hand.advance(Duration::from_secs(6));
+    /// assert_eq!(backend.sweep(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn sweep(&self) -> u64 {
+        self.store.sweep()
+    }
+
+    /// Changes the bound that [`max_entries`](LocalConfig::max_entries) or
+    /// [`max_weight`](LocalConfig::max_weight) set; what exceeds it is evicted before this
+    /// returns.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) for a capacity of zero.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_core::{Cache, CacheBackend};
+    /// use cache_local::{LocalBackend, LocalConfig};
+    ///
+    /// let backend = LocalBackend::new(LocalConfig::new().max_entries(100))?;
+    /// let cache: Cache<u32, LocalBackend<u32>> = Cache::with_backend(backend);
+    /// for i in 0..100u32 {
+    ///     cache.set(i.to_string(), i).await?;
+    /// }
+    /// cache.backend().resize(10)?;
+    /// assert_eq!(cache.stats().backend.entries, Some(10));
+    /// # Ok(()) }
+    /// ```
+    pub fn resize(&self, capacity: u64) -> Result<()> {
+        if capacity == 0 {
+            return Err(Error::invalid("capacity", "is 0, the least is 1"));
+        }
+        self.store.resize(capacity);
+        Ok(())
+    }
+}
+
+impl<V: Send + Sync + 'static> LocalBackend<V> {
+    fn before_write(&self, expiry: Expiry) {
+        if expiry != Expiry::Never {
+            self.sweeper.ensure(&self.store);
+        }
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
+    #[inline]
+    fn read_now(&self, key: &str) -> ReadNow<V> {
+        ReadNow::Answer(Ok(self.store.get(key)))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<V>> {
+        Ok(self.store.get(key))
+    }
+
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+        Ok(self
+            .store
+            .get_entry(key)
+            .map(|(value, expiry)| Entry::new(value, expiry)))
+    }
+
+    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+        self.before_write(options.expiry);
+        self.store
+            .set(key, value, options.expiry, options.condition)
+    }
+
+    async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
+        self.before_write(expiry);
+        self.store.swap(key, value, expiry)
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool> {
+        Ok(self.store.delete(key))
+    }
+
+    async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
+        Ok(self.store.expiry(key))
+    }
+
+    async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
+        self.before_write(expiry);
+        Ok(self.store.set_expiry(key, expiry))
+    }
+
+    async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>> {
+        Ok(keys.iter().map(|key| self.store.get(key)).collect())
+    }
+
+    async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
+        self.before_write(expiry);
+        self.store.set_many(entries, expiry)
+    }
+
+    async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
+        Ok(keys
+            .iter()
+            .map(|key| u64::from(self.store.delete(key)))
+            .sum())
+    }
+
+    async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
+        Ok(self.store.scan(scope, &cursor, limit))
+    }
+
+    async fn clear(&self, scope: &Scope) -> Result<u64> {
+        Ok(self.store.clear(scope))
+    }
+
+    fn default_ttl(&self) -> Option<Duration> {
+        self.default_ttl
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().with_bounded(self.store.is_bounded())
+    }
+
+    fn stats(&self) -> BackendStats {
+        self.store.stats()
+    }
+}
+
+impl<V> From<CacheConfig> for LocalBackend<V> {
+    /// Creates an unbounded backend.
+    fn from(config: CacheConfig) -> Self {
+        let config = LocalConfig::from(config);
+        let limits = config.limits();
+        Self::build(config, limits)
+    }
+}
+
+impl<V> Default for LocalBackend<V> {
+    /// Creates an unbounded backend without a default time to live.
+    fn default() -> Self {
+        CacheConfig::default().into()
+    }
+}
+
+impl<V> fmt::Debug for LocalBackend<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.store.stats();
+        f.debug_struct("LocalBackend")
+            .field("entries", &stats.entries)
+            .field("weight", &stats.weight)
+            .field("default_ttl", &self.default_ttl)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,223 @@
+//! What a local cache can be told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use cache_core::{CacheConfig, Clock, Error, Result};
+
+use crate::budget::UNBOUNDED;
+use crate::removal::{Listener, Removal};
+
+/// Entries that a shard should have at least: with fewer, the eviction policy sees too little.
+const ENTRIES_PER_SHARD: u64 = 64;
+/// What DashMap needs at least.
+const LEAST_SHARDS: usize = 2;
+const MOST_SHARDS: usize = 1024;
+
+pub(crate) type Weigher<V> = dyn Fn(&str, &V) -> u32 + Send + Sync;
+
+/// The options of a [`LocalBackend`](crate::LocalBackend).
+///
+/// A [`CacheConfig`] converts into one. Without [`max_entries`](Self::max_entries) or
+/// [`max_weight`](Self::max_weight) the cache grows without a bound.
+///
+/// ```
+/// use cache_local::{LocalBackend, LocalConfig};
+///
+/// let config = LocalConfig::new().max_entries(10_000).default_ttl(std::time::Duration::from_secs(300));
+/// let backend: LocalBackend<String> = LocalBackend::new(config)?;
+/// # Ok::<(), cache_core::Error>(())
+/// ```
+#[must_use]
+pub struct LocalConfig<V> {
+    capacity: Option<Capacity>,
+    shards: Option<usize>,
+    pub(crate) default_ttl: Option<Duration>,
+    pub(crate) cleanup_interval: Option<Duration>,
+    pub(crate) clock: Clock,
+    pub(crate) weigher: Option<Arc<Weigher<V>>>,
+    pub(crate) listener: Option<Arc<Listener<V>>>,
+}
+
+/// A bound and the option that set it.
+#[derive(Debug, Clone, Copy)]
+struct Capacity {
+    limit: u64,
+    option: &'static str,
+}
+
+/// The size of a cache.
+pub(crate) struct Limits {
+    pub(crate) capacity: u64,
+    pub(crate) shards: usize,
+}
+
+impl<V> LocalConfig<V> {
+    /// No bound, no default time to live, cleanup every 60 seconds.
+    pub fn new() -> Self {
+        CacheConfig::default().into()
+    }
+
+    /// Holds at most so many entries, never more.
+    pub fn max_entries(mut self, limit: u64) -> Self {
+        self.capacity = Some(Capacity {
+            limit,
+            option: "max_entries",
+        });
+        self.weigher = None;
+        self
+    }
+
+    /// Holds at most so much weight, as `weigher` measures it, never more.
+    ///
+    /// The weigher sees each value once, before it is stored, outside of every lock. An entry
+    /// that weighs more than the limit is refused with
+    /// [`TooLarge`](cache_core::ErrorKind::TooLarge); one that weighs 0 takes no room.
+    ///
+    /// ```
+    /// use cache_local::{LocalBackend, LocalConfig};
+    ///
+    /// let weigh = |key: &str, value: &String| (key.len() + value.len()) as u32;
+    /// let config = LocalConfig::new().max_weight(64 << 20, weigh);
+    /// let backend: LocalBackend<String> = LocalBackend::new(config)?;
+    /// # Ok::<(), cache_core::Error>(())
+    /// ```
+    pub fn max_weight(
+        mut self,
+        limit: u64,
+        weigher: impl Fn(&str, &V) -> u32 + Send + Sync + 'static,
+    ) -> Self {
+        self.capacity = Some(Capacity {
+            limit,
+            option: "max_weight",
+        });
+        self.weigher = Some(Arc::new(weigher));
+        self
+    }
+
+    /// Sets the time to live of writes that name none.
+    pub const fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how often the background task frees expired entries; zero runs none.
+    pub const fn cleanup_interval(mut self, interval: Duration) -> Self {
+        self.cleanup_interval = if interval.is_zero() {
+            None
+        } else {
+            Some(interval)
+        };
+        self
+    }
+
+    /// Calls `listener` once for every entry that leaves the cache, with the reason.
+    ///
+    /// It runs on the thread whose call removed the entry, after that call has released every
+    /// lock: it may call the cache, and it should be quick. Events of one key may arrive out of
+    /// order when threads race for it.
+    ///
+    /// ```
+    /// use cache_local::{LocalBackend, LocalConfig, RemovalCause};
+    ///
+    /// let config = LocalConfig::new().max_entries(1_000).on_removal(|removal| {
+    ///     if removal.cause == RemovalCause::Capacity {
+    ///         println!("evicted {}", removal.key);
+    ///     }
+    /// });
+    /// let backend: LocalBackend<String> = LocalBackend::new(config)?;
+    /// # Ok::<(), cache_core::Error>(())
+    /// ```
+    pub fn on_removal(mut self, listener: impl Fn(Removal<'_, V>) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Reads the time from `clock` instead of the system, for tests.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets the number of shards: a power of two from 2 to 1024.
+    ///
+    /// The default is four for each core, or fewer in a small cache.
+    pub const fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Checks the bound and the number of shards.
+    pub(crate) fn checked_limits(&self) -> Result<Limits> {
+        let allowed = LEAST_SHARDS..=MOST_SHARDS;
+        match (self.capacity, self.shards) {
+            (Some(Capacity { limit: 0, option }), _) => {
+                Err(Error::invalid(option, "is 0, the least is 1"))
+            }
+            (_, Some(count)) if !count.is_power_of_two() || !allowed.contains(&count) => {
+                let problem = format!(
+                    "is {count}, allowed are powers of two from {LEAST_SHARDS} to {MOST_SHARDS}"
+                );
+                Err(Error::invalid("shards", problem))
+            }
+            _ => Ok(self.limits()),
+        }
+    }
+
+    /// Returns the bound and the number of shards, which the caller knows to be right.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            capacity: self.capacity.map_or(UNBOUNDED, |capacity| capacity.limit),
+            shards: self.shards.unwrap_or_else(|| self.usual_shards()),
+        }
+    }
+
+    fn usual_shards(&self) -> usize {
+        let cores = available_parallelism().map_or(1, usize::from);
+        let wanted = (4 * cores)
+            .next_power_of_two()
+            .clamp(LEAST_SHARDS, MOST_SHARDS);
+        let Some(Capacity { limit, .. }) = self.capacity else {
+            return wanted;
+        };
+        let filled = usize::try_from(limit / ENTRIES_PER_SHARD).unwrap_or(usize::MAX);
+        // The next lower power of two.
+        let filled = 1 << filled.max(1).ilog2();
+        wanted.min(filled).max(LEAST_SHARDS)
+    }
+}
+
+impl<V> Default for LocalConfig<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V> From<CacheConfig> for LocalConfig<V> {
+    fn from(config: CacheConfig) -> Self {
+        Self {
+            capacity: None,
+            shards: None,
+            default_ttl: config.default_ttl(),
+            cleanup_interval: config.cleanup_interval(),
+            clock: Clock::system(),
+            weigher: None,
+            listener: None,
+        }
+    }
+}
+
+impl<V> fmt::Debug for LocalConfig<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalConfig")
+            .field("capacity", &self.capacity)
+            .field("shards", &self.shards)
+            .field("default_ttl", &self.default_ttl)
+            .field("cleanup_interval", &self.cleanup_interval)
+            .field("weigher", &self.weigher.is_some())
+            .field("listener", &self.listener.is_some())
+            .finish_non_exhaustive()
+    }
+}

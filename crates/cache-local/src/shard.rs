@@ -1,0 +1,322 @@
+//! One shard while its locks are held: table, eviction policy and timers change together.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use cache_core::{Clock, Condition, Scope};
+
+use crate::budget::Budget;
+use crate::entry::{Entry, NEVER};
+use crate::policy::Policy;
+use crate::removal::{Outbox, RemovalCause, Removed};
+use crate::shards::TableMut;
+use crate::timers::Timers;
+
+/// Expired entries that one write frees on the side.
+const FREED_PER_WRITE: usize = 8;
+
+/// What a shard knows of its entries beyond the table, under a mutex of its own. It changes
+/// only while the table is locked as well, the table first.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) policy: Policy,
+    pub(crate) timers: Timers,
+    pub(crate) evicted_for_capacity: u64,
+    pub(crate) evicted_by_resize: u64,
+    pub(crate) expired: u64,
+}
+
+/// A write that is to be done.
+pub(crate) struct Write<'a, V> {
+    pub(crate) key: &'a str,
+    pub(crate) hash: u64,
+    /// Taken when the write is done.
+    pub(crate) value: Option<V>,
+    pub(crate) weight: u32,
+    pub(crate) deadline: u64,
+    pub(crate) condition: Condition,
+    /// Weight that is reserved for this write already.
+    pub(crate) credit: u64,
+}
+
+/// What became of a [`Write`].
+pub(crate) enum Written<V> {
+    /// It is done, and this is what it replaced.
+    Done(Option<Removed<V>>),
+    /// Its condition does not hold.
+    Refused,
+    /// The cache is full and this shard has too little to give: evict elsewhere, then try again.
+    NoRoom,
+}
+
+/// A live entry, in numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    slot: u32,
+    weight: u64,
+}
+
+pub(crate) struct Locked<'a, V> {
+    pub(crate) table: TableMut<'a, V>,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) outbox: &'a mut Outbox<V>,
+    pub(crate) budget: &'a Budget,
+    pub(crate) clock: &'a Clock,
+    /// The weight of a shard that holds its fair share.
+    pub(crate) share: u64,
+}
+
+impl<V> Locked<'_, V> {
+    /// Does a write, as far as this shard can.
+    pub(crate) fn write(&mut self, write: &mut Write<'_, V>) -> Written<V> {
+        self.expire(FREED_PER_WRITE);
+        loop {
+            let held = self.live(write.hash, write.key);
+            let holds = match write.condition {
+                Condition::IfAbsent => held.is_none(),
+                Condition::IfPresent => held.is_some(),
+                _ => true,
+            };
+            if !holds {
+                return Written::Refused;
+            }
+            let need = u64::from(write.weight).saturating_sub(held.map_or(0, |held| held.weight));
+            if write.credit < need && !self.make_room(need, &mut write.credit) {
+                return Written::NoRoom;
+            }
+            if held.is_some() {
+                if let Some(replaced) = self.overwrite(write) {
+                    return Written::Done(Some(replaced));
+                }
+                // Making room has evicted the very entry that was to be replaced: look again.
+            } else if self.insert(write) {
+                return Written::Done(None);
+            } else {
+                // Every slot of the shard is taken.
+                write.credit += self.evict(RemovalCause::Capacity).unwrap_or_default();
+            }
+        }
+    }
+
+    /// Finds the entry of a key; an expired one is removed instead.
+    pub(crate) fn live(&mut self, hash: u64, key: &str) -> Option<Found> {
+        let entry = self.table.shared().get(hash, key)?;
+        let found = Found {
+            slot: entry.slot(),
+            weight: entry.weight(),
+        };
+        if is_over(entry.deadline(), self.clock) {
+            self.remove(hash, found.slot, RemovalCause::Expired);
+            return None;
+        }
+        Some(found)
+    }
+
+    /// Removes the entry of a key and tells whether it was live.
+    pub(crate) fn delete(&mut self, hash: u64, key: &str) -> bool {
+        let Some(found) = self.live(hash, key) else {
+            return false;
+        };
+        self.remove(hash, found.slot, RemovalCause::Deleted);
+        true
+    }
+
+    /// Changes the deadline of a live entry, and tells whether that changed anything.
+    pub(crate) fn set_deadline(&mut self, hash: u64, key: &str, deadline: u64) -> bool {
+        let Some(found) = self.live(hash, key) else {
+            return false;
+        };
+        let Some(entry) = self.table.get_mut(hash, key) else {
+            return false;
+        };
+        let old = entry.deadline();
+        entry.set_deadline(deadline);
+        self.ledger
+            .timers
+            .set(found.slot, old, deadline, self.clock);
+        deadline != NEVER || old != NEVER
+    }
+
+    /// Removes an entry by slot, whatever its state.
+    pub(crate) fn remove(&mut self, hash: u64, slot: u32, cause: RemovalCause) {
+        if let Some(entry) = self.unlink(hash, slot, cause) {
+            self.budget.release(entry.weight());
+            self.outbox.put(Removed::shared(entry, cause));
+        }
+    }
+
+    /// Deals with at most `limit` timers; returns how many entries it freed and whether there
+    /// may be more.
+    pub(crate) fn expire(&mut self, limit: usize) -> (u64, bool) {
+        if self.ledger.timers.is_empty() {
+            return (0, false);
+        }
+        let now = self.clock.nanos();
+        let mut removed = 0;
+        // Timers that are filed again count as work too.
+        for _ in 0..limit {
+            let Some(slot) = self.ledger.timers.next_fired(now) else {
+                return (removed, false);
+            };
+            let Some(hash) = self.ledger.policy.hash(slot) else {
+                continue;
+            };
+            let Some(entry) = self.table.shared().at(hash, slot) else {
+                continue;
+            };
+            match entry.deadline() {
+                NEVER => {}
+                deadline if deadline > now => self.ledger.timers.file(slot, deadline, now),
+                _ => {
+                    self.remove(hash, slot, RemovalCause::Expired);
+                    removed += 1;
+                }
+            }
+        }
+        (removed, true)
+    }
+
+    /// Removes the entries of a scope in some slots and returns how many were live.
+    pub(crate) fn clear(&mut self, scope: &Scope, slots: Range<u32>) -> u64 {
+        let mut cleared = 0;
+        for slot in slots {
+            let Some(hash) = self.ledger.policy.hash(slot) else {
+                continue;
+            };
+            let Some(entry) = self.table.shared().at(hash, slot) else {
+                continue;
+            };
+            if !scope.contains(entry.key()) {
+                continue;
+            }
+            let over = is_over(entry.deadline(), self.clock);
+            let cause = if over {
+                RemovalCause::Expired
+            } else {
+                RemovalCause::Cleared
+            };
+            self.remove(hash, slot, cause);
+            cleared += u64::from(!over);
+        }
+        cleared
+    }
+
+    /// Evicts at most `limit` entries while the capacity is exceeded, and tells whether there
+    /// was one to evict.
+    pub(crate) fn shrink(&mut self, limit: usize) -> bool {
+        let mut evicted = false;
+        for _ in 0..limit {
+            if !self.budget.is_exceeded() {
+                break;
+            }
+            let Some(weight) = self.evict(RemovalCause::Resized) else {
+                break;
+            };
+            self.budget.release(weight);
+            evicted = true;
+        }
+        evicted
+    }
+
+    /// Evicts one entry and returns its weight, which stays reserved.
+    pub(crate) fn evict(&mut self, cause: RemovalCause) -> Option<u64> {
+        let (slot, hash) = self
+            .ledger
+            .policy
+            .victim(&self.table.shared(), self.share)?;
+        let entry = self.unlink(hash, slot, cause)?;
+        let weight = entry.weight();
+        self.outbox.put(Removed::shared(entry, cause));
+        Some(weight)
+    }
+
+    /// Tells whether this shard holds at least half of its fair share.
+    pub(crate) fn is_well_filled(&self) -> bool {
+        self.ledger.policy.weight().saturating_mul(2) >= self.share
+    }
+
+    /// Raises `credit` to `need`: from the budget, from expired entries, then by eviction.
+    fn make_room(&mut self, need: u64, credit: &mut u64) -> bool {
+        loop {
+            if *credit >= need {
+                return true;
+            }
+            if self.budget.reserve(need - *credit) {
+                *credit = need;
+                self.ledger.policy.settle(&self.table.shared(), self.share);
+                return true;
+            }
+            if self.expire(FREED_PER_WRITE).0 > 0 {
+                continue;
+            }
+            if !self.is_well_filled() {
+                return false;
+            }
+            match self.evict(RemovalCause::Capacity) {
+                Some(weight) => *credit += weight,
+                None => return false,
+            }
+        }
+    }
+
+    fn insert(&mut self, write: &mut Write<'_, V>) -> bool {
+        let weight = u64::from(write.weight);
+        let Some((slot, line)) = self.ledger.policy.admit(write.hash, weight) else {
+            return false;
+        };
+        let Some(value) = write.value.take() else {
+            return false;
+        };
+        let fresh = Entry::new(write.key, value, write.weight, write.deadline, slot, line);
+        let entry = self.outbox.recycle(fresh);
+        self.table.insert(write.hash, entry);
+        self.ledger
+            .timers
+            .set(slot, NEVER, write.deadline, self.clock);
+        write.credit -= weight;
+        true
+    }
+
+    fn overwrite(&mut self, write: &mut Write<'_, V>) -> Option<Removed<V>> {
+        let place = self.table.get_mut(write.hash, write.key)?;
+        let value = write.value.take()?;
+        place.hit();
+        let (old_deadline, old_weight) = (place.deadline(), place.weight());
+        let fresh = place.successor(value, write.weight, write.deadline);
+        let replaced = Removed::replacing(place, fresh, RemovalCause::Replaced);
+        self.ledger
+            .timers
+            .set(place.slot(), old_deadline, write.deadline, self.clock);
+        self.ledger.policy.reweigh(place, old_weight);
+        // What the old value had and the new one does not need goes back with the credit.
+        write.credit = write.credit + old_weight - place.weight();
+        Some(replaced)
+    }
+
+    /// Takes an entry out of table, policy and timers, and counts it.
+    fn unlink(&mut self, hash: u64, slot: u32, cause: RemovalCause) -> Option<Arc<Entry<V>>> {
+        let entry = self.table.remove(hash, slot)?;
+        self.ledger.policy.remove(&entry);
+        self.ledger.timers.clear(slot);
+        match cause {
+            RemovalCause::Capacity => self.ledger.evicted_for_capacity += 1,
+            RemovalCause::Resized => self.ledger.evicted_by_resize += 1,
+            RemovalCause::Expired => self.ledger.expired += 1,
+            _ => {}
+        }
+        Some(entry)
+    }
+}
+
+/// Tells whether a deadline has passed; a precise clock is read only near it.
+#[inline]
+pub(crate) fn is_over(deadline: u64, clock: &Clock) -> bool {
+    if deadline == NEVER {
+        return false;
+    }
+    let coarse = clock.coarse_nanos();
+    if deadline <= coarse {
+        return true;
+    }
+    deadline <= coarse.saturating_add(Clock::COARSE_GRAIN_NANOS) && deadline <= clock.nanos()
+}

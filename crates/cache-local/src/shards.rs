@@ -1,0 +1,145 @@
+//! The map: DashMap's shards, reached by hash, one closure at a time.
+//!
+//! This file alone knows the map. It is used through its raw shards, so that a key is hashed
+//! once, and one lock covers "find, decide, write"; no guard leaves it.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use dashmap::SharedValue;
+use foldhash::fast::RandomState;
+use hashbrown::raw::RawTable;
+
+use crate::entry::Entry;
+
+#[cfg(not(shuttle))]
+type Map<V> = dashmap::DashMap<Arc<Entry<V>>, (), RandomState>;
+#[cfg(shuttle)]
+type Map<V> = Box<[shuttle::sync::RwLock<RawTable<Row<V>>>]>;
+
+type Row<V> = (Arc<Entry<V>>, SharedValue<()>);
+
+pub(crate) struct Shards<V> {
+    map: Map<V>,
+    hasher: RandomState,
+}
+
+impl<V> Shards<V> {
+    /// Creates `count` shards, a power of two of at least 2.
+    pub(crate) fn new(count: usize) -> Self {
+        let hasher = RandomState::default();
+        #[cfg(not(shuttle))]
+        let map = Map::with_capacity_and_hasher_and_shard_amount(0, hasher.clone(), count);
+        #[cfg(shuttle)]
+        let map = (0..count)
+            .map(|_| shuttle::sync::RwLock::new(RawTable::new()))
+            .collect();
+        Self { map, hasher }
+    }
+
+    pub(crate) fn hash(&self, key: &str) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// Returns the number of the shard that a hash belongs to.
+    #[inline]
+    pub(crate) fn of(&self, hash: u64) -> usize {
+        #[cfg(not(shuttle))]
+        return self.map.determine_shard(hash as usize);
+        #[cfg(shuttle)]
+        return (hash >> 40) as usize % self.map.len();
+    }
+
+    /// Runs `look` on a shard that others may read at the same time.
+    #[inline]
+    pub(crate) fn read<R>(&self, shard: usize, look: impl FnOnce(Table<'_, V>) -> R) -> R {
+        #[cfg(not(shuttle))]
+        let guard = self.map.shards()[shard].read();
+        #[cfg(shuttle)]
+        let guard = self.map[shard].read().unwrap();
+        look(Table(&guard))
+    }
+
+    /// Runs `change` on a shard that nobody else can reach meanwhile.
+    #[inline]
+    pub(crate) fn write<R>(&self, shard: usize, change: impl FnOnce(TableMut<'_, V>) -> R) -> R {
+        #[cfg(not(shuttle))]
+        let mut guard = self.map.shards()[shard].write();
+        #[cfg(shuttle)]
+        let mut guard = self.map[shard].write().unwrap();
+        change(TableMut {
+            rows: &mut guard,
+            hasher: &self.hasher,
+        })
+    }
+}
+
+/// A shard to read.
+pub(crate) struct Table<'a, V>(&'a RawTable<Row<V>>);
+
+impl<'a, V> Table<'a, V> {
+    #[inline]
+    pub(crate) fn get(&self, hash: u64, key: &str) -> Option<&'a Arc<Entry<V>>> {
+        self.0
+            .get(hash, |(entry, _)| entry.is_for(key))
+            .map(|(entry, _)| entry)
+    }
+
+    /// Finds the entry that the eviction policy knows by its slot.
+    pub(crate) fn at(&self, hash: u64, slot: u32) -> Option<&'a Arc<Entry<V>>> {
+        self.0
+            .get(hash, |(entry, _)| entry.slot() == slot)
+            .map(|(entry, _)| entry)
+    }
+}
+
+/// A shard to change.
+pub(crate) struct TableMut<'a, V> {
+    rows: &'a mut RawTable<Row<V>>,
+    hasher: &'a RandomState,
+}
+
+impl<V> TableMut<'_, V> {
+    #[inline]
+    pub(crate) fn shared(&self) -> Table<'_, V> {
+        Table(self.rows)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, hash: u64, key: &str) -> Option<&mut Arc<Entry<V>>> {
+        self.rows
+            .get_mut(hash, |(entry, _)| entry.is_for(key))
+            .map(|(entry, _)| entry)
+    }
+
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: u64, entry: Arc<Entry<V>>) {
+        let hasher = self.hasher;
+        self.rows
+            .insert(hash, (entry, SharedValue::new(())), |(entry, _)| {
+                hasher.hash_one(entry)
+            });
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, hash: u64, slot: u32) -> Option<Arc<Entry<V>>> {
+        self.rows
+            .remove_entry(hash, |(entry, _)| entry.slot() == slot)
+            .map(|(entry, _)| entry)
+    }
+}
+
+// DashMap asks these of its keys; an entry is found by its key alone.
+impl<V> Hash for Entry<V> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl<V> PartialEq for Entry<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_for(other.key())
+    }
+}
+
+impl<V> Eq for Entry<V> {}

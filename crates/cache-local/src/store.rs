@@ -1,0 +1,384 @@
+//! The synchronous cache: every operation of the backend, without futures, without guards.
+
+use std::mem::needs_drop;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::{
+    BackendStats, Clock, Condition, Cursor, Error, ErrorKind, Expiry, Page, Result, Scope,
+};
+use crossbeam_utils::CachePadded;
+
+use crate::budget::{Budget, UNBOUNDED};
+use crate::config::{Limits, LocalConfig, Weigher};
+use crate::entry::{Entry, NEVER};
+use crate::removal::{Listener, Outbox, RemovalCause, Removed};
+use crate::shard::{Ledger, Locked, Write, Written, is_over};
+use crate::shards::Shards;
+use crate::sync::{AtomicU64, Mutex, Ordering, lock, yield_now};
+
+/// Slots that a scan, a clear or a sweep visits while it holds the locks of a shard.
+const SLOTS_PER_HOLD: u32 = 512;
+/// Where the shard begins in the position of a scan; slots need fewer bits.
+const SHARD_SHIFT: u32 = 40;
+
+pub(crate) struct Store<V> {
+    shards: Shards<V>,
+    ledgers: Box<[CachePadded<Mutex<Ledger>>]>,
+    budget: Budget,
+    clock: Clock,
+    weigher: Option<Arc<Weigher<V>>>,
+    listener: Option<Arc<Listener<V>>>,
+    refused: AtomicU64,
+}
+
+impl<V> Store<V> {
+    pub(crate) fn new(config: LocalConfig<V>, limits: Limits) -> Self {
+        let Limits { capacity, shards } = limits;
+        Self {
+            shards: Shards::new(shards),
+            ledgers: (0..shards).map(|_| CachePadded::default()).collect(),
+            budget: Budget::new(capacity),
+            clock: config.clock,
+            weigher: config.weigher,
+            listener: config.listener,
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Looks at the live entry of a key, under the shared lock of its shard.
+    #[inline]
+    fn read<R>(&self, key: &str, look: impl FnOnce(&Arc<Entry<V>>) -> R) -> Option<R> {
+        let hash = self.shards.hash(key);
+        self.shards.read(self.shards.of(hash), |table| {
+            let entry = table.get(hash, key)?;
+            if is_over(entry.deadline(), &self.clock) {
+                return None;
+            }
+            Some(look(entry))
+        })
+    }
+
+    pub(crate) fn expiry(&self, key: &str) -> Option<Expiry> {
+        let deadline = self.read(key, |entry| entry.deadline())?;
+        self.remaining(deadline)
+    }
+
+    /// Returns the time until a deadline, or `None` if it has just passed.
+    fn remaining(&self, deadline: u64) -> Option<Expiry> {
+        if deadline == NEVER {
+            return Some(Expiry::Never);
+        }
+        let left = deadline
+            .checked_sub(self.clock.nanos())
+            .filter(|left| *left > 0)?;
+        Some(Expiry::After(Duration::from_nanos(left)))
+    }
+
+    fn deadline(&self, expiry: Expiry) -> u64 {
+        match expiry {
+            Expiry::Never => NEVER,
+            Expiry::After(after) => self.clock.deadline_nanos(after).min(NEVER - 1),
+        }
+    }
+
+    /// Runs `change` with the locks of a shard, and deals with what it removed after them.
+    fn locked<R>(&self, shard: usize, change: impl FnOnce(&mut Locked<'_, V>) -> R) -> R {
+        let mut outbox = Outbox::new();
+        let share = self.share();
+        let result = self.shards.write(shard, |table| {
+            let mut ledger = lock(&self.ledgers[shard]);
+            change(&mut Locked {
+                table,
+                ledger: &mut ledger,
+                outbox: &mut outbox,
+                budget: &self.budget,
+                clock: &self.clock,
+                share,
+            })
+        });
+        for removed in outbox.into_iter() {
+            self.tell(&removed);
+        }
+        result
+    }
+
+    fn tell(&self, removed: &Removed<V>) {
+        if let Some(listener) = &self.listener {
+            removed.tell(listener.as_ref());
+        }
+    }
+
+    /// The weight of a shard that has its fair share of the capacity.
+    fn share(&self) -> u64 {
+        (self.budget.capacity() / self.ledgers.len() as u64).max(1)
+    }
+
+    /// Weighs a value, and refuses one that can never fit.
+    pub(crate) fn weigh(&self, key: &str, value: &V) -> Result<u32> {
+        let weight = self.weigher.as_ref().map_or(1, |weigh| weigh(key, value));
+        let limit = self.budget.capacity();
+        if u64::from(weight) > limit {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Error::new(ErrorKind::TooLarge {
+                weight: weight.into(),
+                limit,
+            }));
+        }
+        Ok(weight)
+    }
+
+    pub(crate) fn set(
+        &self,
+        key: &str,
+        value: V,
+        expiry: Expiry,
+        condition: Condition,
+    ) -> Result<bool> {
+        let weight = self.weigh(key, &value)?;
+        let written = self.write(key, value, weight, expiry, condition)?;
+        if let Some(Some(replaced)) = &written {
+            self.tell(replaced);
+        }
+        Ok(written.is_some())
+    }
+
+    /// Writes a value that was weighed, and returns what it replaced, or `None` if the
+    /// condition did not hold.
+    fn write(
+        &self,
+        key: &str,
+        value: V,
+        weight: u32,
+        expiry: Expiry,
+        condition: Condition,
+    ) -> Result<Option<Option<Removed<V>>>> {
+        let hash = self.shards.hash(key);
+        let shard = self.shards.of(hash);
+        let deadline = self.deadline(expiry);
+        let mut write = Write {
+            key,
+            hash,
+            value: Some(value),
+            weight,
+            deadline,
+            condition,
+            credit: 0,
+        };
+        let written = loop {
+            match self.locked(shard, |locked| locked.write(&mut write)) {
+                Written::Done(replaced) => break Ok(Some(replaced)),
+                Written::Refused => break Ok(None),
+                Written::NoRoom => {
+                    let limit = self.budget.capacity();
+                    // The capacity may have been lowered meanwhile.
+                    if u64::from(weight) > limit {
+                        let weight = weight.into();
+                        break Err(Error::new(ErrorKind::TooLarge { weight, limit }));
+                    }
+                    self.evict_elsewhere(shard, weight.into(), &mut write.credit);
+                }
+            }
+        };
+        self.budget.release(write.credit);
+        written
+    }
+
+    /// Evicts from other shards than `from` until `credit` reaches `need`: from those that
+    /// have enough first, then from any.
+    fn evict_elsewhere(&self, from: usize, need: u64, credit: &mut u64) {
+        let count = self.ledgers.len();
+        for any in [false, true] {
+            for step in 1..=count {
+                self.locked((from + step) % count, |locked| {
+                    while *credit < need && (any || locked.is_well_filled()) {
+                        let Some(weight) = locked.evict(RemovalCause::Capacity) else {
+                            return;
+                        };
+                        *credit += weight;
+                    }
+                });
+                if *credit >= need {
+                    return;
+                }
+            }
+        }
+        // All there is belongs to writes that are under way.
+        yield_now();
+    }
+
+    pub(crate) fn delete(&self, key: &str) -> bool {
+        let hash = self.shards.hash(key);
+        self.locked(self.shards.of(hash), |locked| locked.delete(hash, key))
+    }
+
+    pub(crate) fn set_expiry(&self, key: &str, expiry: Expiry) -> bool {
+        let hash = self.shards.hash(key);
+        let deadline = self.deadline(expiry);
+        self.locked(self.shards.of(hash), |locked| {
+            locked.set_deadline(hash, key, deadline)
+        })
+    }
+
+    /// Returns one page of a scan: the keys in the next slots of one shard.
+    pub(crate) fn scan(&self, scope: &Scope, cursor: &Cursor, limit: usize) -> Page {
+        let position = match cursor {
+            Cursor::Position(position) => *position,
+            _ => 0,
+        };
+        let shard = (position >> SHARD_SHIFT) as usize;
+        if shard >= self.ledgers.len() {
+            return Page::new(Vec::new(), None);
+        }
+        let first = (position & ((1 << SHARD_SHIFT) - 1)) as u32;
+        let visit = u32::try_from(limit)
+            .unwrap_or(u32::MAX)
+            .clamp(1, SLOTS_PER_HOLD);
+        let (keys, more) = self.shards.read(shard, |table| {
+            let ledger = lock(&self.ledgers[shard]);
+            let end = first.saturating_add(visit).min(ledger.policy.slots());
+            let entries = (first..end).filter_map(|slot| table.at(ledger.policy.hash(slot)?, slot));
+            let live = entries.filter(|entry| !is_over(entry.deadline(), &self.clock));
+            let keys = live.filter(|entry| scope.contains(entry.key()));
+            (
+                keys.map(|entry| entry.key().to_owned()).collect(),
+                end < ledger.policy.slots(),
+            )
+        });
+        let next = match more {
+            true => position + u64::from(visit),
+            false => (shard as u64 + 1) << SHARD_SHIFT,
+        };
+        let done = !more && shard + 1 == self.ledgers.len();
+        Page::new(keys, (!done).then_some(Cursor::Position(next)))
+    }
+
+    /// Removes the entries of a scope and returns how many were live.
+    pub(crate) fn clear(&self, scope: &Scope) -> u64 {
+        let mut cleared = 0;
+        for shard in 0..self.ledgers.len() {
+            let mut slot = 0;
+            // Slots that appear meanwhile hold entries that are newer than this call.
+            let end = lock(&self.ledgers[shard]).policy.slots();
+            while slot < end {
+                let stop = end.min(slot + SLOTS_PER_HOLD);
+                cleared += self.locked(shard, |locked| locked.clear(scope, slot..stop));
+                slot = stop;
+            }
+        }
+        cleared
+    }
+
+    /// Frees the entries whose time is over, and returns how many there were.
+    pub(crate) fn sweep(&self) -> u64 {
+        let mut freed = 0;
+        for shard in 0..self.ledgers.len() {
+            loop {
+                let limit = SLOTS_PER_HOLD as usize;
+                let (removed, more) = self.locked(shard, |locked| locked.expire(limit));
+                freed += removed;
+                if !more {
+                    break;
+                }
+            }
+        }
+        freed
+    }
+
+    /// Changes the capacity, and evicts what exceeds it.
+    pub(crate) fn resize(&self, capacity: u64) {
+        self.budget.set_capacity(capacity);
+        let count = self.ledgers.len();
+        let mut idle = 0;
+        for shard in (0..count).cycle() {
+            if !self.budget.is_exceeded() {
+                return;
+            }
+            let evicted = self.locked(shard, |locked| locked.shrink(SLOTS_PER_HOLD as usize / 8));
+            idle = if evicted { 0 } else { idle + 1 };
+            if idle >= count {
+                // All there is belongs to writes that are under way.
+                yield_now();
+            }
+        }
+    }
+
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.budget.capacity() != UNBOUNDED
+    }
+
+    pub(crate) fn stats(&self) -> BackendStats {
+        let mut stats = BackendStats::default();
+        let (mut entries, mut weight) = (0, 0);
+        for ledger in &self.ledgers {
+            let ledger = lock(ledger);
+            entries += ledger.policy.len();
+            weight += ledger.policy.weight();
+            stats.evicted_for_capacity += ledger.evicted_for_capacity;
+            stats.evicted_by_resize += ledger.evicted_by_resize;
+            stats.expired += ledger.expired;
+        }
+        stats.refused = self.refused.load(Ordering::Relaxed);
+        (stats.entries, stats.weight) = (Some(entries), Some(weight));
+        stats
+    }
+}
+
+impl<V: Clone> Store<V> {
+    #[inline]
+    pub(crate) fn get(&self, key: &str) -> Option<V> {
+        self.copy(key).map(|(value, _)| value)
+    }
+
+    pub(crate) fn get_entry(&self, key: &str) -> Option<(V, Expiry)> {
+        let (value, deadline) = self.copy(key)?;
+        Some((value, self.remaining(deadline)?))
+    }
+
+    /// Returns the value of a key and its deadline, and counts the hit.
+    ///
+    /// `Clone` is the user's code, so it runs after the lock: under it only the entry itself is
+    /// taken hold of. A type with nothing to drop is plain data in all but the strangest cases;
+    /// it is copied on the spot, which saves two updates of a shared counter.
+    #[inline]
+    fn copy(&self, key: &str) -> Option<(V, u64)> {
+        if needs_drop::<V>() {
+            let entry = self.read(key, |entry| {
+                entry.hit();
+                Arc::clone(entry)
+            })?;
+            Some((entry.value.clone(), entry.deadline()))
+        } else {
+            self.read(key, |entry| {
+                entry.hit();
+                (entry.value.clone(), entry.deadline())
+            })
+        }
+    }
+
+    pub(crate) fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
+        let weight = self.weigh(key, &value)?;
+        let replaced = self
+            .write(key, value, weight, expiry, Condition::Always)?
+            .flatten();
+        if let Some(replaced) = &replaced {
+            self.tell(replaced);
+        }
+        Ok(replaced.map(Removed::into_value))
+    }
+
+    /// Writes all pairs, of which each was weighed first, so that none is written if one can
+    /// never fit.
+    pub(crate) fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
+        let weigh = |(key, value): &(&str, V)| self.weigh(key, value);
+        let weights = entries.iter().map(weigh).collect::<Result<Vec<u32>>>()?;
+        for ((key, value), weight) in entries.into_iter().zip(weights) {
+            if let Some(Some(replaced)) =
+                self.write(key, value, weight, expiry, Condition::Always)?
+            {
+                self.tell(&replaced);
+            }
+        }
+        Ok(())
+    }
+}

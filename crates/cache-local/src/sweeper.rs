@@ -1,0 +1,67 @@
+//! The background task that frees expired entries.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::store::Store;
+use crate::sync::{AtomicBool, Ordering};
+
+/// Starts the task when it is needed, and again if the runtime that it ran on has ended.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    interval: Option<Duration>,
+    running: Arc<AtomicBool>,
+}
+
+impl Sweeper {
+    pub(crate) fn new(interval: Option<Duration>) -> Self {
+        Self {
+            interval,
+            running: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Makes sure that the task runs, if this thread is in a runtime; a caller without one
+    /// sweeps by hand.
+    #[inline]
+    pub(crate) fn ensure<V: Send + Sync + 'static>(&self, store: &Arc<Store<V>>) {
+        if self.interval.is_some() && !self.running.load(Ordering::Relaxed) {
+            self.start(store);
+        }
+    }
+
+    #[cold]
+    fn start<V: Send + Sync + 'static>(&self, store: &Arc<Store<V>>) {
+        let (Some(interval), Ok(runtime)) = (self.interval, Handle::try_current()) else {
+            return;
+        };
+        if !self.running.swap(true, Ordering::SeqCst) {
+            let running = Running(Arc::clone(&self.running));
+            runtime.spawn(run(Arc::downgrade(store), interval, running));
+        }
+    }
+}
+
+/// Clears the flag when the task ends for whatever reason, the end of its runtime included.
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+async fn run<V>(store: Weak<Store<V>>, every: Duration, _running: Running) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await; // The first tick is at once.
+    loop {
+        ticks.tick().await;
+        // The cache is gone: so is the task.
+        let Some(store) = store.upgrade() else { return };
+        store.sweep();
+    }
+}
