@@ -1,1 +1,1 @@
-//! x
+//! Compiles the code in the README and in `docs/`.

@@ -1,1 +1,77 @@
-//! x
+//! An async cache that starts in one process and grows to a fleet without a change of code.
+//!
+//! ```
+//! use buildscale_cache::prelude::*;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+//! # #[cfg(feature = "local")] {
+//! let cache: Cache<String> = Cache::new_local(CacheConfig::default());
+//!
+//! cache.set("user:123", "Alice").await?;
+//! cache.set_ex("session:abc", "active", 300).await?;
+//!
+//! assert_eq!(cache.get("user:123").await?, Some("Alice".to_string()));
+//! assert_eq!(cache.ttl("session:abc").await?, Some(300));
+//! # }
+//! # Ok(()) }
+//! ```
+//!
+//! # Concepts
+//!
+//! [`Cache<V>`](Cache) is the one type to know: typed values, a Redis-like API, cheap clones.
+//! Behind it stands a *backend*. Every backend keeps the same contract, checked by the same
+//! published test suite (the crate `cache-conformance`), so changing it changes one line:
+//!
+//! | constructor | backend | feature |
+//! |---|---|---|
+//! | [`Cache::new_local(config)`](LocalExt::new_local) | in this process | `local` |
+//! | [`Cache::from_env(config)`](EnvExt::from_env) | what the environment says | |
+//! | [`Cache::new(backend)`](Cache::new) | any, your own included | |
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `local` | yes | [`LocalBackend`], [`Cache::new_local`](LocalExt::new_local) |
+//! | `json` | yes | [`JsonCodec`] |
+//! | `msgpack` | | [`MsgPackCodec`] |
+//! | `full` | | all of the above |
+//!
+//! Features only add items; none changes what another does. With none of them, this crate is
+//! `cache-core` alone.
+//!
+//! # Writing a backend
+//!
+//! Implement [`CacheBackend`], whose documentation is the contract, and run the suite on it:
+//! the guide is `docs/custom_backend.md` in the repository.
+//!
+//! # Rust version
+//!
+//! 1.88. Raising it is not a breaking change; it stays at least six months behind the newest.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod env;
+#[cfg(feature = "local")]
+mod local;
+pub mod prelude;
+
+#[cfg(feature = "json")]
+#[doc(inline)]
+pub use cache_core::JsonCodec;
+#[cfg(feature = "msgpack")]
+#[doc(inline)]
+pub use cache_core::MsgPackCodec;
+#[doc(inline)]
+pub use cache_core::{
+    BackendStats, ByteStore, Cache, CacheBackend, CacheBuilder, CacheConfig, CacheStats,
+    Capabilities, Clock, Codec, CodecError, CodecId, Condition, Cursor, DynBackend, EncodedBackend,
+    Entry, Error, ErrorKind, Expiry, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, ManualClock,
+    Page, ReadNow, Result, Scope, SetOptions, Ttl, WriteOptions, backend,
+};
+#[cfg(feature = "local")]
+#[doc(inline)]
+pub use cache_local::{LocalBackend, LocalConfig, Removal, RemovalCause};
+
+pub use self::env::EnvExt;
+#[cfg(feature = "local")]
+pub use self::local::LocalExt;

@@ -47,7 +47,7 @@ impl<V> LocalBackend<V> {
     ///
     /// # Errors
     /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) for a capacity of zero or a number
-    /// of shards that is not a power of two from 2 to 1024.
+    /// of shards that is not a power of two from 1 to 1024.
     pub fn new(config: LocalConfig<V>) -> Result<Self> {
         let limits = config.checked_limits()?;
         Ok(Self::build(config, limits))

@@ -11,9 +11,8 @@ use crate::budget::UNBOUNDED;
 use crate::removal::{Listener, Removal};
 
 /// Entries that a shard should have at least: with fewer, the eviction policy sees too little.
-const ENTRIES_PER_SHARD: u64 = 64;
-/// What DashMap needs at least.
-const LEAST_SHARDS: usize = 2;
+const ENTRIES_PER_SHARD: u64 = 128;
+const LEAST_SHARDS: usize = 1;
 const MOST_SHARDS: usize = 1024;
 
 pub(crate) type Weigher<V> = dyn Fn(&str, &V) -> u32 + Send + Sync;
@@ -141,7 +140,7 @@ impl<V> LocalConfig<V> {
         self
     }
 
-    /// Sets the number of shards: a power of two from 2 to 1024.
+    /// Sets the number of shards: a power of two from 1 to 1024.
     ///
     /// The default is four for each core, or fewer in a small cache.
     pub const fn shards(mut self, shards: usize) -> Self {

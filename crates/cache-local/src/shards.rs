@@ -21,20 +21,26 @@ type Row<V> = (Arc<Entry<V>>, SharedValue<()>);
 
 pub(crate) struct Shards<V> {
     map: Map<V>,
+    /// DashMap has two shards at least; a cache that wants one uses the first alone.
+    mask: usize,
     hasher: RandomState,
 }
 
 impl<V> Shards<V> {
-    /// Creates `count` shards, a power of two of at least 2.
+    /// Creates `count` shards, a power of two.
     pub(crate) fn new(count: usize) -> Self {
         let hasher = RandomState::default();
         #[cfg(not(shuttle))]
-        let map = Map::with_capacity_and_hasher_and_shard_amount(0, hasher.clone(), count);
+        let map = Map::with_capacity_and_hasher_and_shard_amount(0, hasher.clone(), count.max(2));
         #[cfg(shuttle)]
         let map = (0..count)
             .map(|_| shuttle::sync::RwLock::new(RawTable::new()))
             .collect();
-        Self { map, hasher }
+        Self {
+            map,
+            mask: count - 1,
+            hasher,
+        }
     }
 
     pub(crate) fn hash(&self, key: &str) -> u64 {
@@ -45,9 +51,9 @@ impl<V> Shards<V> {
     #[inline]
     pub(crate) fn of(&self, hash: u64) -> usize {
         #[cfg(not(shuttle))]
-        return self.map.determine_shard(hash as usize);
+        return self.map.determine_shard(hash as usize) & self.mask;
         #[cfg(shuttle)]
-        return (hash >> 40) as usize % self.map.len();
+        return (hash >> 40) as usize & self.mask;
     }
 
     /// Runs `look` on a shard that others may read at the same time.

@@ -6,7 +6,7 @@ use crate::entry::Line;
 const WAYS: usize = 4;
 /// How long an eviction is remembered: until so many times the entries of the shard have left
 /// the same queue since.
-const WINDOW: f64 = 1.5;
+const WINDOW: f64 = 1.0;
 /// Ticks that a window is divided into; the age of a cell is known to one tick.
 const WINDOW_TICKS: u64 = 4096;
 
@@ -92,7 +92,7 @@ impl Ghosts {
             return None;
         }
         let age = u64::from(self.now(line_of(cell)).wrapping_sub(cell as u16));
-        (age <= WINDOW_TICKS.min(u64::MAX)).then_some(age)
+        (age <= WINDOW_TICKS).then_some(age)
     }
 }
 

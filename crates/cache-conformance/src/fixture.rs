@@ -1,0 +1,121 @@
+//! What the author of a backend writes: how to build it and how its time passes.
+
+use std::fmt;
+use std::future::ready;
+use std::time::Duration;
+
+use cache_core::{CacheBackend, DynBackend};
+
+use crate::TestValue;
+
+/// Builds the backends that the suite tests and steers their time.
+///
+/// The macro evaluates its fixture expression once per test, so a fixture with a manual clock
+/// has a clock of its own. Methods with a body are abilities: leave one out and the clauses that
+/// need it are skipped, visibly. New abilities come with a body in minor releases.
+pub trait Fixture: Send + Sync + 'static {
+    /// The values that the backend is tested with; `String` unless there is a reason.
+    type Value: TestValue;
+    /// The backend under test.
+    type Backend: CacheBackend<Self::Value>;
+
+    /// Creates an empty backend.
+    ///
+    /// It shares nothing with the backends of other fixtures: tests run side by side, so a
+    /// fixture of a server takes a new namespace each time. It holds 2,000 small entries and a
+    /// value of 1 MiB without evicting any.
+    fn fresh(&self) -> impl Future<Output = Self::Backend> + Send;
+
+    /// Creates an empty backend that holds at most so many entries, for C26.
+    fn bounded(&self, entries: u64) -> impl Future<Output = Option<Self::Backend>> + Send {
+        let _ = entries;
+        ready(None)
+    }
+
+    /// Creates an empty backend and a value that can never fit into it, for C27.
+    ///
+    /// Values of a few bytes fit.
+    fn oversized(&self) -> impl Future<Output = Option<(Self::Backend, Self::Value)>> + Send {
+        ready(None)
+    }
+
+    /// Lets time pass for the backends of this fixture: moves a manual clock or sleeps.
+    fn advance(&self, by: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Returns how late an entry may end and how far apart two calls may lie.
+    ///
+    /// Zero stands for a manual clock, which stands still between calls of
+    /// [`advance`](Self::advance): tests then look one millisecond before a deadline and at the
+    /// deadline itself, and jump 100 years. For a server it is some 20 ms; tests that wait then
+    /// wait eleven times as long.
+    fn granularity(&self) -> Duration;
+}
+
+/// Runs a fixture with the type of its backend erased.
+#[derive(Debug, Clone)]
+pub struct Erased<F>(F);
+
+impl<F: Fixture> Erased<F> {
+    /// Wraps a fixture.
+    #[must_use]
+    pub const fn new(fixture: F) -> Self {
+        Self(fixture)
+    }
+}
+
+impl<F: Fixture> Fixture for Erased<F> {
+    type Value = F::Value;
+    type Backend = DynBackend<F::Value>;
+
+    async fn fresh(&self) -> Self::Backend {
+        DynBackend::new(self.0.fresh().await)
+    }
+
+    async fn bounded(&self, entries: u64) -> Option<Self::Backend> {
+        self.0.bounded(entries).await.map(DynBackend::new)
+    }
+
+    async fn oversized(&self) -> Option<(Self::Backend, Self::Value)> {
+        let (backend, value) = self.0.oversized().await?;
+        Some((DynBackend::new(backend), value))
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by).await;
+    }
+
+    fn granularity(&self) -> Duration {
+        self.0.granularity()
+    }
+}
+
+/// Why a test had nothing to check on a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Skipped {
+    reason: &'static str,
+}
+
+impl Skipped {
+    pub(crate) const SCAN: Self = Self::because("the backend cannot scan");
+    pub(crate) const NO_SCAN: Self = Self::because("the backend can scan");
+    pub(crate) const BOUND: Self = Self::because("the fixture builds no bounded backend");
+    pub(crate) const OVERSIZED: Self = Self::because("the fixture has no value that never fits");
+    pub(crate) const EXACT_TIME: Self = Self::because("the time of the fixture is not exact");
+
+    const fn because(reason: &'static str) -> Self {
+        Self { reason }
+    }
+
+    /// Returns what the backend or its fixture lacks.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
