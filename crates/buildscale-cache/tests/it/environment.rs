@@ -1,0 +1,131 @@
+//! `Cache::from_env`, each case in a process of its own: the environment belongs to a process.
+
+use std::process::Command;
+
+use buildscale_cache::prelude::*;
+
+/// Set in the child processes only.
+const CHILD: &str = "FROM_ENV_TEST_CHILD";
+
+/// Runs `Cache::from_env` in a process with these variables and returns what it reports.
+fn from_env_with(variables: &[(&str, &str)]) -> String {
+    let this_test = std::env::current_exe().expect("the test knows its own path");
+    let output = Command::new(this_test)
+        .args([
+            "--exact",
+            "environment::child_reports_what_the_environment_gives",
+            "--nocapture",
+        ])
+        .env_remove("BUILDSCALE_CACHE_REDIS_URL")
+        .env(CHILD, "1")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the test can start itself");
+    let stdout = String::from_utf8(output.stdout).expect("the report is text");
+    let report = stdout.split("report: ").nth(1).expect("the child reports");
+    report
+        .lines()
+        .next()
+        .expect("the report is a line")
+        .to_string()
+}
+
+#[tokio::test]
+async fn child_reports_what_the_environment_gives() {
+    if std::env::var_os(CHILD).is_none() {
+        return; // A run of all tests: there is nothing to report.
+    }
+    let config = CacheConfig {
+        cleanup_interval_seconds: 60,
+        default_ttl_seconds: Some(11),
+    };
+    let report = match Cache::<String>::from_env(config).await {
+        Ok(cache) => {
+            cache.set("key", "value").await.unwrap();
+            let raw = cache.backend();
+            let parent = Cache::<String, _>::with_backend(raw.clone());
+            let ttl = cache.ttl("key").await.unwrap();
+            format!(
+                "ttl {ttl:?}, in the root {:?}",
+                parent.exists("key").await.unwrap()
+            )
+        }
+        Err(error) => error.to_string(),
+    };
+    println!("report: {report}");
+}
+
+#[test]
+fn nothing_set_gives_a_local_cache_as_configured() {
+    assert_eq!(from_env_with(&[]), "ttl Some(11), in the root true");
+}
+
+#[test]
+fn variables_override_the_configuration() {
+    let report = from_env_with(&[
+        ("BUILDSCALE_CACHE_DEFAULT_TTL", "3600"),
+        ("BUILDSCALE_CACHE_CLEANUP_INTERVAL", "5"),
+        ("BUILDSCALE_CACHE_BACKEND", "local"),
+        ("BUILDSCALE_CACHE_NAMESPACE", "sessions"),
+    ]);
+    assert_eq!(report, "ttl Some(3600), in the root false");
+}
+
+#[test]
+fn a_value_that_cannot_be_understood_is_an_error_that_names_the_variable() {
+    let cases = [
+        (
+            "DEFAULT_TTL",
+            "5m",
+            "is \"5m\", expected whole seconds, such as 3600",
+        ),
+        (
+            "DEFAULT_TTL",
+            "",
+            "is \"\", expected whole seconds, such as 3600",
+        ),
+        (
+            "DEFAULT_TTL",
+            "-1",
+            "is \"-1\", expected whole seconds, such as 3600",
+        ),
+        ("DEFAULT_TTL", "0", "is 0, the least is 1"),
+        (
+            "CLEANUP_INTERVAL",
+            "soon",
+            "is \"soon\", expected whole seconds, such as 3600",
+        ),
+        (
+            "BACKEND",
+            "memcached",
+            "is \"memcached\", expected local, redis or tiered",
+        ),
+        (
+            "NAMESPACE",
+            "a:b",
+            "is refused: namespace holds ':', allowed are ASCII letters, digits, '-', '_' and '.'",
+        ),
+    ];
+    for (suffix, value, problem) in cases {
+        let variable = format!("BUILDSCALE_CACHE_{suffix}");
+        assert_eq!(
+            from_env_with(&[(&variable, value)]),
+            format!("{variable} {problem}")
+        );
+    }
+}
+
+#[test]
+fn a_backend_that_is_not_built_in_is_an_error_and_its_password_is_not_shown() {
+    let url = (
+        "BUILDSCALE_CACHE_REDIS_URL",
+        "redis://:hunter2@127.0.0.1:6379",
+    );
+    assert_eq!(
+        from_env_with(&[url]),
+        "BUILDSCALE_CACHE_REDIS_URL asks for a backend that needs the feature `redis`, \
+         which is not built in"
+    );
+    let report = from_env_with(&[url, ("BUILDSCALE_CACHE_BACKEND", "local")]);
+    assert_eq!(report, "ttl Some(11), in the root true");
+}

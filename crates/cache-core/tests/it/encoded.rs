@@ -1,0 +1,154 @@
+//! What a store of bytes may hold, and what comes of it.
+#![cfg(all(feature = "json", feature = "msgpack"))]
+
+use bytes::Bytes;
+use cache_core::{
+    Cache, CacheBackend, Codec, Condition, EncodedBackend, ErrorKind, Expiry, JsonCodec,
+    MsgPackCodec, WriteOptions,
+};
+use cache_local::LocalBackend;
+use serde::{Deserialize, Serialize};
+
+const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct User {
+    id: u32,
+    name: String,
+}
+
+fn json() -> EncodedBackend<LocalBackend<Bytes>, JsonCodec> {
+    EncodedBackend::new(LocalBackend::default(), JsonCodec::new())
+}
+
+fn alice() -> User {
+    User {
+        id: 7,
+        name: "Alice".to_string(),
+    }
+}
+
+async fn stored_by<C: Codec<User>>(backend: &EncodedBackend<LocalBackend<Bytes>, C>) -> Bytes {
+    backend.set("key", alice(), ALWAYS).await.unwrap();
+    backend.store().get("key").await.unwrap().unwrap()
+}
+
+/// Asserts that these bytes are a miss that is counted, and that the next write repairs it.
+async fn is_a_counted_miss<C>(backend: EncodedBackend<LocalBackend<Bytes>, C>, bytes: Bytes)
+where
+    C: Codec<User>,
+{
+    backend.store().set("key", bytes, ALWAYS).await.unwrap();
+    let cache: Cache<User, _> = Cache::with_backend(backend);
+    assert_eq!(cache.get("key").await.unwrap(), None);
+    assert_eq!(cache.stats().backend.unreadable, 1);
+    assert_eq!(cache.mget(&["key"]).await.unwrap(), [None]);
+    assert_eq!(cache.get_and_set("key", alice()).await.unwrap(), None);
+    assert_eq!(cache.stats().backend.unreadable, 3);
+    assert_eq!(cache.get("key").await.unwrap(), Some(alice()));
+}
+
+#[tokio::test]
+async fn a_truncated_value_is_a_counted_miss_wherever_it_was_cut() {
+    let bytes = stored_by(&json()).await;
+    for length in 0..bytes.len() {
+        is_a_counted_miss(json(), bytes.slice(..length)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_a_counted_miss_wherever_it_is() {
+    for msgpack in [false, true] {
+        let backend = EncodedBackend::new(LocalBackend::default(), MsgPackCodec::new());
+        let bytes = if msgpack {
+            stored_by(&backend).await
+        } else {
+            stored_by(&json()).await
+        };
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if msgpack {
+                let backend = EncodedBackend::new(LocalBackend::default(), MsgPackCodec::new());
+                is_a_counted_miss(backend, flipped.into()).await;
+            } else {
+                is_a_counted_miss(json(), flipped.into()).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn foreign_bytes_are_counted_misses() {
+    let deep = Bytes::from("[".repeat(100_000));
+    let huge_array = Bytes::from_static(&[0xdd, 0xff, 0xff, 0xff, 0xff]);
+    let trailing = Bytes::from_static(br#"{"id":7,"name":"Alice"} "x""#);
+    let missing_field = Bytes::from_static(br#"{"id":7}"#);
+    let other_type = Bytes::from_static(br#""Alice""#);
+    for bytes in [deep, huge_array, trailing, missing_field, other_type] {
+        is_a_counted_miss(json(), bytes).await;
+    }
+    for bytes in [
+        &[0x91; 5_000][..],
+        b"\xdd\xff\xff\xff\xff",
+        b"\x82\xa1x",
+        b"\xc0\xc0",
+    ] {
+        let backend = EncodedBackend::new(LocalBackend::default(), MsgPackCodec::new());
+        is_a_counted_miss(backend, Bytes::copy_from_slice(bytes)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lying_length_allocates_nothing_and_is_a_counted_miss() {
+    let mut bytes = stored_by(&json()).await.to_vec();
+    bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+    is_a_counted_miss(json(), bytes.into()).await;
+}
+
+#[tokio::test]
+async fn a_value_of_another_codec_schema_or_version_is_a_counted_miss() {
+    let msgpack = EncodedBackend::new(LocalBackend::default(), MsgPackCodec::new());
+    is_a_counted_miss(json(), stored_by(&msgpack).await).await;
+    is_a_counted_miss(json().with_schema("user/2"), stored_by(&json()).await).await;
+    is_a_counted_miss(json(), stored_by(&json().with_schema("user/1")).await).await;
+    let mut newer = stored_by(&json()).await.to_vec();
+    newer[1] = 2;
+    is_a_counted_miss(json(), newer.into()).await;
+}
+
+#[tokio::test]
+async fn a_bare_payload_of_another_program_is_read() {
+    let backend = json();
+    let bare = Bytes::from_static(br#"{"name":"Alice","id":7}"#);
+    backend.store().set("key", bare, ALWAYS).await.unwrap();
+    let read: Option<User> = backend.get("key").await.unwrap();
+    assert_eq!(read, Some(alice()));
+}
+
+#[tokio::test]
+async fn raw_mode_writes_what_another_program_can_read() {
+    let stored = stored_by(&json().raw()).await;
+    assert_eq!(stored, br#"{"id":7,"name":"Alice"}"#[..]);
+}
+
+#[tokio::test]
+async fn nan_is_refused_in_json_and_nothing_is_written() {
+    let cache: Cache<f64> = Cache::new(EncodedBackend::new(
+        LocalBackend::default(),
+        JsonCodec::new(),
+    ));
+    cache.set("pi", 3.14).await.unwrap();
+    for write in [
+        cache.set("pi", f64::NAN).await,
+        cache.mset([("e", 2.7), ("pi", f64::NAN)]).await,
+    ] {
+        let error = write.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Encode);
+        assert!(!error.is_transient());
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "JSON has no form for a number that is not finite");
+    }
+    assert_eq!(cache.get("pi").await.unwrap(), Some(3.14));
+    assert_eq!(cache.get("e").await.unwrap(), None);
+}

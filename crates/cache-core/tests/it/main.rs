@@ -1,0 +1,6 @@
+//! The facade, the codecs and the envelope, over an in-memory store.
+
+mod encoded;
+mod errors;
+mod golden;
+mod input;
