@@ -1,0 +1,181 @@
+//! The bound is exact, over all shards, whatever is written.
+
+use cache_core::{Cache, ErrorKind};
+use cache_local::{LocalBackend, LocalConfig};
+
+use crate::Rig;
+
+#[tokio::test]
+async fn a_cache_bounded_by_count_fills_to_its_bound_and_never_beyond() {
+    for bound in [1, 2, 3, 10, 100, 1_000] {
+        let rig = Rig::<u64>::new(LocalConfig::new().max_entries(bound));
+        for i in 0..bound * 3 {
+            rig.cache.set(format!("key:{i}"), i).await.unwrap();
+            assert!(rig.entries() <= bound);
+        }
+        assert_eq!(
+            rig.entries(),
+            bound,
+            "every place is used, in whatever shard it is"
+        );
+        assert_eq!(rig.cache.stats().backend.evicted_for_capacity, bound * 2);
+        assert_eq!(rig.cache.keys().await.unwrap().len() as u64, bound);
+    }
+}
+
+#[tokio::test]
+async fn a_new_entry_is_never_the_one_that_is_evicted_for_it() {
+    let rig = Rig::<u32>::new(LocalConfig::new().max_entries(1));
+    for i in 0..1_000u32 {
+        rig.cache.set(format!("key:{i}"), i).await.unwrap();
+        assert_eq!(rig.cache.get(format!("key:{i}")).await.unwrap(), Some(i));
+    }
+}
+
+#[tokio::test]
+async fn a_cache_bounded_by_weight_holds_as_much_as_fits() {
+    let weigh = |_: &str, value: &u32| *value;
+    let rig = Rig::new(LocalConfig::new().max_weight(1_000, weigh));
+    for i in 0..5_000u32 {
+        rig.cache
+            .set(format!("key:{}", i % 700), i % 97)
+            .await
+            .unwrap();
+        assert!(rig.weight() <= 1_000);
+    }
+    assert!(
+        rig.weight() > 1_000 - 97,
+        "room for the heaviest value may be left, not more"
+    );
+}
+
+#[tokio::test]
+async fn a_value_that_grows_in_place_evicts_others_and_may_fill_the_whole_cache() {
+    let weigh = |_: &str, value: &u32| *value;
+    let rig = Rig::new(LocalConfig::new().max_weight(100, weigh));
+    for i in 0..100 {
+        rig.cache.set(format!("key:{i}"), 1u32).await.unwrap();
+    }
+    for weight in [5u32, 50, 99, 100, 3] {
+        rig.cache.set("key:0", weight).await.unwrap();
+        assert_eq!(rig.cache.get("key:0").await.unwrap(), Some(weight));
+        assert!(rig.weight() <= 100);
+    }
+    assert_eq!(rig.weight(), 3, "what shrank gave its room back");
+    assert_eq!(rig.entries(), 1);
+}
+
+#[tokio::test]
+async fn a_value_heavier_than_the_whole_cache_is_refused_and_the_old_one_stays() {
+    let weigh = |_: &str, value: &u32| *value;
+    let rig = Rig::new(LocalConfig::new().max_weight(100, weigh));
+    rig.cache.set("key", 7u32).await.unwrap();
+    let too_large = ErrorKind::TooLarge {
+        weight: 101,
+        limit: 100,
+    };
+    assert_eq!(
+        rig.cache.set("key", 101u32).await.unwrap_err().kind(),
+        &too_large
+    );
+    assert_eq!(
+        rig.cache
+            .get_and_set("key", 101u32)
+            .await
+            .unwrap_err()
+            .kind(),
+        &too_large
+    );
+    let error = rig
+        .cache
+        .mset([("other", 1u32), ("key", 101)])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), &too_large);
+    assert_eq!(rig.cache.get("key").await.unwrap(), Some(7));
+    assert_eq!(
+        rig.cache.get("other").await.unwrap(),
+        None,
+        "a refused mset writes nothing"
+    );
+    assert_eq!(rig.cache.stats().backend.refused, 3);
+    assert_eq!(rig.entries(), 1);
+}
+
+#[tokio::test]
+async fn weightless_values_take_no_room() {
+    let weigh = |_: &str, value: &u32| *value;
+    let rig = Rig::new(LocalConfig::new().max_weight(1, weigh));
+    for i in 0..100 {
+        rig.cache.set(format!("key:{i}"), 0u32).await.unwrap();
+    }
+    assert_eq!((rig.entries(), rig.weight()), (100, 0));
+}
+
+#[tokio::test]
+async fn a_write_that_is_refused_by_its_condition_costs_no_room() {
+    let rig = Rig::<i32>::new(LocalConfig::new().max_entries(2));
+    rig.cache.mset([("a", 1), ("b", 2)]).await.unwrap();
+    for _ in 0..10 {
+        assert!(!rig.cache.set_nx("a", 3).await.unwrap());
+    }
+    assert_eq!(
+        rig.cache.mget(&["a", "b"]).await.unwrap(),
+        [Some(1), Some(2)]
+    );
+    rig.cache.delete("a").await.unwrap();
+    rig.cache.set("c", 4).await.unwrap();
+    assert_eq!(
+        rig.cache.mget(&["b", "c"]).await.unwrap(),
+        [Some(2), Some(4)]
+    );
+}
+
+#[tokio::test]
+async fn lowering_the_bound_evicts_at_once_and_raising_it_makes_room() {
+    let rig = Rig::<i32>::new(LocalConfig::new().max_entries(1_000));
+    for i in 0..1_000 {
+        rig.cache.set(format!("key:{i}"), i).await.unwrap();
+    }
+    rig.backend.resize(10).unwrap();
+    assert_eq!(rig.entries(), 10);
+    assert_eq!(rig.cache.stats().backend.evicted_by_resize, 990);
+    rig.backend.resize(2_000).unwrap();
+    for i in 0..2_000 {
+        rig.cache.set(format!("key:{i}"), i).await.unwrap();
+    }
+    assert_eq!(rig.entries(), 2_000);
+    assert_eq!(rig.cache.stats().backend.evicted_for_capacity, 0);
+}
+
+#[tokio::test]
+async fn an_unbounded_cache_can_be_given_a_bound() {
+    let rig = Rig::<i32>::new(LocalConfig::new());
+    for i in 0..500 {
+        rig.cache.set(format!("key:{i}"), i).await.unwrap();
+    }
+    rig.backend.resize(50).unwrap();
+    assert_eq!(rig.entries(), 50);
+}
+
+#[tokio::test]
+async fn a_working_set_that_is_read_survives_a_scan_ten_times_its_size() {
+    let backend = LocalBackend::new(LocalConfig::new().max_entries(1_000)).unwrap();
+    let cache: Cache<u32> = Cache::new(backend);
+    for round in 0..20 {
+        for hot in 0..500u32 {
+            if cache.get(format!("hot:{hot}")).await.unwrap().is_none() {
+                cache.set(format!("hot:{hot}"), hot).await.unwrap();
+            }
+        }
+        for cold in 0..500u32 {
+            cache
+                .set(format!("cold:{round}:{cold}"), cold)
+                .await
+                .unwrap();
+        }
+    }
+    let hot: Vec<String> = (0..500).map(|hot| format!("hot:{hot}")).collect();
+    let kept = cache.mget(&hot).await.unwrap().iter().flatten().count();
+    assert!(kept >= 490, "{kept} of 500 hot entries survived");
+}

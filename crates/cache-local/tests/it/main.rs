@@ -1,0 +1,42 @@
+//! What the in-process backend promises beyond the contract.
+#![cfg(not(shuttle))]
+
+mod bound;
+mod expiry;
+mod input;
+mod reentry;
+mod removal;
+mod runtime;
+mod threads;
+
+use std::sync::Arc;
+
+use cache_core::{Cache, Clock, ManualClock};
+use cache_local::{LocalBackend, LocalConfig};
+
+/// A cache whose backend and clock the test keeps a hand on.
+struct Rig<V> {
+    cache: Cache<V>,
+    backend: Arc<LocalBackend<V>>,
+    hand: ManualClock,
+}
+
+impl<V: Clone + Send + Sync + 'static> Rig<V> {
+    fn new(config: LocalConfig<V>) -> Self {
+        let (clock, hand) = Clock::manual();
+        let backend = Arc::new(LocalBackend::new(config.clock(clock)).unwrap());
+        Self {
+            cache: Cache::new(Arc::clone(&backend)),
+            backend,
+            hand,
+        }
+    }
+
+    fn entries(&self) -> u64 {
+        self.cache.stats().backend.entries.unwrap()
+    }
+
+    fn weight(&self) -> u64 {
+        self.cache.stats().backend.weight.unwrap()
+    }
+}
