@@ -32,6 +32,11 @@ impl Budget {
         self.capacity.store(capacity, Ordering::SeqCst);
     }
 
+    /// Returns what is stored, and what is reserved for writes that are under way.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::SeqCst)
+    }
+
     /// Reserves `weight` if it fits.
     pub(crate) fn reserve(&self, weight: u64) -> bool {
         let mut used = self.used.load(Ordering::Relaxed);
@@ -60,6 +65,6 @@ impl Budget {
 
     /// Tells whether more is stored than the capacity, which was lowered.
     pub(crate) fn is_exceeded(&self) -> bool {
-        self.used.load(Ordering::SeqCst) > self.capacity()
+        self.used() > self.capacity()
     }
 }

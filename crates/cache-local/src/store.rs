@@ -309,17 +309,24 @@ impl<V> Store<V> {
 
     pub(crate) fn stats(&self) -> BackendStats {
         let mut stats = BackendStats::default();
-        let (mut entries, mut weight) = (0, 0);
+        let mut entries = 0;
         for ledger in &self.ledgers {
             let ledger = lock(ledger);
             entries += ledger.policy.len();
-            weight += ledger.policy.weight();
             stats.evicted_for_capacity += ledger.evicted_for_capacity;
             stats.evicted_by_resize += ledger.evicted_by_resize;
             stats.expired += ledger.expired;
         }
         stats.refused = self.refused.load(Ordering::Relaxed);
-        (stats.entries, stats.weight) = (Some(entries), Some(weight));
+        // One number for all shards, which never exceeds the bound; a sum over shards that
+        // change meanwhile could.
+        let weight = self.budget.used();
+        stats.weight = Some(weight);
+        stats.entries = Some(if self.weigher.is_none() {
+            weight
+        } else {
+            entries
+        });
         stats
     }
 }

@@ -1,0 +1,223 @@
+//! Every interleaving that shuttle can think of, at each lock and each shared counter.
+//!
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p cache-local --release --test schedules`
+#![cfg(shuttle)]
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use cache_core::{
+    CacheBackend, Clock, Condition, Cursor, Expiry, ManualClock, ReadNow, Scope, WriteOptions,
+};
+use cache_local::{LocalBackend, LocalConfig};
+use shuttle::thread;
+
+const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const IF_ABSENT: WriteOptions = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+const SOON: Expiry = Expiry::After(Duration::from_millis(5));
+
+/// Polls once: in this process every answer is there at once.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a local operation never waits"),
+    }
+}
+
+fn read(backend: &LocalBackend<u32>, key: &str) -> Option<u32> {
+    match backend.read_now(key) {
+        ReadNow::Answer(found) => found.unwrap(),
+        ReadNow::WouldWait => panic!("a local read never waits"),
+    }
+}
+
+fn backend(bound: u64) -> (Arc<LocalBackend<u32>>, ManualClock) {
+    let (clock, hand) = Clock::manual();
+    let config = LocalConfig::new().max_entries(bound).shards(2).clock(clock);
+    (Arc::new(LocalBackend::new(config).unwrap()), hand)
+}
+
+/// Runs a scenario under many schedules; `SCHEDULES` sets how many.
+fn explore(scenario: impl Fn() + Send + Sync + 'static) {
+    let schedules = std::env::var("SCHEDULES")
+        .ok()
+        .and_then(|count| count.parse().ok());
+    shuttle::check_random(scenario, schedules.unwrap_or(10_000));
+}
+
+/// Runs the same steps on several threads and returns what each found.
+fn on_threads<T: Send + 'static>(
+    count: u32,
+    backend: &Arc<LocalBackend<u32>>,
+    steps: impl Fn(&LocalBackend<u32>, u32) -> T + Send + Sync + 'static,
+) -> Vec<T> {
+    let steps = Arc::new(steps);
+    let threads: Vec<_> = (0..count)
+        .map(|thread| {
+            let (backend, steps) = (Arc::clone(backend), Arc::clone(&steps));
+            thread::spawn(move || steps(&backend, thread))
+        })
+        .collect();
+    threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect()
+}
+
+/// Asserts that counts agree with what is there, and that the whole budget can be used again.
+fn is_sound(backend: &LocalBackend<u32>, bound: u64) {
+    let stats = backend.stats();
+    assert!(stats.weight <= Some(bound));
+    let mut keys = 0;
+    let mut cursor = Some(Cursor::Start);
+    while let Some(from) = cursor {
+        let page = now(backend.scan(&Scope::everything(), from, 512)).unwrap();
+        keys += page.keys.len() as u64;
+        cursor = page.next;
+    }
+    assert_eq!(stats.entries, Some(keys));
+    now(backend.clear(&Scope::everything())).unwrap();
+    for i in 0..bound as u32 {
+        now(backend.set(&format!("refill:{i}"), i, ALWAYS)).unwrap();
+    }
+    assert_eq!(backend.stats().weight, Some(bound));
+}
+
+#[test]
+fn of_concurrent_if_absent_writes_one_wins_also_on_an_expired_entry() {
+    explore(|| {
+        let (backend, hand) = backend(10);
+        now(backend.set("key", 99, WriteOptions::new(SOON, Condition::Always))).unwrap();
+        hand.advance(Duration::from_millis(6));
+        let won = on_threads(3, &backend, |backend, thread| {
+            now(backend.set("key", thread, IF_ABSENT)).unwrap()
+        });
+        assert_eq!(won.iter().filter(|won| **won).count(), 1);
+        let winner = won.iter().position(|won| *won).map(|winner| winner as u32);
+        assert_eq!(read(&backend, "key"), winner);
+        is_sound(&backend, 10);
+    });
+}
+
+#[test]
+fn concurrent_swaps_and_deletes_hand_every_value_out_once() {
+    explore(|| {
+        let (backend, _) = backend(10);
+        now(backend.set("key", 99, ALWAYS)).unwrap();
+        let mut seen = on_threads(3, &backend, |backend, thread| {
+            now(backend.swap("key", thread, Expiry::Never)).unwrap()
+        });
+        seen.push(read(&backend, "key"));
+        seen.sort_unstable();
+        assert_eq!(seen, [Some(0), Some(1), Some(2), Some(99)]);
+        let deleted = on_threads(2, &backend, |backend, _| {
+            now(backend.delete("key")).unwrap()
+        });
+        assert_eq!(deleted.iter().filter(|deleted| **deleted).count(), 1);
+    });
+}
+
+#[test]
+fn writers_that_evict_each_other_keep_the_bound_and_come_to_an_end() {
+    explore(|| {
+        let (backend, _) = backend(2);
+        on_threads(3, &backend, |backend, thread| {
+            for i in 0..3 {
+                now(backend.set(&format!("key:{thread}:{i}"), i, ALWAYS)).unwrap();
+                assert!(backend.stats().weight <= Some(2));
+            }
+        });
+        is_sound(&backend, 2);
+    });
+}
+
+#[test]
+fn a_cache_of_one_entry_is_fought_over_across_shards() {
+    explore(|| {
+        let (backend, _) = backend(1);
+        on_threads(2, &backend, |backend, thread| {
+            for i in 0..4 {
+                now(backend.set(&format!("key:{thread}:{i}"), i, ALWAYS)).unwrap();
+            }
+        });
+        assert_eq!(backend.stats().entries, Some(1));
+        is_sound(&backend, 1);
+    });
+}
+
+#[test]
+fn sweeping_never_takes_an_entry_that_was_written_again() {
+    explore(|| {
+        let (backend, hand) = backend(10);
+        now(backend.set("key", 1, WriteOptions::new(SOON, Condition::Always))).unwrap();
+        hand.advance(Duration::from_millis(10));
+        on_threads(2, &backend, |backend, thread| match thread {
+            0 => drop(backend.sweep()),
+            _ => assert!(now(backend.set("key", 2, ALWAYS)).unwrap()),
+        });
+        assert_eq!(read(&backend, "key"), Some(2));
+        is_sound(&backend, 10);
+    });
+}
+
+#[test]
+fn extending_an_entry_races_its_sweep_to_one_of_two_ends() {
+    explore(|| {
+        let (backend, hand) = backend(10);
+        now(backend.set("key", 1, WriteOptions::new(SOON, Condition::Always))).unwrap();
+        let sweeper = {
+            let backend = Arc::clone(&backend);
+            thread::spawn(move || {
+                hand.advance(Duration::from_millis(10));
+                backend.sweep()
+            })
+        };
+        let extended = now(backend.set_expiry("key", Expiry::Never)).unwrap();
+        sweeper.join().unwrap();
+        assert_eq!(read(&backend, "key"), extended.then_some(1));
+        is_sound(&backend, 10);
+    });
+}
+
+#[test]
+fn resizing_and_clearing_race_writers_and_leave_counts_that_agree() {
+    explore(|| {
+        let (backend, _) = backend(4);
+        on_threads(3, &backend, |backend, thread| match thread {
+            0 => backend.resize(2).unwrap(),
+            1 => drop(now(backend.clear(&Scope::everything())).unwrap()),
+            _ => {
+                for i in 0..5 {
+                    now(backend.set(&format!("key:{i}"), i, ALWAYS)).unwrap();
+                }
+            }
+        });
+        is_sound(&backend, 2);
+    });
+}
+
+#[test]
+fn a_read_beside_an_overwrite_an_eviction_or_a_delete_sees_a_value_of_its_key() {
+    explore(|| {
+        let (backend, _) = backend(1);
+        now(backend.set("a", 1, ALWAYS)).unwrap();
+        let seen = on_threads(3, &backend, |backend, thread| match thread {
+            0 => read(backend, "a"),
+            1 => {
+                now(backend.set("a", 2, ALWAYS)).unwrap();
+                None
+            }
+            _ => {
+                now(backend.set("b", 3, ALWAYS)).unwrap();
+                None
+            }
+        });
+        assert!(matches!(seen[0], None | Some(1 | 2)));
+        is_sound(&backend, 1);
+    });
+}
