@@ -15,6 +15,25 @@ pub enum Condition {
     IfPresent,
 }
 
+impl Condition {
+    /// Tells whether a write takes place, by whether the key is there.
+    ///
+    /// ```
+    /// use cache_core::Condition;
+    ///
+    /// assert!(Condition::IfAbsent.holds(false));
+    /// assert!(!Condition::IfPresent.holds(false));
+    /// ```
+    #[must_use]
+    pub const fn holds(self, present: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::IfAbsent => !present,
+            Self::IfPresent => present,
+        }
+    }
+}
+
 /// Options of [`Cache::set_with`](crate::Cache::set_with).
 ///
 /// ```

@@ -72,12 +72,7 @@ impl<V> Locked<'_, V> {
         self.expire(FREED_PER_WRITE);
         loop {
             let held = self.live(write.hash, write.key);
-            let holds = match write.condition {
-                Condition::IfAbsent => held.is_none(),
-                Condition::IfPresent => held.is_some(),
-                _ => true,
-            };
-            if !holds {
+            if !write.condition.holds(held.is_some()) {
                 return Written::Refused;
             }
             let need = u64::from(write.weight).saturating_sub(held.map_or(0, |held| held.weight));

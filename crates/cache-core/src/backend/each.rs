@@ -1,9 +1,9 @@
-//! Bulk calls as loops over the single calls, for backends whose store has no bulk command.
+//! Calls on many keys as loops over the single calls, for stores that have no such command.
 //!
 //! They are here to be called by name: a backend that loops says so in its own code.
 
-use super::CacheBackend;
-use crate::{Condition, Expiry, Result, WriteOptions};
+use super::{CacheBackend, Cursor};
+use crate::{Condition, Expiry, Result, Scope, WriteOptions};
 
 /// Calls `get` for each key.
 ///
@@ -50,6 +50,26 @@ where
     let mut count = 0;
     for key in keys {
         count += u64::from(backend.delete(key).await?);
+    }
+    Ok(count)
+}
+
+/// Scans the scope and deletes each key; returns how many entries were there.
+///
+/// # Errors
+/// The first error ends the loop and is returned; earlier keys are deleted.
+pub async fn clear<V, B>(backend: &B, scope: &Scope) -> Result<u64>
+where
+    V: Send + Sync + 'static,
+    B: CacheBackend<V> + ?Sized,
+{
+    const PAGE: usize = 512;
+    let (mut count, mut next) = (0, Some(Cursor::Start));
+    while let Some(cursor) = next {
+        let page = backend.scan(scope, cursor, PAGE).await?;
+        let keys: Vec<&str> = page.keys.iter().map(String::as_str).collect();
+        count += backend.delete_many(&keys).await?;
+        next = page.next;
     }
     Ok(count)
 }

@@ -1,0 +1,1 @@
+//! The backend of the tutorial keeps the contract.
