@@ -21,8 +21,8 @@ pub trait Fixture: Send + Sync + 'static {
 
     /// Creates an empty backend.
     ///
-    /// It shares nothing with the backends of other fixtures: tests run side by side, so a
-    /// fixture of a server takes a new namespace each time. It holds 2,000 small entries and a
+    /// It shares nothing with any other backend: tests run side by side, so a fixture of
+    /// a server takes a new namespace each time. It holds 2,000 small entries and a
     /// value of 1 MiB without evicting any.
     fn fresh(&self) -> impl Future<Output = Self::Backend> + Send;
 
@@ -98,7 +98,6 @@ pub struct Skipped {
 
 impl Skipped {
     pub(crate) const SCAN: Self = Self::because("the backend cannot scan");
-    pub(crate) const NO_SCAN: Self = Self::because("the backend can scan");
     pub(crate) const BOUND: Self = Self::because("the fixture builds no bounded backend");
     pub(crate) const OVERSIZED: Self = Self::because("the fixture has no value that never fits");
     pub(crate) const EXACT_TIME: Self = Self::because("the time of the fixture is not exact");
@@ -113,6 +112,8 @@ impl Skipped {
         self.reason
     }
 }
+
+impl std::error::Error for Skipped {}
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,6 +36,7 @@ impl Matrix {
         capabilities.bounded |= bounded
             .as_ref()
             .is_some_and(|backend| backend.capabilities().bounded);
+        let granularity = fixture.granularity();
         let checks = [
             (capabilities.scan, "C19-C21", Skipped::SCAN),
             (bounded.is_some(), "C26", Skipped::BOUND),
@@ -44,8 +45,12 @@ impl Matrix {
                 "C27",
                 Skipped::OVERSIZED,
             ),
+            (
+                granularity.is_zero(),
+                "C12 and C14 in part",
+                Skipped::EXACT_TIME,
+            ),
         ];
-        let granularity = fixture.granularity();
         Self {
             name: name.to_owned(),
             capabilities,
@@ -63,7 +68,6 @@ impl Matrix {
     }
 
     /// Returns the clauses that are skipped, each with the reason.
-    #[must_use]
     pub fn skipped(&self) -> &[(&'static str, Skipped)] {
         &self.skipped
     }

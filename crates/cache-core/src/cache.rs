@@ -79,15 +79,17 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     #[inline]
     pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<V>> {
         let raw = self.raw("get", key.as_ref())?;
+        // Each answer leaves on its own: joining them first would copy the value twice, which
+        // costs more than the lookup.
         let found = match self.shared.backend.read_now(&raw) {
-            ReadNow::Answer(found) => found,
+            ReadNow::Answer(Ok(Some(value))) => return Ok(self.hit(value)),
+            ReadNow::Answer(Ok(None)) => return Ok(self.miss()),
+            ReadNow::Answer(Err(error)) => Err(error),
             ReadNow::WouldWait => self.shared.backend.get(&raw).await,
         };
         match found {
-            Ok(value) => {
-                self.shared.counters.read(value.is_some());
-                Ok(value)
-            }
+            Ok(Some(value)) => Ok(self.hit(value)),
+            Ok(None) => Ok(self.miss()),
             Err(error) => Err(error.during("get").for_key(key.as_ref())),
         }
     }

@@ -11,7 +11,9 @@ const MANY: usize = 1_500;
 /// C15: the answers come in the order of the keys, present or absent.
 pub async fn c15_get_many_answers_in_the_order_of_the_keys<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    probe.set_many(&[("a", "1"), ("b", "2"), ("c", "3")], Expiry::Never).await;
+    probe
+        .set_many(&[("a", "1"), ("b", "2"), ("c", "3")], Expiry::Never)
+        .await;
     let cases: [(&[&str], &[Option<&str>]); 3] = [
         (&["a", "b", "c"], &[Some("1"), Some("2"), Some("3")]),
         (&["c", "a", "b"], &[Some("3"), Some("1"), Some("2")]),
@@ -27,13 +29,15 @@ pub async fn c15_get_many_answers_in_the_order_of_the_keys<F: Fixture>(fixture: 
 /// C15: a repeated key is answered each time, present or absent.
 pub async fn c15_get_many_answers_a_repeated_key_each_time<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    probe.set_many(&[("a", "1"), ("b", "2")], Expiry::Never).await;
-    let answer = probe.get_many(&["a", "x", "a", "b", "x", "a"]).await;
+    probe
+        .set_many(&[("a", "1"), ("b", "2")], Expiry::Never)
+        .await;
+    let answer = probe.get_many(&["a", "a", "x", "b", "x", "a"]).await;
     let answer: Vec<Option<&str>> = answer.iter().map(Option::as_deref).collect();
     let (one, two) = (Some("1"), Some("2"));
     assert_eq!(
         answer,
-        [one, None, one, two, None, one],
+        [one, one, None, two, None, one],
         "C15: a repeated key is answered each time"
     );
 }
@@ -58,9 +62,15 @@ pub async fn c15_bulk_calls_take_more_keys_than_a_batch<F: Fixture>(fixture: &F)
         "C15: {MANY} keys are answered in their order"
     );
     let deleted = probe.delete_many(&keys).await;
-    assert_eq!(deleted, MANY as u64, "C17: {MANY} keys are deleted and counted");
+    assert_eq!(
+        deleted, MANY as u64,
+        "C17: {MANY} keys are deleted and counted"
+    );
     let left = probe.get_many(&keys).await;
-    assert!(left.iter().all(Option::is_none), "C17: nothing is left of {MANY} keys");
+    assert!(
+        left.iter().all(Option::is_none),
+        "C17: nothing is left of {MANY} keys"
+    );
 }
 
 /// C16: every pair is written, with the expiry, over whatever was there.
@@ -72,7 +82,11 @@ pub async fn c16_set_many_writes_every_pair_with_the_expiry<F: Fixture>(fixture:
         probe.set_many(&entries, expiry).await;
         for key in ["a", "b", "c"] {
             probe
-                .assert_entry(key, (&value, expiry), "C16: set_many replaces value and expiry")
+                .assert_entry(
+                    key,
+                    (&value, expiry),
+                    "C16: set_many replaces value and expiry",
+                )
                 .await;
         }
         probe.delete("b").await;
@@ -86,7 +100,11 @@ pub async fn c16_the_last_pair_of_a_repeated_key_stays<F: Fixture>(fixture: &F) 
     probe.set_many(&entries, Expiry::Never).await;
     for (key, value) in [("a", "5"), ("b", "2"), ("c", "4")] {
         probe
-            .assert_value(key, Some(value), "C16: of a repeated key the last pair stays")
+            .assert_value(
+                key,
+                Some(value),
+                "C16: of a repeated key the last pair stays",
+            )
             .await;
     }
 }
@@ -94,11 +112,15 @@ pub async fn c16_the_last_pair_of_a_repeated_key_stays<F: Fixture>(fixture: &F) 
 /// C17: `delete_many` counts the entries that it removed and removes no others.
 pub async fn c17_delete_many_counts_the_entries_that_it_removed<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    probe.set_many(&[("a", "1"), ("b", "2"), ("c", "3")], Expiry::Never).await;
+    probe
+        .set_many(&[("a", "1"), ("b", "2"), ("c", "3")], Expiry::Never)
+        .await;
     let deleted = probe.delete_many(&["a", "x", "c", "y"]).await;
     assert_eq!(deleted, 2, "C17: two of the four keys were there");
     for (key, left) in [("a", None), ("b", Some("2")), ("c", None)] {
-        probe.assert_value(key, left, "C17: the named keys are deleted").await;
+        probe
+            .assert_value(key, left, "C17: the named keys are deleted")
+            .await;
     }
     let again = probe.delete_many(&["a", "c"]).await;
     assert_eq!(again, 0, "C17: what was deleted is not counted again");
@@ -107,7 +129,9 @@ pub async fn c17_delete_many_counts_the_entries_that_it_removed<F: Fixture>(fixt
 /// C17: a repeated key counts once.
 pub async fn c17_a_repeated_key_counts_once<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    probe.set_many(&[("a", "1"), ("b", "2")], Expiry::Never).await;
+    probe
+        .set_many(&[("a", "1"), ("b", "2")], Expiry::Never)
+        .await;
     let deleted = probe.delete_many(&["a", "b", "a", "x", "x", "a"]).await;
     assert_eq!(deleted, 2, "C17: a repeated key counts once");
 }
@@ -117,11 +141,17 @@ pub async fn c18_bulk_calls_with_nothing_do_nothing<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
     probe.set("key", "value", Expiry::After(LONG)).await;
     let backend = probe.backend();
-    let answer = ok("get_many of nothing", backend.get_many(&[])).await;
+    let answer = ok("C18: get_many of nothing", backend.get_many(&[])).await;
     assert_eq!(answer.len(), 0, "C18: no keys, no answers");
-    ok("set_many of nothing", backend.set_many(Vec::new(), Expiry::Never)).await;
-    let deleted = ok("delete_many of nothing", backend.delete_many(&[])).await;
+    ok(
+        "C18: set_many of nothing",
+        backend.set_many(Vec::new(), Expiry::Never),
+    )
+    .await;
+    let deleted = ok("C18: delete_many of nothing", backend.delete_many(&[])).await;
     assert_eq!(deleted, 0, "C18: no keys, nothing deleted");
     let kept = ("value", Expiry::After(LONG));
-    probe.assert_entry("key", kept, "C18: the entries stay").await;
+    probe
+        .assert_entry("key", kept, "C18: the entries stay")
+        .await;
 }

@@ -10,12 +10,16 @@ use crate::{Fixture, Skipped};
 /// C11: `IfAbsent` succeeds on an expired entry.
 pub async fn c11_if_absent_succeeds_on_an_expired_entry<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    for expiry in [Expiry::Never, Expiry::After(LONG)] {
-        probe.expired("key", "old").await;
-        let written = probe.set_if("key", "new", expiry, Condition::IfAbsent).await;
+    probe.expired(&["one", "two"], "old").await;
+    for (key, expiry) in [("one", Expiry::Never), ("two", Expiry::After(LONG))] {
+        let written = probe.set_if(key, "new", expiry, Condition::IfAbsent).await;
         assert!(written, "C11: IfAbsent succeeds on an expired entry");
         probe
-            .assert_entry("key", ("new", expiry), "C11: IfAbsent replaces an expired entry")
+            .assert_entry(
+                key,
+                ("new", expiry),
+                "C11: IfAbsent replaces an expired entry",
+            )
             .await;
     }
 }
@@ -23,60 +27,83 @@ pub async fn c11_if_absent_succeeds_on_an_expired_entry<F: Fixture>(fixture: &F)
 /// C11: `IfPresent` returns `false` for an expired entry and writes nothing.
 pub async fn c11_if_present_fails_on_an_expired_entry<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    probe.expired("key", "old").await;
+    probe.expired(&["key"], "old").await;
     let written = probe
         .set_if("key", "new", Expiry::Never, Condition::IfPresent)
         .await;
-    assert!(!written, "C11: IfPresent returns false for an expired entry");
-    probe.assert_value("key", None, "C11: IfPresent revives nothing").await;
+    assert!(
+        !written,
+        "C11: IfPresent returns false for an expired entry"
+    );
+    probe
+        .assert_value("key", None, "C11: IfPresent revives nothing")
+        .await;
 }
 
 /// C11: `swap` returns `None` for an expired entry and stores the new one.
 pub async fn c11_swap_returns_none_for_an_expired_entry<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    probe.expired("key", "old").await;
+    probe.expired(&["key"], "old").await;
     let replaced = probe.swap("key", "new", Expiry::Never).await;
-    assert_eq!(replaced, None, "C11: swap returns None for an expired entry");
+    assert_eq!(
+        replaced, None,
+        "C11: swap returns None for an expired entry"
+    );
     probe
-        .assert_entry("key", ("new", Expiry::Never), "C11: swap stores over an expired entry")
+        .assert_entry(
+            "key",
+            ("new", Expiry::Never),
+            "C11: swap stores over an expired entry",
+        )
         .await;
 }
 
 /// C11: there is nothing to delete in an expired entry, singly or in bulk.
 pub async fn c11_delete_of_an_expired_entry_finds_nothing<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    probe.expired("one", "old").await;
-    probe.expired("two", "old").await;
+    probe.expired(&["one", "two"], "old").await;
     assert!(
         !probe.delete("one").await,
         "C11: delete returns false for an expired entry"
     );
     let deleted = probe.delete_many(&["one", "two"]).await;
-    assert_eq!(deleted, 0, "C11: delete_many does not count expired entries");
+    assert_eq!(
+        deleted, 0,
+        "C11: delete_many does not count expired entries"
+    );
 }
 
 /// C11: `set_expiry` returns `false` for an expired entry and does not revive it.
 pub async fn c11_set_expiry_does_not_revive_an_expired_entry<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    for expiry in [Expiry::Never, Expiry::After(LONG)] {
-        probe.expired("key", "old").await;
-        let changed = probe.set_expiry("key", expiry).await;
-        assert!(!changed, "C11: set_expiry returns false for an expired entry");
-        probe.assert_value("key", None, "C11: set_expiry revives nothing").await;
+    probe.expired(&["one", "two"], "old").await;
+    for (key, expiry) in [("one", Expiry::Never), ("two", Expiry::After(LONG))] {
+        let changed = probe.set_expiry(key, expiry).await;
+        assert!(
+            !changed,
+            "C11: set_expiry returns false for an expired entry"
+        );
+        probe
+            .assert_value(key, None, "C11: set_expiry revives nothing")
+            .await;
     }
 }
 
 /// C11: nothing of an expired entry is left in the entry that a `set` writes over it.
 pub async fn c11_set_over_an_expired_entry_starts_anew<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    for expiry in [Expiry::Never, Expiry::After(LONG)] {
-        probe.expired("key", "old").await;
-        probe.set_many(&[("key", "bulk")], expiry).await;
-        let anew = "C11: a write over an expired entry starts anew";
-        probe.assert_entry("key", ("bulk", expiry), anew).await;
-        probe.expired("key", "old").await;
-        probe.set("key", "new", expiry).await;
-        probe.assert_entry("key", ("new", expiry), anew).await;
+    probe.expired(&["one", "two", "three", "four"], "old").await;
+    let anew = "C11: a write over an expired entry starts anew";
+    let expiries = [Expiry::Never, Expiry::After(LONG)];
+    for (keys, expiry) in [["one", "two"], ["three", "four"]]
+        .into_iter()
+        .zip(expiries)
+    {
+        probe.set(keys[0], "new", expiry).await;
+        probe.set_many(&[(keys[1], "new")], expiry).await;
+        for key in keys {
+            probe.assert_entry(key, ("new", expiry), anew).await;
+        }
     }
 }
 
@@ -87,8 +114,7 @@ pub async fn c11_scan_and_clear_pass_over_expired_entries<F: Fixture>(
     let probe = Probe::scanning(fixture).await?;
     let everything = Scope::everything();
     probe.set("live", "value", Expiry::Never).await;
-    probe.expired("one", "old").await;
-    probe.expired("two", "old").await;
+    probe.expired(&["one", "two"], "old").await;
     let listed = probe.scan(&everything, 100).await;
     assert_eq!(
         listed,

@@ -13,7 +13,12 @@ pub async fn c10_an_entry_is_absent_from_its_deadline_on<F: Fixture>(fixture: &F
     let ttl = probe.short();
     probe.set("key", "value", Expiry::After(ttl)).await;
     probe
-        .assert_lives("key", "value", ttl, "C10: an entry lives until its deadline")
+        .assert_lives(
+            "key",
+            "value",
+            ttl,
+            "C10: an entry lives until its deadline",
+        )
         .await;
 }
 
@@ -25,38 +30,43 @@ pub async fn c10_the_deadline_holds_whichever_call_has_set_it<F: Fixture>(fixtur
     for key in &keys[1..] {
         probe.set(key, "old", Expiry::Never).await;
     }
-    probe.set_if(keys[0], "new", expiry, Condition::IfAbsent).await;
-    probe.set_if(keys[1], "new", expiry, Condition::IfPresent).await;
+    let conditions = [Condition::IfAbsent, Condition::IfPresent];
+    for (key, condition) in keys.iter().zip(conditions) {
+        probe.set_if(key, "new", expiry, condition).await;
+    }
     probe.swap(keys[2], "new", expiry).await;
     probe.set_many(&[(keys[3], "new")], expiry).await;
     probe.set_expiry(keys[4], expiry).await;
     probe.set("bystander", "stays", Expiry::Never).await;
     if probe.exact() {
         let before = "C10: present before the deadline, however it was set";
-        probe.advance(probe.short() - Duration::from_millis(1)).await;
+        let tick = Duration::from_millis(1);
+        probe.advance(probe.short() - tick).await;
         for key in keys {
             assert!(probe.observe(key).await.is_some(), "{before} ({key})");
         }
-        probe.advance(Duration::from_millis(1)).await;
+        probe.advance(tick).await;
     } else {
         probe.outlive(probe.short()).await;
     }
+    let from = "C10: absent from the deadline on, however it was set";
     for key in keys {
-        probe.assert_value(key, None, "C10: absent from the deadline on, however it was set").await;
+        probe.assert_value(key, None, from).await;
     }
-    probe.assert_value("bystander", Some("stays"), "C10: others stay").await;
+    let stays = Some("stays");
+    probe
+        .assert_value("bystander", stays, "C10: others stay")
+        .await;
 }
 
 /// C12: an entry without expiry says so, however long it has been there.
 pub async fn c12_an_entry_without_expiry_reports_never<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
     probe.set("key", "value", Expiry::Never).await;
-    for _ in 0..2 {
-        probe
-            .assert_entry("key", ("value", Expiry::Never), "C12: no expiry is Never")
-            .await;
-        probe.advance(probe.short()).await;
-    }
+    let (never, promise) = (("value", Expiry::Never), "C12: no expiry is Never");
+    probe.assert_entry("key", never, promise).await;
+    probe.advance(probe.short()).await;
+    probe.assert_entry("key", never, promise).await;
 }
 
 /// C12: the remaining time is above zero, not above the one set, and shrinks as time passes.
@@ -64,13 +74,13 @@ pub async fn c12_the_remaining_time_shrinks_as_time_passes<F: Fixture>(fixture: 
     let probe = Probe::fresh(fixture).await;
     let step = probe.short();
     probe.set("key", "value", Expiry::After(LONG)).await;
-    let mut left = LONG;
-    for _ in 0..3 {
-        probe
-            .assert_entry("key", ("value", Expiry::After(left)), "C12: the time that is left")
-            .await;
-        probe.advance(step).await;
-        left -= step;
+    for steps in 0..3 {
+        if steps > 0 {
+            probe.advance(step).await;
+        }
+        let left = ("value", Expiry::After(LONG - step * steps));
+        let promise = "C12: the time that is left";
+        probe.assert_entry("key", left, promise).await;
     }
 }
 
@@ -118,7 +128,9 @@ pub async fn c13_an_expiry_is_removed_once<F: Fixture>(fixture: &F) {
     assert!(removed, "C13: an expiry was there to remove");
     for _ in 0..2 {
         let never = ("value", Expiry::Never);
-        probe.assert_entry("key", never, "C13: the expiry is removed").await;
+        probe
+            .assert_entry("key", never, "C13: the expiry is removed")
+            .await;
         let removed = probe.set_expiry("key", Expiry::Never).await;
         assert!(!removed, "C13: no expiry was there to remove");
     }
@@ -130,7 +142,9 @@ pub async fn c13_set_expiry_of_an_absent_key_does_nothing<F: Fixture>(fixture: &
     for expiry in [Expiry::Never, Expiry::After(LONG)] {
         let changed = probe.set_expiry("key", expiry).await;
         assert!(!changed, "C13: set_expiry of an absent key returns false");
-        probe.assert_value("key", None, "C13: set_expiry writes no entry").await;
+        probe
+            .assert_value("key", None, "C13: set_expiry writes no entry")
+            .await;
     }
 }
 
@@ -148,8 +162,12 @@ pub async fn c13_the_new_deadline_counts_and_not_the_old_one<F: Fixture>(fixture
     probe
         .assert_lives("sooner", "value", short, "C13: an earlier deadline counts")
         .await;
-    probe.assert_value("later", Some("value"), "C13: a later deadline counts").await;
-    probe.assert_value("never", Some("value"), "C13: a removed deadline is gone").await;
+    probe
+        .assert_value("later", Some("value"), "C13: a later deadline counts")
+        .await;
+    probe
+        .assert_value("never", Some("value"), "C13: a removed deadline is gone")
+        .await;
 }
 
 /// C14: one millisecond is a time to live like any other.
@@ -159,16 +177,18 @@ pub async fn c14_one_millisecond_is_kept<F: Fixture>(fixture: &F) {
     probe.set("key", "value", Expiry::After(ttl)).await;
     if probe.exact() {
         let left = ("value", Expiry::After(ttl));
-        probe.assert_entry("key", left, "C14: 1 ms is not zero").await;
+        probe
+            .assert_entry("key", left, "C14: 1 ms is not zero")
+            .await;
     }
     probe.outlive(ttl).await;
-    probe.assert_value("key", None, "C14: 1 ms is no more than that").await;
+    probe
+        .assert_value("key", None, "C14: 1 ms is no more than that")
+        .await;
 }
 
 /// C14: times are kept to the millisecond, around whole seconds too.
-pub async fn c14_times_are_kept_to_the_millisecond<F: Fixture>(
-    fixture: &F,
-) -> Result<(), Skipped> {
+pub async fn c14_times_are_kept_to_the_millisecond<F: Fixture>(fixture: &F) -> Result<(), Skipped> {
     let probe = Probe::fresh(fixture).await;
     if !probe.exact() {
         return Err(Skipped::EXACT_TIME);
@@ -177,7 +197,9 @@ pub async fn c14_times_are_kept_to_the_millisecond<F: Fixture>(
         let ttl = Duration::from_millis(millis);
         probe.set("key", "value", Expiry::After(ttl)).await;
         let left = ("value", Expiry::After(ttl));
-        probe.assert_entry("key", left, "C14: kept to the millisecond").await;
+        probe
+            .assert_entry("key", left, "C14: kept to the millisecond")
+            .await;
         probe
             .assert_lives("key", "value", ttl, "C14: kept to the millisecond")
             .await;
@@ -190,7 +212,9 @@ pub async fn c14_a_century_is_kept<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
     probe.set("key", "value", Expiry::After(MAX_TTL)).await;
     let left = ("value", Expiry::After(MAX_TTL));
-    probe.assert_entry("key", left, "C14: 100 years are kept").await;
+    probe
+        .assert_entry("key", left, "C14: 100 years are kept")
+        .await;
     if probe.exact() {
         probe
             .assert_lives("key", "value", MAX_TTL, "C14: 100 years are kept")

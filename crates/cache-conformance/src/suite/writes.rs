@@ -44,7 +44,9 @@ pub async fn c05_the_old_deadline_is_gone_after_a_set<F: Fixture>(fixture: &F) {
 pub async fn c06_if_absent_writes_an_absent_key<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
     for expiry in [Expiry::Never, Expiry::After(LONG)] {
-        let written = probe.set_if("key", "new", expiry, Condition::IfAbsent).await;
+        let written = probe
+            .set_if("key", "new", expiry, Condition::IfAbsent)
+            .await;
         assert!(written, "C06: IfAbsent on an absent key returns true");
         probe
             .assert_entry("key", ("new", expiry), "C06: IfAbsent writes an absent key")
@@ -61,7 +63,11 @@ pub async fn c06_if_absent_leaves_an_existing_entry_as_it_is<F: Fixture>(fixture
         let written = probe.set_if("key", "new", new, Condition::IfAbsent).await;
         assert!(!written, "C06: IfAbsent on a present key returns false");
         probe
-            .assert_entry("key", ("old", old), "C06: IfAbsent leaves an entry as it is")
+            .assert_entry(
+                "key",
+                ("old", old),
+                "C06: IfAbsent leaves an entry as it is",
+            )
             .await;
     }
 }
@@ -87,7 +93,9 @@ pub async fn c07_if_present_writes_nothing_for_an_absent_key<F: Fixture>(fixture
             .set_if("key", "new", Expiry::Never, Condition::IfPresent)
             .await;
         assert!(!written, "C07: IfPresent on an absent key returns false");
-        probe.assert_value("key", None, "C07: IfPresent writes nothing").await;
+        probe
+            .assert_value("key", None, "C07: IfPresent writes nothing")
+            .await;
         probe.set("key", "old", Expiry::Never).await;
         probe.delete("key").await;
     }
@@ -99,7 +107,11 @@ pub async fn c08_swap_returns_the_old_value_and_stores_the_new_entry<F: Fixture>
     for (old, new) in CHANGES {
         probe.set("key", "old", old).await;
         let replaced = probe.swap("key", "new", new).await;
-        assert_eq!(replaced.as_deref(), Some("old"), "C08: swap returns the old value");
+        assert_eq!(
+            replaced.as_deref(),
+            Some("old"),
+            "C08: swap returns the old value"
+        );
         probe
             .assert_entry("key", ("new", new), "C08: swap stores value and expiry")
             .await;
@@ -122,13 +134,23 @@ pub async fn c08_swap_of_an_absent_key_stores_and_returns_none<F: Fixture>(fixtu
 /// C09: `delete` tells whether there was an entry, and removes that one alone.
 pub async fn c09_delete_tells_whether_there_was_an_entry<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    assert!(!probe.delete("key").await, "C09: nothing was there to delete");
+    assert!(
+        !probe.delete("key").await,
+        "C09: nothing was there to delete"
+    );
     probe.set("other", "stays", Expiry::Never).await;
     for expiry in [Expiry::Never, Expiry::After(LONG)] {
         probe.set("key", "value", expiry).await;
-        assert!(probe.delete("key").await, "C09: an entry was there to delete");
+        assert!(
+            probe.delete("key").await,
+            "C09: an entry was there to delete"
+        );
         assert!(!probe.delete("key").await, "C09: it is there no longer");
-        probe.assert_value("key", None, "C09: delete removes the entry").await;
+        probe
+            .assert_value("key", None, "C09: delete removes the entry")
+            .await;
     }
-    probe.assert_value("other", Some("stays"), "C09: delete removes one key").await;
+    probe
+        .assert_value("other", Some("stays"), "C09: delete removes one key")
+        .await;
 }

@@ -31,6 +31,18 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             .map_err(|error| error.during(operation).for_key(key))
     }
 
+    #[inline]
+    pub(super) fn hit(&self, value: V) -> Option<V> {
+        self.shared.counters.read(true);
+        Some(value)
+    }
+
+    #[inline]
+    pub(super) fn miss(&self) -> Option<V> {
+        self.shared.counters.read(false);
+        None
+    }
+
     pub(super) async fn write(
         &self,
         operation: &'static str,
