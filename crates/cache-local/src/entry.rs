@@ -1,5 +1,6 @@
 //! One cached value and what its shard knows of it.
 
+use std::mem;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use smol_str::SmolStr;
@@ -38,33 +39,67 @@ pub(crate) struct Entry<V> {
     tag: AtomicU32,
 }
 
+/// What a shard decides about an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) slot: u32,
+    pub(crate) line: Line,
+    pub(crate) hits: u8,
+    pub(crate) weight: u32,
+    pub(crate) deadline: u64,
+}
+
+impl Place {
+    const fn tag(self) -> u32 {
+        let line = match self.line {
+            Line::Small => 0,
+            Line::Main => MAIN_BIT,
+        };
+        (self.slot << SLOT_SHIFT) | line | self.hits as u32
+    }
+}
+
 impl<V> Entry<V> {
-    pub(crate) fn new(
-        key: &str,
-        value: V,
-        weight: u32,
-        deadline: u64,
-        slot: u32,
-        line: Line,
-    ) -> Self {
-        let tag = (slot << SLOT_SHIFT) | if line == Line::Main { MAIN_BIT } else { 0 };
+    pub(crate) fn new(key: &str, value: V, place: Place) -> Self {
+        Self::with_key(SmolStr::new(key), value, place)
+    }
+
+    /// Returns an entry for the same key.
+    pub(crate) fn successor(&self, value: V, place: Place) -> Self {
+        Self::with_key(self.key.clone(), value, place)
+    }
+
+    const fn with_key(key: SmolStr, value: V, place: Place) -> Self {
         Self {
-            key: SmolStr::new(key),
+            key,
             value,
-            deadline: AtomicU64::new(deadline),
-            weight,
-            tag: AtomicU32::new(tag),
+            deadline: AtomicU64::new(place.deadline),
+            weight: place.weight,
+            tag: AtomicU32::new(place.tag()),
         }
     }
 
-    /// Returns an entry for the same key in the same place of the policy.
-    pub(crate) fn successor(&self, value: V, weight: u32, deadline: u64) -> Self {
-        Self {
-            key: self.key.clone(),
-            value,
-            deadline: AtomicU64::new(deadline),
-            weight,
-            tag: AtomicU32::new(self.tag.load(Ordering::Relaxed)),
+    /// Makes this the entry of another key, and returns what it was.
+    pub(crate) fn refill(&mut self, key: &str, value: V, place: Place) -> (SmolStr, V) {
+        let key = mem::replace(&mut self.key, SmolStr::new(key));
+        (key, self.overwrite(value, place))
+    }
+
+    /// Replaces all but the key, and returns the old value.
+    pub(crate) fn overwrite(&mut self, value: V, place: Place) -> V {
+        *self.deadline.get_mut() = place.deadline;
+        self.weight = place.weight;
+        *self.tag.get_mut() = place.tag();
+        mem::replace(&mut self.value, value)
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            slot: self.slot(),
+            line: self.line(),
+            hits: self.hits(),
+            weight: self.weight,
+            deadline: self.deadline(),
         }
     }
 
@@ -116,12 +151,14 @@ impl<V> Entry<V> {
         }
     }
 
-    /// Puts the entry in a queue with so many hits.
+    /// Notes that the entry moved to a queue and has so many hits left.
     pub(crate) fn requeue(&self, line: Line, hits: u8) {
-        let slot = self.slot() << SLOT_SHIFT;
-        let line = if line == Line::Main { MAIN_BIT } else { 0 };
-        self.tag
-            .store(slot | line | u32::from(hits), Ordering::Relaxed);
+        let place = Place {
+            line,
+            hits,
+            ..self.place()
+        };
+        self.tag.store(place.tag(), Ordering::Relaxed);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Doubly linked queues over one slab of nodes: links are numbers, not pointers.
 
+use std::mem;
+
 use crate::entry::MAX_SLOTS;
 
 const NIL: u32 = u32::MAX;
@@ -64,11 +66,11 @@ impl Nodes {
     }
 }
 
-/// A queue: entries come in at the front and leave at the back.
+/// A queue as a ring: behind the newest entry stands the oldest. So the oldest becomes the
+/// newest by moving one number.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    front: u32,
-    back: u32,
+    oldest: u32,
     pub(crate) len: u64,
     pub(crate) weight: u64,
 }
@@ -76,8 +78,7 @@ pub(crate) struct Queue {
 impl Default for Queue {
     fn default() -> Self {
         Self {
-            front: NIL,
-            back: NIL,
+            oldest: NIL,
             len: 0,
             weight: 0,
         }
@@ -89,31 +90,41 @@ impl Queue {
     pub(crate) fn oldest(&self, nodes: &Nodes) -> Option<(u32, u64)> {
         nodes
             .nodes
-            .get(self.back as usize)
-            .map(|node| (self.back, node.hash))
+            .get(self.oldest as usize)
+            .map(|node| (self.oldest, node.hash))
     }
 
-    pub(crate) fn push(&mut self, nodes: &mut Nodes, slot: u32, weight: u64) {
-        let node = &mut nodes.nodes[slot as usize];
-        (node.prev, node.next) = (NIL, self.front);
-        match nodes.nodes.get_mut(self.front as usize) {
-            Some(front) => front.prev = slot,
-            None => self.back = slot,
+    /// Makes the oldest entry the newest.
+    pub(crate) fn rotate(&mut self, nodes: &Nodes) {
+        if let Some(oldest) = nodes.nodes.get(self.oldest as usize) {
+            self.oldest = oldest.next;
         }
-        self.front = slot;
+    }
+
+    /// Puts an entry in as the newest.
+    pub(crate) fn push(&mut self, nodes: &mut Nodes, slot: u32, weight: u64) {
+        let nodes = &mut nodes.nodes;
+        let (prev, next) = match nodes.get_mut(self.oldest as usize) {
+            Some(oldest) => (mem::replace(&mut oldest.prev, slot), self.oldest),
+            None => (slot, slot),
+        };
+        if self.oldest == NIL {
+            self.oldest = slot;
+        }
+        nodes[slot as usize].next = next;
+        nodes[slot as usize].prev = prev;
+        nodes[prev as usize].next = slot;
         self.len += 1;
         self.weight += weight;
     }
 
     pub(crate) fn unlink(&mut self, nodes: &mut Nodes, slot: u32, weight: u64) {
-        let Node { prev, next, .. } = nodes.nodes[slot as usize];
-        match nodes.nodes.get_mut(prev as usize) {
-            Some(before) => before.next = next,
-            None => self.front = next,
-        }
-        match nodes.nodes.get_mut(next as usize) {
-            Some(after) => after.prev = prev,
-            None => self.back = prev,
+        let nodes = &mut nodes.nodes;
+        let Node { prev, next, .. } = nodes[slot as usize];
+        nodes[prev as usize].next = next;
+        nodes[next as usize].prev = prev;
+        if self.oldest == slot {
+            self.oldest = if next == slot { NIL } else { next };
         }
         self.len -= 1;
         self.weight -= weight;
@@ -130,10 +141,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_queue_behaves_like_a_deque(ops in proptest::collection::vec((0..3u8, any::<usize>()), 0..200)) {
+        fn a_queue_behaves_like_a_deque(ops in proptest::collection::vec((0..4u8, any::<usize>()), 0..200)) {
             let (mut nodes, mut queue, mut model) = (Nodes::default(), Queue::default(), VecDeque::new());
             for (op, pick) in ops {
-                if op == 0 || model.is_empty() {
+                if op == 1 && let Some(oldest) = model.pop_back() {
+                    queue.rotate(&nodes);
+                    model.push_front(oldest);
+                } else if op == 0 || model.is_empty() {
                     let slot = nodes.take(pick as u64).unwrap();
                     queue.push(&mut nodes, slot, 2);
                     model.push_front((slot, pick as u64));

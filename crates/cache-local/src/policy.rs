@@ -109,7 +109,8 @@ impl Policy {
                     self.move_to(Line::Main, entry, 0);
                 }
                 (Line::Main, hits @ 1..) if moves < MAX_MOVES => {
-                    self.move_to(Line::Main, entry, hits - 1);
+                    self.main.rotate(&self.nodes);
+                    entry.requeue(Line::Main, hits - 1);
                 }
                 _ => {
                     self.ghosts.remember(hash, line, self.len());

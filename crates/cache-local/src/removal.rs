@@ -1,10 +1,11 @@
 //! What leaves the cache, and who is told.
 
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 
-use crate::entry::Entry;
+use smol_str::SmolStr;
+
+use crate::entry::{Entry, Place};
 
 /// Why an entry left the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,52 +59,59 @@ pub(crate) struct Removed<V> {
 
 enum Body<V> {
     /// As it stood in the table; a reader may still hold on to it.
-    Shared(Arc<Entry<V>>),
+    Entry(Arc<Entry<V>>),
     /// Taken out of its allocation, which lives on with another entry.
-    Owned(Entry<V>),
+    Parts(SmolStr, V),
 }
 
 impl<V> Removed<V> {
-    pub(crate) const fn shared(entry: Arc<Entry<V>>, cause: RemovalCause) -> Self {
+    pub(crate) const fn new(entry: Arc<Entry<V>>, cause: RemovalCause) -> Self {
         Self {
-            body: Body::Shared(entry),
+            body: Body::Entry(entry),
             cause,
         }
     }
 
-    /// Puts `fresh` in the place of the entry that `place` holds, in the same allocation unless
-    /// a reader holds on to it.
-    pub(crate) fn replacing(
-        place: &mut Arc<Entry<V>>,
-        fresh: Entry<V>,
-        cause: RemovalCause,
-    ) -> Self {
-        let body = match Arc::get_mut(place) {
-            Some(entry) => Body::Owned(mem::replace(entry, fresh)),
-            None => Body::Shared(mem::replace(place, Arc::new(fresh))),
-        };
-        Self { body, cause }
-    }
-
     pub(crate) fn tell(&self, listener: &Listener<V>) {
-        let entry = match &self.body {
-            Body::Shared(entry) => entry,
-            Body::Owned(entry) => entry,
+        let (key, value) = match &self.body {
+            Body::Entry(entry) => (entry.key(), &entry.value),
+            Body::Parts(key, value) => (key.as_str(), value),
         };
         listener(Removal {
-            key: entry.key(),
-            value: &entry.value,
+            key,
+            value,
             cause: self.cause,
         });
     }
 }
 
-impl<V: Clone> Removed<V> {
+/// What a write has replaced under its key, kept back like a [`Removed`].
+pub(crate) enum Replaced<V> {
+    Value(V),
+    /// As it stood in the table, because a reader held on to it.
+    Entry(Arc<Entry<V>>),
+}
+
+impl<V> Replaced<V> {
+    pub(crate) fn tell(&self, key: &str, listener: &Listener<V>) {
+        let value = match self {
+            Self::Value(value) => value,
+            Self::Entry(entry) => &entry.value,
+        };
+        listener(Removal {
+            key,
+            value,
+            cause: RemovalCause::Replaced,
+        });
+    }
+}
+
+impl<V: Clone> Replaced<V> {
     pub(crate) fn into_value(self) -> V {
-        match self.body {
-            Body::Shared(entry) => Arc::try_unwrap(entry)
+        match self {
+            Self::Value(value) => value,
+            Self::Entry(entry) => Arc::try_unwrap(entry)
                 .map_or_else(|shared| shared.value.clone(), |entry| entry.value),
-            Body::Owned(entry) => entry.value,
         }
     }
 }
@@ -131,23 +139,30 @@ impl<V> Outbox<V> {
     }
 
     /// Makes an entry, in the allocation of one that has just left if nobody else holds it.
-    pub(crate) fn recycle(&mut self, fresh: Entry<V>) -> Arc<Entry<V>> {
+    pub(crate) fn recycle(&mut self, key: &str, value: V, place: Place) -> Arc<Entry<V>> {
         match self.first.take() {
             Some(Removed {
-                body: Body::Shared(mut place),
+                body: Body::Entry(mut entry),
                 cause,
             }) => {
-                self.first = Some(Removed::replacing(&mut place, fresh, cause));
-                place
+                let (entry, body) = match Arc::get_mut(&mut entry) {
+                    Some(left) => {
+                        let (key, value) = left.refill(key, value, place);
+                        (entry, Body::Parts(key, value))
+                    }
+                    None => (Arc::new(Entry::new(key, value, place)), Body::Entry(entry)),
+                };
+                self.first = Some(Removed { body, cause });
+                entry
             }
             other => {
                 self.first = other;
-                Arc::new(fresh)
+                Arc::new(Entry::new(key, value, place))
             }
         }
     }
 
-    pub(crate) fn into_iter(self) -> impl Iterator<Item = Removed<V>> {
-        self.first.into_iter().chain(self.more)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Removed<V>> {
+        self.first.iter().chain(&self.more)
     }
 }

@@ -1,14 +1,15 @@
 //! One shard while its locks are held: table, eviction policy and timers change together.
 
+use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
 use cache_core::{Clock, Condition, Scope};
 
 use crate::budget::Budget;
-use crate::entry::{Entry, NEVER};
+use crate::entry::{Entry, NEVER, Place};
 use crate::policy::Policy;
-use crate::removal::{Outbox, RemovalCause, Removed};
+use crate::removal::{Outbox, RemovalCause, Removed, Replaced};
 use crate::shards::TableMut;
 use crate::timers::Timers;
 
@@ -37,23 +38,42 @@ pub(crate) struct Write<'a, V> {
     pub(crate) condition: Condition,
     /// Weight that is reserved for this write already.
     pub(crate) credit: u64,
+    /// What the write has replaced.
+    pub(crate) replaced: Option<Replaced<V>>,
+}
+
+impl<V> Write<'_, V> {
+    /// Puts value, weight and deadline into an entry of the same key, and returns the weight
+    /// that it had.
+    fn overwrite(&mut self, entry: &mut Arc<Entry<V>>) -> u64 {
+        let weight = entry.weight();
+        let Some(value) = self.value.take() else {
+            return weight;
+        };
+        entry.hit();
+        let place = Place {
+            weight: self.weight,
+            deadline: self.deadline,
+            ..entry.place()
+        };
+        self.replaced = Some(match Arc::get_mut(entry) {
+            Some(entry) => Replaced::Value(entry.overwrite(value, place)),
+            None => Replaced::Entry(mem::replace(entry, Arc::new(entry.successor(value, place)))),
+        });
+        // What the old value had and the new one does not need goes back with the credit.
+        self.credit = self.credit + weight - u64::from(self.weight);
+        weight
+    }
 }
 
 /// What became of a [`Write`].
-pub(crate) enum Written<V> {
-    /// It is done, and this is what it replaced.
-    Done(Option<Removed<V>>),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    Done,
     /// Its condition does not hold.
     Refused,
     /// The cache is full and this shard has too little to give: evict elsewhere, then try again.
     NoRoom,
-}
-
-/// A live entry, in numbers.
-#[derive(Clone, Copy)]
-pub(crate) struct Found {
-    slot: u32,
-    weight: u64,
 }
 
 pub(crate) struct Locked<'a, V> {
@@ -68,57 +88,72 @@ pub(crate) struct Locked<'a, V> {
 
 impl<V> Locked<'_, V> {
     /// Does a write, as far as this shard can.
-    pub(crate) fn write(&mut self, write: &mut Write<'_, V>) -> Written<V> {
+    pub(crate) fn write(&mut self, write: &mut Write<'_, V>) -> Written {
         self.expire(FREED_PER_WRITE);
         loop {
-            let held = self.live(write.hash, write.key);
-            if !write.condition.holds(held.is_some()) {
-                return Written::Refused;
-            }
-            let need = u64::from(write.weight).saturating_sub(held.map_or(0, |held| held.weight));
-            if write.credit < need && !self.make_room(need, &mut write.credit) {
-                return Written::NoRoom;
-            }
-            if held.is_some() {
-                if let Some(replaced) = self.overwrite(write) {
-                    return Written::Done(Some(replaced));
+            let Some(place) = self.table.get_mut(write.hash, write.key) else {
+                if !write.condition.holds(false) {
+                    return Written::Refused;
                 }
-                // Making room has evicted the very entry that was to be replaced: look again.
-            } else if self.insert(write) {
-                return Written::Done(None);
-            } else {
+                let need = write.weight.into();
+                if write.credit < need && !self.make_room(need, &mut write.credit) {
+                    return Written::NoRoom;
+                }
+                if self.insert(write) {
+                    return Written::Done;
+                }
                 // Every slot of the shard is taken.
                 write.credit += self.evict(RemovalCause::Capacity).unwrap_or_default();
+                continue;
+            };
+            if is_over(place.deadline(), self.clock) {
+                let slot = place.slot();
+                self.remove(write.hash, slot, RemovalCause::Expired);
+                continue;
+            }
+            if !write.condition.holds(true) {
+                return Written::Refused;
+            }
+            let need = u64::from(write.weight).saturating_sub(place.weight());
+            if write.credit >= need {
+                let old = place.deadline();
+                let weight = write.overwrite(place);
+                self.ledger
+                    .timers
+                    .set(place.slot(), old, write.deadline, self.clock);
+                self.ledger.policy.reweigh(place, weight);
+                return Written::Done;
+            }
+            // Making room may evict the very entry that is to be replaced: look again after it.
+            if !self.make_room(need, &mut write.credit) {
+                return Written::NoRoom;
             }
         }
     }
 
-    /// Finds the entry of a key; an expired one is removed instead.
-    pub(crate) fn live(&mut self, hash: u64, key: &str) -> Option<Found> {
+    /// Finds the slot of a key; an expired entry is removed instead.
+    fn live(&mut self, hash: u64, key: &str) -> Option<u32> {
         let entry = self.table.shared().get(hash, key)?;
-        let found = Found {
-            slot: entry.slot(),
-            weight: entry.weight(),
-        };
+        let slot = entry.slot();
         if is_over(entry.deadline(), self.clock) {
-            self.remove(hash, found.slot, RemovalCause::Expired);
+            self.remove(hash, slot, RemovalCause::Expired);
             return None;
         }
-        Some(found)
+        Some(slot)
     }
 
     /// Removes the entry of a key and tells whether it was live.
     pub(crate) fn delete(&mut self, hash: u64, key: &str) -> bool {
-        let Some(found) = self.live(hash, key) else {
+        let Some(slot) = self.live(hash, key) else {
             return false;
         };
-        self.remove(hash, found.slot, RemovalCause::Deleted);
+        self.remove(hash, slot, RemovalCause::Deleted);
         true
     }
 
     /// Changes the deadline of a live entry, and tells whether that changed anything.
     pub(crate) fn set_deadline(&mut self, hash: u64, key: &str, deadline: u64) -> bool {
-        let Some(found) = self.live(hash, key) else {
+        let Some(slot) = self.live(hash, key) else {
             return false;
         };
         let Some(entry) = self.table.get_mut(hash, key) else {
@@ -126,9 +161,7 @@ impl<V> Locked<'_, V> {
         };
         let old = entry.deadline();
         entry.set_deadline(deadline);
-        self.ledger
-            .timers
-            .set(found.slot, old, deadline, self.clock);
+        self.ledger.timers.set(slot, old, deadline, self.clock);
         deadline != NEVER || old != NEVER
     }
 
@@ -136,7 +169,7 @@ impl<V> Locked<'_, V> {
     pub(crate) fn remove(&mut self, hash: u64, slot: u32, cause: RemovalCause) {
         if let Some(entry) = self.unlink(hash, slot, cause) {
             self.budget.release(entry.weight());
-            self.outbox.put(Removed::shared(entry, cause));
+            self.outbox.put(Removed::new(entry, cause));
         }
     }
 
@@ -221,7 +254,7 @@ impl<V> Locked<'_, V> {
             .victim(&self.table.shared(), self.share)?;
         let entry = self.unlink(hash, slot, cause)?;
         let weight = entry.weight();
-        self.outbox.put(Removed::shared(entry, cause));
+        self.outbox.put(Removed::new(entry, cause));
         Some(weight)
     }
 
@@ -255,37 +288,29 @@ impl<V> Locked<'_, V> {
     }
 
     fn insert(&mut self, write: &mut Write<'_, V>) -> bool {
-        let weight = u64::from(write.weight);
-        let Some((slot, line)) = self.ledger.policy.admit(write.hash, weight) else {
+        let Some((slot, line)) = self.ledger.policy.admit(write.hash, write.weight.into()) else {
             return false;
         };
         let Some(value) = write.value.take() else {
             return false;
         };
-        let fresh = Entry::new(write.key, value, write.weight, write.deadline, slot, line);
-        let entry = self.outbox.recycle(fresh);
+        let Write {
+            weight, deadline, ..
+        } = *write;
+        let place = Place {
+            slot,
+            line,
+            hits: 0,
+            weight,
+            deadline,
+        };
+        let entry = self.outbox.recycle(write.key, value, place);
         self.table.insert(write.hash, entry);
         self.ledger
             .timers
             .set(slot, NEVER, write.deadline, self.clock);
-        write.credit -= weight;
+        write.credit -= u64::from(weight);
         true
-    }
-
-    fn overwrite(&mut self, write: &mut Write<'_, V>) -> Option<Removed<V>> {
-        let place = self.table.get_mut(write.hash, write.key)?;
-        let value = write.value.take()?;
-        place.hit();
-        let (old_deadline, old_weight) = (place.deadline(), place.weight());
-        let fresh = place.successor(value, write.weight, write.deadline);
-        let replaced = Removed::replacing(place, fresh, RemovalCause::Replaced);
-        self.ledger
-            .timers
-            .set(place.slot(), old_deadline, write.deadline, self.clock);
-        self.ledger.policy.reweigh(place, old_weight);
-        // What the old value had and the new one does not need goes back with the credit.
-        write.credit = write.credit + old_weight - place.weight();
-        Some(replaced)
     }
 
     /// Takes an entry out of table, policy and timers, and counts it.

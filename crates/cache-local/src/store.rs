@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 use crate::budget::{Budget, UNBOUNDED};
 use crate::config::{Limits, LocalConfig, Weigher};
 use crate::entry::{Entry, NEVER};
-use crate::removal::{Listener, Outbox, RemovalCause, Removed};
+use crate::removal::{Listener, Outbox, RemovalCause, Replaced};
 use crate::shard::{Ledger, Locked, Write, Written, is_over};
 use crate::shards::Shards;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock, yield_now};
@@ -83,6 +83,7 @@ impl<V> Store<V> {
     }
 
     /// Runs `change` with the locks of a shard, and deals with what it removed after them.
+    #[inline]
     fn locked<R>(&self, shard: usize, change: impl FnOnce(&mut Locked<'_, V>) -> R) -> R {
         let mut outbox = Outbox::new();
         let share = self.share();
@@ -97,21 +98,18 @@ impl<V> Store<V> {
                 share,
             })
         });
-        for removed in outbox.into_iter() {
-            self.tell(&removed);
+        if let Some(listener) = &self.listener {
+            for removed in outbox.iter() {
+                removed.tell(listener.as_ref());
+            }
         }
         result
     }
 
-    fn tell(&self, removed: &Removed<V>) {
-        if let Some(listener) = &self.listener {
-            removed.tell(listener.as_ref());
-        }
-    }
-
     /// The weight of a shard that has its fair share of the capacity.
     fn share(&self) -> u64 {
-        (self.budget.capacity() / self.ledgers.len() as u64).max(1)
+        // The number of shards is a power of two.
+        (self.budget.capacity() >> self.ledgers.len().trailing_zeros()).max(1)
     }
 
     /// Weighs a value, and refuses one that can never fit.
@@ -136,52 +134,65 @@ impl<V> Store<V> {
         condition: Condition,
     ) -> Result<bool> {
         let weight = self.weigh(key, &value)?;
-        let written = self.write(key, value, weight, expiry, condition)?;
-        if let Some(Some(replaced)) = &written {
-            self.tell(replaced);
-        }
-        Ok(written.is_some())
+        let mut write = self.plan(key, value, weight, expiry, condition);
+        self.write(&mut write)
     }
 
-    /// Writes a value that was weighed, and returns what it replaced, or `None` if the
-    /// condition did not hold.
-    fn write(
+    fn plan<'k>(
         &self,
-        key: &str,
+        key: &'k str,
         value: V,
         weight: u32,
         expiry: Expiry,
         condition: Condition,
-    ) -> Result<Option<Option<Removed<V>>>> {
-        let hash = self.shards.hash(key);
-        let shard = self.shards.of(hash);
-        let deadline = self.deadline(expiry);
-        let mut write = Write {
+    ) -> Write<'k, V> {
+        let (hash, deadline) = (self.shards.hash(key), self.deadline(expiry));
+        let value = Some(value);
+        Write {
             key,
             hash,
-            value: Some(value),
+            value,
             weight,
             deadline,
             condition,
             credit: 0,
-        };
+            replaced: None,
+        }
+    }
+
+    /// Does a write and tells whether its condition held.
+    fn write(&self, write: &mut Write<'_, V>) -> Result<bool> {
+        let shard = self.shards.of(write.hash);
         let written = loop {
-            match self.locked(shard, |locked| locked.write(&mut write)) {
-                Written::Done(replaced) => break Ok(Some(replaced)),
-                Written::Refused => break Ok(None),
+            match self.locked(shard, |locked| locked.write(write)) {
+                Written::Done => break Ok(true),
+                Written::Refused => break Ok(false),
                 Written::NoRoom => {
-                    let limit = self.budget.capacity();
+                    let (weight, limit) = (write.weight.into(), self.budget.capacity());
                     // The capacity may have been lowered meanwhile.
-                    if u64::from(weight) > limit {
-                        let weight = weight.into();
+                    if weight > limit {
                         break Err(Error::new(ErrorKind::TooLarge { weight, limit }));
                     }
-                    self.evict_elsewhere(shard, weight.into(), &mut write.credit);
+                    self.evict_elsewhere(shard, weight, &mut write.credit);
                 }
             }
         };
         self.budget.release(write.credit);
+        if let (Some(listener), Some(replaced)) = (&self.listener, &write.replaced) {
+            replaced.tell(write.key, listener.as_ref());
+        }
         written
+    }
+
+    /// Writes all pairs, of which each is weighed first, so that none is written if one can
+    /// never fit.
+    pub(crate) fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
+        let weigh = |(key, value): &(&str, V)| self.weigh(key, value);
+        let weights = entries.iter().map(weigh).collect::<Result<Vec<u32>>>()?;
+        for ((key, value), weight) in entries.into_iter().zip(weights) {
+            self.write(&mut self.plan(key, value, weight, expiry, Condition::Always))?;
+        }
+        Ok(())
     }
 
     /// Evicts from other shards than `from` until `credit` reaches `need`: from those that
@@ -365,27 +376,8 @@ impl<V: Clone> Store<V> {
 
     pub(crate) fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
         let weight = self.weigh(key, &value)?;
-        let replaced = self
-            .write(key, value, weight, expiry, Condition::Always)?
-            .flatten();
-        if let Some(replaced) = &replaced {
-            self.tell(replaced);
-        }
-        Ok(replaced.map(Removed::into_value))
-    }
-
-    /// Writes all pairs, of which each was weighed first, so that none is written if one can
-    /// never fit.
-    pub(crate) fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
-        let weigh = |(key, value): &(&str, V)| self.weigh(key, value);
-        let weights = entries.iter().map(weigh).collect::<Result<Vec<u32>>>()?;
-        for ((key, value), weight) in entries.into_iter().zip(weights) {
-            if let Some(Some(replaced)) =
-                self.write(key, value, weight, expiry, Condition::Always)?
-            {
-                self.tell(&replaced);
-            }
-        }
-        Ok(())
+        let mut write = self.plan(key, value, weight, expiry, Condition::Always);
+        self.write(&mut write)?;
+        Ok(write.replaced.map(Replaced::into_value))
     }
 }
