@@ -1,0 +1,255 @@
+//! A backend that fails on demand.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cache_core::{
+    BackendStats, CacheBackend, Capabilities, Cursor, Entry, ErrorKind, Expiry, Page, ReadNow,
+    Result, Scope, WriteOptions,
+};
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing: the call goes through. It holds a place in a script.
+    None,
+    /// The call fails and has no effect.
+    Fail(ErrorKind),
+    /// The call takes effect and yet fails, as one whose reply is lost.
+    LoseReply(ErrorKind),
+    /// The call starts after this time on tokio's clock.
+    Delay(Duration),
+    /// The call is pending once before it starts and once after it took effect: two more
+    /// points at which a caller can drop it.
+    Yield,
+    /// The call never starts and never returns.
+    Hang,
+    /// The call takes effect and never returns.
+    HangAfter,
+}
+
+/// Wraps a backend and injects errors, delays and points of cancellation.
+///
+/// Each asynchronous call takes the next [`Fault`] of the script; once the script is used up,
+/// every n-th call takes the one given to [`every`](Self::every). `read_now` takes none: while
+/// faults are planned it answers [`ReadNow::WouldWait`], so the call that follows takes them.
+///
+/// All methods take `&self`, so a test keeps an `Arc` of the backend and steers it while a cache
+/// uses it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::sync::Arc;
+///
+/// use cache_conformance::{Fault, FaultyBackend};
+/// use cache_core::{Cache, ErrorKind};
+/// use cache_local::LocalBackend;
+///
+/// let faulty = Arc::new(FaultyBackend::new(LocalBackend::default()));
+/// let cache: Cache<String> = Cache::new(Arc::clone(&faulty));
+///
+/// // The reply to one write is lost: the caller sees an error, the store has the value.
+/// faulty.script([Fault::LoseReply(ErrorKind::Timeout)]);
+/// let error = cache.set("user:1", "Alice").await.unwrap_err();
+/// assert!(error.is_transient());
+/// assert_eq!(cache.get("user:1").await.unwrap().as_deref(), Some("Alice"));
+///
+/// // An outage, and its end.
+/// faulty.every(1, Fault::Fail(ErrorKind::Unavailable));
+/// assert!(cache.get("user:1").await.is_err());
+/// faulty.heal();
+/// assert!(cache.get("user:1").await.is_ok());
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct FaultyBackend<B> {
+    backend: B,
+    plan: Mutex<Plan>,
+    calls: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    script: VecDeque<Fault>,
+    rule: Option<Rule>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    period: u64,
+    fault: Fault,
+    /// Calls since the rule was made.
+    calls: u64,
+}
+
+impl Plan {
+    fn next(&mut self) -> Fault {
+        if let Some(fault) = self.script.pop_front() {
+            return fault;
+        }
+        let Some(rule) = &mut self.rule else {
+            return Fault::None;
+        };
+        rule.calls += 1;
+        if rule.calls.is_multiple_of(rule.period) {
+            rule.fault.clone()
+        } else {
+            Fault::None
+        }
+    }
+}
+
+impl<B> FaultyBackend<B> {
+    /// Wraps a backend; no faults are planned yet.
+    #[must_use]
+    pub fn new(backend: B) -> Self {
+        Self {
+            backend,
+            plan: Mutex::default(),
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    /// Appends faults for the next calls, one for each.
+    pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.plan().script.extend(faults);
+    }
+
+    /// Gives a fault to every n-th call from now on, and so ends an earlier rule.
+    ///
+    /// With `period` 1 it is every call: an outage. Zero counts as 1.
+    pub fn every(&self, period: u64, fault: Fault) {
+        self.plan().rule = Some(Rule {
+            period: period.max(1),
+            fault,
+            calls: 0,
+        });
+    }
+
+    /// Forgets all planned faults.
+    pub fn heal(&self) {
+        *self.plan() = Plan::default();
+    }
+
+    /// Returns how many asynchronous calls have been polled so far, faulty or not.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Returns the backend, to be called without faults.
+    #[must_use]
+    pub const fn inner(&self) -> &B {
+        &self.backend
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Sync> FaultyBackend<B> {
+    async fn call<T: Send>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let fault = self.plan().next();
+        match fault {
+            Fault::None => call.await,
+            Fault::Fail(kind) => Err(kind.into()),
+            Fault::LoseReply(kind) => {
+                call.await?;
+                Err(kind.into())
+            }
+            Fault::Delay(time) => {
+                tokio::time::sleep(time).await;
+                call.await
+            }
+            Fault::Yield => {
+                tokio::task::yield_now().await;
+                let answer = call.await;
+                tokio::task::yield_now().await;
+                answer
+            }
+            Fault::Hang => pending().await,
+            Fault::HangAfter => {
+                call.await?;
+                pending().await
+            }
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBackend<B> {
+    fn read_now(&self, key: &str) -> ReadNow<V> {
+        let plan = self.plan();
+        if plan.script.is_empty() && plan.rule.is_none() {
+            drop(plan);
+            self.backend.read_now(key)
+        } else {
+            ReadNow::WouldWait
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<V>> {
+        self.call(self.backend.get(key)).await
+    }
+
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+        self.call(self.backend.get_entry(key)).await
+    }
+
+    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+        self.call(self.backend.set(key, value, options)).await
+    }
+
+    async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
+        self.call(self.backend.swap(key, value, expiry)).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool> {
+        self.call(self.backend.delete(key)).await
+    }
+
+    async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
+        self.call(self.backend.expiry(key)).await
+    }
+
+    async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
+        self.call(self.backend.set_expiry(key, expiry)).await
+    }
+
+    async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>> {
+        self.call(self.backend.get_many(keys)).await
+    }
+
+    async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
+        self.call(self.backend.set_many(entries, expiry)).await
+    }
+
+    async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
+        self.call(self.backend.delete_many(keys)).await
+    }
+
+    async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
+        self.call(self.backend.scan(scope, cursor, limit)).await
+    }
+
+    async fn clear(&self, scope: &Scope) -> Result<u64> {
+        self.call(self.backend.clear(scope)).await
+    }
+
+    fn default_ttl(&self) -> Option<Duration> {
+        self.backend.default_ttl()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.backend.capabilities()
+    }
+
+    fn stats(&self) -> BackendStats {
+        self.backend.stats()
+    }
+}

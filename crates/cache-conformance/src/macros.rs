@@ -1,0 +1,232 @@
+//! One macro call, one named test per promise.
+
+/// Runs the whole suite on the backends of a fixture.
+///
+/// It expands to a module `$name` with one `#[test]` per promise, each on a multi-threaded
+/// tokio runtime of its own, and each with a fixture of its own: the expression is evaluated once
+/// per test, in the scope of the macro call.
+///
+/// | tests | run on |
+/// |---|---|
+/// | `$name::values::…`, `$name::expiry::…` and so on | the backend |
+/// | `$name::erased::…` | the backend behind a [`DynBackend`](cache_core::DynBackend) |
+/// | `$name::facade::…` | a [`Cache`](cache_core::Cache) over the backend |
+/// | `$name::capabilities` | the fixture; prints the row of its [`Matrix`](crate::Matrix) |
+///
+/// See the [crate documentation](crate) for an example.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($name:ident, $fixture:expr $(,)?) => {
+        mod $name {
+            // In a module of its own, so that no other name of the expansion shadows one of
+            // the caller's.
+            mod given {
+                #[allow(unused_imports, clippy::wildcard_imports)]
+                use super::super::*;
+
+                pub(super) fn fixture() -> impl $crate::Fixture {
+                    $fixture
+                }
+            }
+
+            $crate::__contract_tests!();
+            $crate::__facade_tests!();
+
+            mod erased {
+                mod given {
+                    pub(super) fn fixture() -> impl $crate::Fixture {
+                        $crate::Erased::new(super::super::given::fixture())
+                    }
+                }
+
+                $crate::__contract_tests!();
+            }
+
+            #[test]
+            fn capabilities() {
+                $crate::__private::print_matrix(::core::stringify!($name), &given::fixture());
+            }
+        }
+    };
+}
+
+/// The tests of one module of the suite, with the fixture of the module around.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    ($($module:ident)::+ as $name:ident: $($test:ident)*) => {
+        mod $name {
+            use $crate::suite::$($module)::+ as suite;
+
+            $(
+                #[test]
+                fn $test() {
+                    $crate::__private::run(
+                        ::core::concat!(::core::module_path!(), "::", ::core::stringify!($test)),
+                        suite::$test(&super::given::fixture()),
+                    );
+                }
+            )*
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_tests {
+    () => {
+        $crate::__tests! { values as values:
+            c01_get_returns_the_value_that_was_written_last
+            c01_a_deleted_key_is_absent_until_it_is_written_again
+            c01_empty_large_and_strange_values_come_back_whole
+            c02_all_reads_agree_after_every_kind_of_write
+            c03_read_now_agrees_with_get_or_would_wait
+            c04_no_character_of_a_key_is_special
+            c04_long_keys_count_to_their_last_byte
+        }
+        $crate::__tests! { writes as writes:
+            c05_set_replaces_the_value_and_the_expiry
+            c05_the_old_deadline_is_gone_after_a_set
+            c06_if_absent_writes_an_absent_key
+            c06_if_absent_leaves_an_existing_entry_as_it_is
+            c07_if_present_replaces_an_existing_entry
+            c07_if_present_writes_nothing_for_an_absent_key
+            c08_swap_returns_the_old_value_and_stores_the_new_entry
+            c08_swap_of_an_absent_key_stores_and_returns_none
+            c09_delete_tells_whether_there_was_an_entry
+        }
+        $crate::__tests! { expiry as expiry:
+            c10_an_entry_is_absent_from_its_deadline_on
+            c10_the_deadline_holds_whichever_call_has_set_it
+            c12_an_entry_without_expiry_reports_never
+            c12_the_remaining_time_shrinks_as_time_passes
+            c12_an_entry_in_its_last_millisecond_has_time_left
+            c13_set_expiry_changes_the_expiry_and_nothing_else
+            c13_an_expiry_is_removed_once
+            c13_set_expiry_of_an_absent_key_does_nothing
+            c13_the_new_deadline_counts_and_not_the_old_one
+            c14_one_millisecond_is_kept
+            c14_times_are_kept_to_the_millisecond
+            c14_a_century_is_kept
+        }
+        $crate::__tests! { expired as expired:
+            c11_if_absent_succeeds_on_an_expired_entry
+            c11_if_present_fails_on_an_expired_entry
+            c11_swap_returns_none_for_an_expired_entry
+            c11_delete_of_an_expired_entry_finds_nothing
+            c11_set_expiry_does_not_revive_an_expired_entry
+            c11_set_over_an_expired_entry_starts_anew
+            c11_scan_and_clear_pass_over_expired_entries
+        }
+        $crate::__tests! { bulk as bulk:
+            c15_get_many_answers_in_the_order_of_the_keys
+            c15_get_many_answers_a_repeated_key_each_time
+            c15_bulk_calls_take_more_keys_than_a_batch
+            c16_set_many_writes_every_pair_with_the_expiry
+            c16_the_last_pair_of_a_repeated_key_stays
+            c17_delete_many_counts_the_entries_that_it_removed
+            c17_a_repeated_key_counts_once
+            c18_bulk_calls_with_nothing_do_nothing
+        }
+        $crate::__tests! { keyspace as keyspace:
+            c19_a_scan_ends_and_returns_every_key
+            c19_a_scan_returns_only_present_keys
+            c19_keys_that_stay_are_found_while_others_come_and_go
+            c20_the_prefix_of_a_scope_is_literal
+            c20_a_scan_stays_in_its_namespace
+            c21_clear_removes_its_scope_and_nothing_else
+            c21_clear_keeps_to_the_prefix_of_its_scope
+            c21_clear_counts_present_entries_once
+            c21_a_backend_that_cannot_scan_refuses
+        }
+        $crate::__tests! { concurrency as concurrency:
+            c22_one_of_concurrent_if_absent_writes_succeeds
+            c22_one_of_concurrent_if_absent_writes_replaces_an_expired_entry
+            c23_concurrent_swaps_form_a_chain
+            c24_one_of_concurrent_deletes_finds_the_entry
+        }
+        $crate::__tests! { histories as histories:
+            c01_the_history_of_a_key_is_linearizable
+        }
+        $crate::__tests! { cancellation as cancellation:
+            c25_a_dropped_write_leaves_the_old_entry_or_the_new_one
+            c25_a_dropped_read_changes_nothing
+            c25_a_dropped_bulk_write_leaves_each_entry_old_or_new
+        }
+        $crate::__tests! { capacity as capacity:
+            c26_a_bounded_backend_never_holds_more_than_its_bound
+            c26_the_bound_holds_while_many_tasks_write
+            c26_an_entry_that_fits_is_held
+            c27_what_never_fits_is_refused_and_the_old_entry_stays
+        }
+        $crate::__tests! { privacy as privacy:
+            c28_debug_output_shows_no_keys_and_no_values
+            c28_a_refusal_shows_no_key_and_no_value
+        }
+        mod model {
+            #[test]
+            fn random_operations_agree_with_the_model() {
+                // Several short runs reach more states than a long one.
+                for seed in 0..4 {
+                    let fixture = super::given::fixture();
+                    let run = $crate::model::agrees_with_the_model(&fixture, seed, 500);
+                    $crate::__private::run("model", run);
+                }
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __facade_tests {
+    () => {
+        mod facade {
+            mod given {
+                pub(super) fn fixture() -> impl $crate::Fixture {
+                    super::super::given::fixture()
+                }
+            }
+
+            $crate::__tests! { facade::defaults as defaults:
+                every_plain_write_takes_the_default_time_to_live
+                a_plain_write_replaces_an_expiry_by_the_default
+                a_time_of_its_own_overrides_the_default
+                never_overrides_the_default
+                the_longest_duration_is_never
+                the_default_of_the_backend_counts_where_the_cache_names_none
+            }
+            $crate::__tests! { facade::times as times:
+                ttl_rounds_to_whole_seconds_as_redis_does
+                less_than_a_millisecond_is_rounded_up_to_one
+                expire_sets_a_new_time_and_tells_whether_the_key_was_there
+                expire_with_zero_or_less_deletes
+                persist_is_true_once
+                an_expired_key_is_absent_for_every_read
+                an_expired_key_is_absent_for_every_write
+                an_absent_key_and_one_without_expiry_have_no_ttl
+            }
+            $crate::__tests! { facade::keys as keys:
+                hostile_keys_and_namespaces_never_meet
+                keys_are_sorted_and_without_duplicates
+                a_prefix_is_taken_literally
+                clear_counts_exactly_and_touches_its_own_namespace_only
+                the_longest_key_and_namespace_are_taken
+            }
+            $crate::__tests! { facade::errors as errors:
+                a_bad_key_is_invalid_input_for_every_verb
+                a_bad_key_among_many_changes_nothing
+                a_bad_time_to_live_is_invalid_input
+                a_bad_default_is_reported_by_the_write_that_uses_it
+                a_bad_namespace_is_invalid_input
+                a_value_that_never_fits_is_too_large
+            }
+            $crate::__tests! { facade::stats as stats:
+                hits_misses_sets_and_deletes_are_counted
+                an_expired_key_is_a_miss
+                clones_and_namespaces_share_the_counters
+                refused_writes_and_questions_are_not_counted
+            }
+        }
+    };
+}

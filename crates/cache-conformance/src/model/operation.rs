@@ -1,0 +1,119 @@
+//! The operations of the model test and their answers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cache_core::{Condition, Expiry, Scope};
+
+use super::some_millis;
+use crate::Fixture;
+use crate::probe::Probe;
+use crate::random::Random;
+
+/// Keys as the facade writes them: in the root, in the namespace `n` and in `m` within it.
+pub(super) const KEYS: [&str; 10] = [
+    "a", "ab", "a*", "b", "@@", "@@n:a", "@n:a", "@n:ab", "@n:@m:a", "@n:@m:b",
+];
+
+const CONDITIONS: [Condition; 3] = [Condition::Always, Condition::IfAbsent, Condition::IfPresent];
+
+#[derive(Debug)]
+pub(super) enum Operation {
+    Advance(Duration),
+    Get(&'static str),
+    Left(&'static str),
+    Set(&'static str, String, Expiry, Condition),
+    Swap(&'static str, String, Expiry),
+    Delete(&'static str),
+    SetExpiry(&'static str, Expiry),
+    GetMany(Vec<&'static str>),
+    SetMany(Vec<(&'static str, String)>, Expiry),
+    DeleteMany(Vec<&'static str>),
+    Scan(Scope, usize),
+    Clear(Scope),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Nothing,
+    Did(bool),
+    Found(Vec<Option<String>>),
+    Left(Option<Expiry>),
+    Count(u64),
+    Keys(BTreeSet<String>),
+}
+
+impl Operation {
+    pub(super) fn random<F: Fixture>(
+        random: &mut Random,
+        step: usize,
+        probe: &Probe<'_, F>,
+        scopes: &[Scope],
+    ) -> Self {
+        let key = *random.choose(&KEYS);
+        let value = format!("value {step}");
+        // Real time does not stand still between the model and the backend.
+        let expiry = match random.below(3) {
+            0 => Expiry::Never,
+            _ if !probe.exact() => Expiry::Never,
+            // Longer than a step, so that some entries are there most of the time.
+            _ => Expiry::After(some_millis(random) * 3),
+        };
+        match random.below(32) {
+            0..3 if probe.exact() => Self::Advance(some_millis(random)),
+            0..6 => Self::Get(key),
+            6..8 => Self::Left(key),
+            8..14 => Self::Set(key, value, expiry, *random.choose(&CONDITIONS)),
+            14..16 => Self::Swap(key, value, expiry),
+            16 => Self::Delete(key),
+            17..20 => Self::SetExpiry(key, expiry),
+            20..22 => Self::GetMany(some_keys(random)),
+            22..25 => {
+                let keys = some_keys(random).into_iter().enumerate();
+                let entries = keys.map(|(at, key)| (key, format!("{value}.{at}")));
+                Self::SetMany(entries.collect(), expiry)
+            }
+            25 => Self::DeleteMany(some_keys(random)),
+            _ if !probe.can_scan() => Self::Get(key),
+            26..31 => Self::Scan(random.choose(scopes).clone(), *random.choose(&[1, 2, 50])),
+            _ => Self::Clear(random.choose(scopes).clone()),
+        }
+    }
+
+    pub(super) async fn perform<F: Fixture>(&self, probe: &Probe<'_, F>) -> Answer {
+        match self {
+            Self::Advance(by) => {
+                probe.advance(*by).await;
+                Answer::Nothing
+            }
+            Self::Get(key) => Answer::Found(vec![probe.get(key).await]),
+            Self::Left(key) => Answer::Left(probe.expiry(key).await),
+            Self::Set(key, value, expiry, condition) => {
+                Answer::Did(probe.set_if(key, value, *expiry, *condition).await)
+            }
+            Self::Swap(key, value, expiry) => {
+                Answer::Found(vec![probe.swap(key, value, *expiry).await])
+            }
+            Self::Delete(key) => Answer::Did(probe.delete(key).await),
+            Self::SetExpiry(key, expiry) => Answer::Did(probe.set_expiry(key, *expiry).await),
+            Self::GetMany(keys) => Answer::Found(probe.get_many(keys).await),
+            Self::SetMany(entries, expiry) => {
+                let entries: Vec<(&str, &str)> = entries
+                    .iter()
+                    .map(|(key, value)| (*key, value.as_str()))
+                    .collect();
+                probe.set_many(&entries, *expiry).await;
+                Answer::Nothing
+            }
+            Self::DeleteMany(keys) => Answer::Count(probe.delete_many(keys).await),
+            Self::Scan(scope, limit) => Answer::Keys(probe.scan(scope, *limit).await),
+            Self::Clear(scope) => Answer::Count(probe.clear(scope).await),
+        }
+    }
+}
+
+/// Up to five keys, perhaps none, perhaps one repeated.
+fn some_keys(random: &mut Random) -> Vec<&'static str> {
+    let count = random.below(6);
+    (0..count).map(|_| *random.choose(&KEYS)).collect()
+}

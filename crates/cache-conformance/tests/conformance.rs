@@ -1,0 +1,17 @@
+//! The suite on a backend that keeps the contract, in each form that a fixture can have.
+
+#[expect(dead_code, reason = "the bugs are for the tests of the suite")]
+mod reference;
+
+use bytes::Bytes;
+use cache_conformance::conformance_tests;
+use reference::{RealTime, ReferenceFixture, Waiting};
+
+conformance_tests!(text, ReferenceFixture::<String>::correct());
+conformance_tests!(of_bytes, ReferenceFixture::<Bytes>::correct());
+conformance_tests!(
+    no_scan,
+    ReferenceFixture::<String>::correct().without_scan()
+);
+conformance_tests!(waiting, Waiting(ReferenceFixture::correct()));
+conformance_tests!(real_time, RealTime);

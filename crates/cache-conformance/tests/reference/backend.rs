@@ -1,0 +1,396 @@
+//! The simplest backend that keeps the contract, or breaks one clause of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use cache_conformance::TestValue;
+use cache_core::{
+    BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, ErrorKind,
+    Expiry, MAX_TTL, Page, ReadNow, Result, Scope, WriteOptions,
+};
+use tokio::task::yield_now;
+
+use super::Bug;
+
+/// More entries than any test writes.
+const UNBOUNDED: usize = usize::MAX / 2;
+
+/// A map behind one lock.
+pub(crate) struct Reference<V> {
+    slots: Mutex<Slots<V>>,
+    pub(super) clock: Clock,
+    pub(super) bound: usize,
+    pub(super) largest: usize,
+    pub(super) scans: bool,
+    pub(super) bug: Option<Bug>,
+}
+
+type Slots<V> = BTreeMap<String, Slot<V>>;
+
+#[derive(Clone)]
+struct Slot<V> {
+    value: V,
+    deadline: Option<u64>,
+}
+
+impl<V: TestValue> Reference<V> {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            slots: Mutex::default(),
+            clock,
+            bound: UNBOUNDED,
+            largest: UNBOUNDED,
+            scans: true,
+            bug: None,
+        }
+    }
+
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots<V>> {
+        self.slots.lock().expect("no call panics")
+    }
+
+    fn is_live(&self, slot: &Slot<V>) -> bool {
+        let now = self.clock.nanos();
+        let over = |at| at < now || (at == now && !self.has(Bug::PresentAtDeadline));
+        !slot.deadline.is_some_and(over)
+    }
+
+    fn live<'s>(&self, slots: &'s Slots<V>, key: &str) -> Option<&'s Slot<V>> {
+        let slot = slots.get(&self.folded(key));
+        slot.filter(|slot| self.is_live(slot))
+    }
+
+    fn value(&self, key: &str) -> Option<V> {
+        let slots = self.slots();
+        self.live(&slots, key).map(|slot| slot.value.clone())
+    }
+
+    fn folded(&self, key: &str) -> String {
+        if self.has(Bug::IgnoresCase) {
+            key.to_lowercase()
+        } else {
+            key.to_owned()
+        }
+    }
+
+    fn deadline(&self, expiry: Expiry) -> Option<u64> {
+        let ttl = match (expiry.remaining()?, self.bug) {
+            (ttl, Some(Bug::MillisecondsAsSeconds)) => ttl.saturating_mul(1_000),
+            (ttl, Some(Bug::WholeSeconds)) => Duration::from_secs(ttl.as_secs().max(1)),
+            (MAX_TTL, Some(Bug::CenturyIsNever)) => return None,
+            (ttl, _) => ttl,
+        };
+        Some(self.clock.deadline_nanos(ttl))
+    }
+
+    fn expiry_of(&self, slot: &Slot<V>) -> Expiry {
+        let Some(at) = slot.deadline else {
+            return Expiry::Never;
+        };
+        let left = Duration::from_nanos(at.saturating_sub(self.clock.nanos()));
+        Expiry::After(match self.bug {
+            Some(Bug::ReportsZeroAtTheEnd) => Duration::from_millis(left.as_millis() as u64),
+            _ => left,
+        })
+    }
+
+    fn check_size(&self, key: &str, value: &V) -> Result<()> {
+        let weight = value.to_text().len();
+        if weight <= self.largest {
+            return Ok(());
+        }
+        if self.has(Bug::TooLargeLosesOldEntry) {
+            self.slots().remove(key);
+        }
+        Err(Error::new(ErrorKind::TooLarge {
+            weight: weight as u64,
+            limit: self.largest as u64,
+        }))
+    }
+
+    /// Decides whether a write takes place.
+    fn holds(&self, slots: &Slots<V>, key: &str, condition: Condition) -> bool {
+        let stored = slots.contains_key(key);
+        let live = self.live(slots, key).is_some();
+        match (condition, self.bug) {
+            (Condition::IfAbsent, Some(Bug::ExpiredBlocksIfAbsent)) => !stored,
+            (Condition::IfAbsent, _) => !live,
+            (Condition::IfPresent, Some(Bug::IfPresentRevivesExpired)) => stored,
+            (Condition::IfPresent, Some(Bug::IfPresentAlwaysWrites)) => true,
+            (Condition::IfPresent, _) => live,
+            _ => true,
+        }
+    }
+
+    /// Puts an entry in, and another one out if there is no room.
+    fn put(&self, slots: &mut Slots<V>, key: &str, value: V, expiry: Expiry) {
+        let key = self.folded(key);
+        let room = self.bound + usize::from(self.has(Bug::OneOverTheBound));
+        if !slots.contains_key(&key) && slots.len() >= room {
+            slots.pop_first();
+        }
+        let mut new = Slot {
+            value,
+            deadline: self.deadline(expiry),
+        };
+        match (self.live(slots, &key), self.bug) {
+            (Some(old), Some(Bug::SetKeepsFirstValue)) => new.value = old.value.clone(),
+            (Some(old), Some(Bug::SetKeepsOldExpiry)) => new.deadline = old.deadline,
+            _ => {}
+        }
+        slots.insert(key, new);
+    }
+
+    fn remove(&self, slots: &mut Slots<V>, key: &str) -> bool {
+        let found = slots.remove(&self.folded(key));
+        found.is_some_and(|slot| self.is_live(&slot) || self.has(Bug::DeleteFindsExpired))
+            || self.has(Bug::DeleteAlwaysTrue)
+    }
+
+    fn is_in(&self, scope: &Scope, key: &str) -> bool {
+        match self.bug {
+            Some(Bug::PrefixIsGlob) if scope.prefix().contains('*') => {
+                let literal = scope.prefix().split('*').next().unwrap_or_default();
+                key.starts_with(literal)
+            }
+            Some(Bug::ScanTooWide | Bug::ClearTooWide) => key.starts_with(scope.prefix()),
+            _ => scope.contains(key),
+        }
+    }
+
+    /// The keys of a scope in their order.
+    fn listed(&self, scope: &Scope) -> Vec<String> {
+        let slots = self.slots();
+        let listed = slots.iter().filter(|(key, slot)| {
+            self.is_in(scope, key) && (self.is_live(slot) || self.has(Bug::ScanListsExpired))
+        });
+        listed.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn check_scan(&self) -> Result<()> {
+        let unsupported = ErrorKind::Unsupported {
+            what: "scan".into(),
+        };
+        self.scans.then_some(()).ok_or(unsupported.into())
+    }
+}
+
+/// Every call is one critical section, but where a bug lets other tasks in.
+impl<V: TestValue> CacheBackend<V> for Reference<V> {
+    fn read_now(&self, key: &str) -> ReadNow<V> {
+        let stored = || self.slots().get(key).map(|slot| slot.value.clone());
+        ReadNow::Answer(Ok(match self.bug {
+            Some(Bug::ReadNowIgnoresExpiry) => stored(),
+            _ => self.value(key),
+        }))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<V>> {
+        Ok(self.value(key))
+    }
+
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+        let slots = self.slots();
+        let entry = self.live(&slots, key).map(|slot| match self.bug {
+            Some(Bug::GetEntryForgetsExpiry) => Entry::new(slot.value.clone(), Expiry::Never),
+            _ => Entry::new(slot.value.clone(), self.expiry_of(slot)),
+        });
+        Ok(entry)
+    }
+
+    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+        self.check_size(key, &value)?;
+        let held = self.holds(&self.slots(), key, options.condition);
+        let lets_others_in = match options.condition {
+            Condition::IfAbsent => self.has(Bug::IfAbsentNotAtomic),
+            Condition::IfPresent => self.has(Bug::IfPresentNotAtomic),
+            _ => false,
+        };
+        if lets_others_in {
+            yield_now().await;
+        }
+        if self.has(Bug::DropsOldEntryFirst) && held {
+            self.slots().remove(key);
+            yield_now().await;
+        }
+        let mut slots = self.slots();
+        let held = if lets_others_in || self.has(Bug::DropsOldEntryFirst) {
+            held
+        } else {
+            self.holds(&slots, key, options.condition)
+        };
+        if held {
+            self.put(&mut slots, key, value, options.expiry);
+        } else if let (Some(slot), Some(Bug::IfAbsentTouchesExpiry)) =
+            (slots.get_mut(key), self.bug)
+        {
+            slot.deadline = self.deadline(options.expiry);
+        }
+        Ok(held)
+    }
+
+    async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
+        self.check_size(key, &value)?;
+        if self.has(Bug::SwapNotAtomic) {
+            let old = self.value(key);
+            yield_now().await;
+            self.put(&mut self.slots(), key, value, expiry);
+            return Ok(old);
+        }
+        let mut slots = self.slots();
+        let stored = slots.get(key).cloned();
+        let live = self.live(&slots, key).cloned();
+        self.put(&mut slots, key, value, expiry);
+        match (&live, self.bug, slots.get_mut(key)) {
+            (Some(old), Some(Bug::SwapKeepsOldExpiry), Some(new)) => new.deadline = old.deadline,
+            (_, Some(Bug::SwapReturnsExpired), _) => return Ok(stored.map(|slot| slot.value)),
+            _ => {}
+        }
+        Ok(live.map(|slot| slot.value))
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool> {
+        if self.has(Bug::DeleteNotAtomic) {
+            let found = self.value(key).is_some();
+            yield_now().await;
+            self.slots().remove(key);
+            return Ok(found);
+        }
+        Ok(self.remove(&mut self.slots(), key))
+    }
+
+    async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
+        let slots = self.slots();
+        Ok(self.live(&slots, key).map(|slot| self.expiry_of(slot)))
+    }
+
+    async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
+        let deadline = self.deadline(expiry);
+        let mut slots = self.slots();
+        let live = self.live(&slots, key).is_some() || self.has(Bug::ExpireRevivesExpired);
+        let Some(slot) = slots.get_mut(key).filter(|_| live) else {
+            return Ok(false);
+        };
+        let had_one = slot.deadline.is_some() || self.has(Bug::PersistAlwaysTrue);
+        slot.deadline = deadline;
+        Ok(had_one || deadline.is_some())
+    }
+
+    async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>> {
+        let mut keys = keys.to_vec();
+        match self.bug {
+            Some(Bug::GetManyDropsRepeats) => {
+                let mut seen = BTreeSet::new();
+                keys.retain(|key| seen.insert(*key));
+            }
+            Some(Bug::GetManySorts) => keys.sort_unstable(),
+            _ => {}
+        }
+        Ok(keys.into_iter().map(|key| self.value(key)).collect())
+    }
+
+    async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
+        if self.has(Bug::EmptyBulkFails) && entries.is_empty() {
+            return Err(ErrorKind::Backend.into());
+        }
+        let mut seen = Vec::new();
+        for (key, value) in entries {
+            self.check_size(key, &value)?;
+            if !(self.has(Bug::SetManyKeepsFirst) && seen.contains(&key)) {
+                self.put(&mut self.slots(), key, value, expiry);
+            }
+            seen.push(key);
+        }
+        Ok(())
+    }
+
+    async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
+        let mut slots = self.slots();
+        if self.has(Bug::DeleteManyCountsRepeats) {
+            let found = keys.iter().filter(|key| slots.contains_key(**key)).count();
+            keys.iter().for_each(|key| drop(slots.remove(*key)));
+            return Ok(found as u64);
+        }
+        let removed = keys.iter().filter(|key| self.remove(&mut slots, key));
+        Ok(removed.count() as u64)
+    }
+
+    async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
+        self.check_scan()?;
+        let by_offset = self.has(Bug::ScanByOffset);
+        let mut keys = self.listed(scope);
+        let mut seen = 0;
+        match cursor {
+            Cursor::After(last) => keys.retain(|key| *key > last),
+            Cursor::Position(at) => {
+                seen = usize::try_from(at).expect("an offset fits").min(keys.len());
+                keys.drain(..seen);
+            }
+            _ => {}
+        }
+        if keys.len() <= limit {
+            return Ok(Page::new(keys, None));
+        }
+        let mut rest = keys.split_off(limit);
+        if self.has(Bug::ScanSkipsBetweenPages) {
+            keys.push(rest.remove(0));
+            let last = keys.pop().expect("it was just pushed");
+            return Ok(Page::new(keys, Some(Cursor::After(last))));
+        }
+        let next = match keys.last() {
+            _ if by_offset => Cursor::Position((seen + limit) as u64),
+            Some(last) => Cursor::After(last.clone()),
+            None => Cursor::Start,
+        };
+        Ok(Page::new(keys, Some(next)))
+    }
+
+    async fn clear(&self, scope: &Scope) -> Result<u64> {
+        self.check_scan()?;
+        let mut slots = self.slots();
+        let mut cleared = 0;
+        slots.retain(|key, slot| {
+            let goes = match self.bug {
+                Some(Bug::ScanTooWide) => scope.contains(key),
+                _ => self.is_in(scope, key),
+            };
+            let counts = self.is_live(slot) || self.has(Bug::ClearCountsExpired);
+            cleared += u64::from(goes && counts);
+            !goes
+        });
+        Ok(cleared)
+    }
+
+    fn default_ttl(&self) -> Option<Duration> {
+        None
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+            .with_scan(self.scans)
+            .with_bounded(self.bound < UNBOUNDED)
+    }
+
+    fn stats(&self) -> BackendStats {
+        let mut stats = BackendStats::default();
+        stats.entries = Some(self.slots().len() as u64);
+        stats
+    }
+}
+
+impl<V> fmt::Debug for Reference<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slots = self.slots.lock().expect("no call panics");
+        let mut shown = f.debug_struct("Reference");
+        if self.bug == Some(Bug::DebugShowsKeys) {
+            shown.field("keys", &slots.keys());
+        }
+        shown.field("entries", &slots.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! A reference backend and the ways to break it.
+
+mod backend;
+mod fixture;
+mod variants;
+
+pub(crate) use self::fixture::ReferenceFixture;
+pub(crate) use self::variants::{RealTime, Waiting};
+
+/// One broken promise each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bug {
+    CenturyIsNever,
+    ClearCountsExpired,
+    ClearTooWide,
+    DebugShowsKeys,
+    DeleteAlwaysTrue,
+    DeleteFindsExpired,
+    DeleteManyCountsRepeats,
+    DeleteNotAtomic,
+    DropsOldEntryFirst,
+    EmptyBulkFails,
+    ExpireRevivesExpired,
+    ExpiredBlocksIfAbsent,
+    GetEntryForgetsExpiry,
+    GetManyDropsRepeats,
+    GetManySorts,
+    IfAbsentNotAtomic,
+    IfAbsentTouchesExpiry,
+    IfPresentAlwaysWrites,
+    IfPresentNotAtomic,
+    IfPresentRevivesExpired,
+    IgnoresCase,
+    MillisecondsAsSeconds,
+    OneOverTheBound,
+    PersistAlwaysTrue,
+    PrefixIsGlob,
+    PresentAtDeadline,
+    ReadNowIgnoresExpiry,
+    ReportsZeroAtTheEnd,
+    ScanByOffset,
+    ScanListsExpired,
+    ScanSkipsBetweenPages,
+    ScanTooWide,
+    SetKeepsFirstValue,
+    SetKeepsOldExpiry,
+    SetManyKeepsFirst,
+    SwapKeepsOldExpiry,
+    SwapNotAtomic,
+    SwapReturnsExpired,
+    TooLargeLosesOldEntry,
+    WholeSeconds,
+}
