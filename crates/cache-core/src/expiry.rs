@@ -109,6 +109,7 @@ impl Ttl {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for zero, negative and more than [`MAX_TTL`].
+    #[inline]
     pub(crate) fn resolve(self, default: Self) -> Result<Expiry> {
         let (field, repr) = match self.0 {
             Repr::Default => ("default_ttl", default.0),

@@ -1,6 +1,8 @@
 //! One cached value and what its shard knows of it.
 
-use std::mem;
+use std::mem::{self, needs_drop};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use smol_str::SmolStr;
@@ -163,3 +165,42 @@ impl<V> Entry<V> {
 }
 
 const _: () = assert!(MAX_HITS as u32 == (1 << HITS_BITS) - 1);
+
+/// The table's hold on an entry.
+///
+/// A value that has something to drop, a `String` say, may only be cloned after the lock of the
+/// table is released, so a reader takes a share of the entry with it. Plain data is copied under
+/// the lock; its entry is never shared, and changing it needs no atomic count.
+pub(crate) enum Handle<V> {
+    Plain(Box<Entry<V>>),
+    Shared(Arc<Entry<V>>),
+}
+
+impl<V> Handle<V> {
+    pub(crate) fn new(entry: Entry<V>) -> Self {
+        if needs_drop::<V>() {
+            Self::Shared(Arc::new(entry))
+        } else {
+            Self::Plain(Box::new(entry))
+        }
+    }
+
+    /// Returns the entry to be changed, unless a reader has a share of it.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut Entry<V>> {
+        match self {
+            Self::Plain(entry) => Some(entry),
+            Self::Shared(entry) => Arc::get_mut(entry),
+        }
+    }
+}
+
+impl<V> Deref for Handle<V> {
+    type Target = Entry<V>;
+
+    fn deref(&self) -> &Entry<V> {
+        match self {
+            Self::Plain(entry) => entry,
+            Self::Shared(entry) => entry,
+        }
+    }
+}

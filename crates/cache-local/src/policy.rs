@@ -58,6 +58,7 @@ impl Policy {
     }
 
     /// Takes a newcomer in: gives it a slot and a place in a queue; `None` if no slot is left.
+    #[inline]
     pub(crate) fn admit(&mut self, hash: u64, weight: u64) -> Option<(u32, Line)> {
         let slot = self.nodes.take(hash)?;
         let line = match self.ghosts.recall(hash) {

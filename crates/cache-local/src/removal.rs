@@ -1,11 +1,10 @@
 //! What leaves the cache, and who is told.
 
 use std::fmt;
-use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use crate::entry::{Entry, Place};
+use crate::entry::{Entry, Handle, Place};
 
 /// Why an entry left the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,13 +58,13 @@ pub(crate) struct Removed<V> {
 
 enum Body<V> {
     /// As it stood in the table; a reader may still hold on to it.
-    Entry(Arc<Entry<V>>),
+    Entry(Handle<V>),
     /// Taken out of its allocation, which lives on with another entry.
     Parts(SmolStr, V),
 }
 
 impl<V> Removed<V> {
-    pub(crate) const fn new(entry: Arc<Entry<V>>, cause: RemovalCause) -> Self {
+    pub(crate) const fn new(entry: Handle<V>, cause: RemovalCause) -> Self {
         Self {
             body: Body::Entry(entry),
             cause,
@@ -89,7 +88,7 @@ impl<V> Removed<V> {
 pub(crate) enum Replaced<V> {
     Value(V),
     /// As it stood in the table, because a reader held on to it.
-    Entry(Arc<Entry<V>>),
+    Entry(Handle<V>),
 }
 
 impl<V> Replaced<V> {
@@ -110,8 +109,7 @@ impl<V: Clone> Replaced<V> {
     pub(crate) fn into_value(self) -> V {
         match self {
             Self::Value(value) => value,
-            Self::Entry(entry) => Arc::try_unwrap(entry)
-                .map_or_else(|shared| shared.value.clone(), |entry| entry.value),
+            Self::Entry(entry) => entry.value.clone(),
         }
     }
 }
@@ -139,25 +137,28 @@ impl<V> Outbox<V> {
     }
 
     /// Makes an entry, in the allocation of one that has just left if nobody else holds it.
-    pub(crate) fn recycle(&mut self, key: &str, value: V, place: Place) -> Arc<Entry<V>> {
+    pub(crate) fn recycle(&mut self, key: &str, value: V, place: Place) -> Handle<V> {
         match self.first.take() {
             Some(Removed {
                 body: Body::Entry(mut entry),
                 cause,
             }) => {
-                let (entry, body) = match Arc::get_mut(&mut entry) {
+                let (entry, body) = match entry.get_mut() {
                     Some(left) => {
                         let (key, value) = left.refill(key, value, place);
                         (entry, Body::Parts(key, value))
                     }
-                    None => (Arc::new(Entry::new(key, value, place)), Body::Entry(entry)),
+                    None => (
+                        Handle::new(Entry::new(key, value, place)),
+                        Body::Entry(entry),
+                    ),
                 };
                 self.first = Some(Removed { body, cause });
                 entry
             }
             other => {
                 self.first = other;
-                Arc::new(Entry::new(key, value, place))
+                Handle::new(Entry::new(key, value, place))
             }
         }
     }

@@ -2,12 +2,11 @@
 
 use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
 
 use cache_core::{Clock, Condition, Scope};
 
 use crate::budget::Budget;
-use crate::entry::{Entry, NEVER, Place};
+use crate::entry::{Handle, NEVER, Place};
 use crate::policy::Policy;
 use crate::removal::{Outbox, RemovalCause, Removed, Replaced};
 use crate::shards::TableMut;
@@ -16,8 +15,8 @@ use crate::timers::Timers;
 /// Expired entries that one write frees on the side.
 const FREED_PER_WRITE: usize = 8;
 
-/// What a shard knows of its entries beyond the table, under a mutex of its own. It changes
-/// only while the table is locked as well, the table first.
+/// What a shard knows of its entries beyond the table, under a mutex of its own. The table is
+/// locked first: exclusively to change the ledger, shared to look at it.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) policy: Policy,
@@ -45,7 +44,8 @@ pub(crate) struct Write<'a, V> {
 impl<V> Write<'_, V> {
     /// Puts value, weight and deadline into an entry of the same key, and returns the weight
     /// that it had.
-    fn overwrite(&mut self, entry: &mut Arc<Entry<V>>) -> u64 {
+    #[inline]
+    fn overwrite(&mut self, entry: &mut Handle<V>) -> u64 {
         let weight = entry.weight();
         let Some(value) = self.value.take() else {
             return weight;
@@ -56,9 +56,12 @@ impl<V> Write<'_, V> {
             deadline: self.deadline,
             ..entry.place()
         };
-        self.replaced = Some(match Arc::get_mut(entry) {
+        self.replaced = Some(match entry.get_mut() {
             Some(entry) => Replaced::Value(entry.overwrite(value, place)),
-            None => Replaced::Entry(mem::replace(entry, Arc::new(entry.successor(value, place)))),
+            None => {
+                let successor = Handle::new(entry.successor(value, place));
+                Replaced::Entry(mem::replace(entry, successor))
+            }
         });
         // What the old value had and the new one does not need goes back with the credit.
         self.credit = self.credit + weight - u64::from(self.weight);
@@ -175,10 +178,15 @@ impl<V> Locked<'_, V> {
 
     /// Deals with at most `limit` timers; returns how many entries it freed and whether there
     /// may be more.
+    #[inline]
     pub(crate) fn expire(&mut self, limit: usize) -> (u64, bool) {
         if self.ledger.timers.is_empty() {
             return (0, false);
         }
+        self.fire(limit)
+    }
+
+    fn fire(&mut self, limit: usize) -> (u64, bool) {
         let now = self.clock.nanos();
         let mut removed = 0;
         // Timers that are filed again count as work too.
@@ -264,6 +272,7 @@ impl<V> Locked<'_, V> {
     }
 
     /// Raises `credit` to `need`: from the budget, from expired entries, then by eviction.
+    #[inline]
     fn make_room(&mut self, need: u64, credit: &mut u64) -> bool {
         loop {
             if *credit >= need {
@@ -287,6 +296,7 @@ impl<V> Locked<'_, V> {
         }
     }
 
+    #[inline]
     fn insert(&mut self, write: &mut Write<'_, V>) -> bool {
         let Some((slot, line)) = self.ledger.policy.admit(write.hash, write.weight.into()) else {
             return false;
@@ -314,7 +324,8 @@ impl<V> Locked<'_, V> {
     }
 
     /// Takes an entry out of table, policy and timers, and counts it.
-    fn unlink(&mut self, hash: u64, slot: u32, cause: RemovalCause) -> Option<Arc<Entry<V>>> {
+    #[inline]
+    fn unlink(&mut self, hash: u64, slot: u32, cause: RemovalCause) -> Option<Handle<V>> {
         let entry = self.table.remove(hash, slot)?;
         self.ledger.policy.remove(&entry);
         self.ledger.timers.clear(slot);

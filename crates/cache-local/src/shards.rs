@@ -4,20 +4,19 @@
 //! once, and one lock covers "find, decide, write"; no guard leaves it.
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
 
 use dashmap::SharedValue;
 use foldhash::fast::RandomState;
 use hashbrown::raw::RawTable;
 
-use crate::entry::Entry;
+use crate::entry::Handle;
 
 #[cfg(not(shuttle))]
-type Map<V> = dashmap::DashMap<Arc<Entry<V>>, (), RandomState>;
+type Map<V> = dashmap::DashMap<Handle<V>, (), RandomState>;
 #[cfg(shuttle)]
 type Map<V> = Box<[shuttle::sync::RwLock<RawTable<Row<V>>>]>;
 
-type Row<V> = (Arc<Entry<V>>, SharedValue<()>);
+type Row<V> = (Handle<V>, SharedValue<()>);
 
 pub(crate) struct Shards<V> {
     map: Map<V>,
@@ -85,14 +84,14 @@ pub(crate) struct Table<'a, V>(&'a RawTable<Row<V>>);
 
 impl<'a, V> Table<'a, V> {
     #[inline]
-    pub(crate) fn get(&self, hash: u64, key: &str) -> Option<&'a Arc<Entry<V>>> {
+    pub(crate) fn get(&self, hash: u64, key: &str) -> Option<&'a Handle<V>> {
         self.0
             .get(hash, |(entry, _)| entry.is_for(key))
             .map(|(entry, _)| entry)
     }
 
     /// Finds the entry that the eviction policy knows by its slot.
-    pub(crate) fn at(&self, hash: u64, slot: u32) -> Option<&'a Arc<Entry<V>>> {
+    pub(crate) fn at(&self, hash: u64, slot: u32) -> Option<&'a Handle<V>> {
         self.0
             .get(hash, |(entry, _)| entry.slot() == slot)
             .map(|(entry, _)| entry)
@@ -112,23 +111,23 @@ impl<V> TableMut<'_, V> {
     }
 
     #[inline]
-    pub(crate) fn get_mut(&mut self, hash: u64, key: &str) -> Option<&mut Arc<Entry<V>>> {
+    pub(crate) fn get_mut(&mut self, hash: u64, key: &str) -> Option<&mut Handle<V>> {
         self.rows
             .get_mut(hash, |(entry, _)| entry.is_for(key))
             .map(|(entry, _)| entry)
     }
 
     #[inline]
-    pub(crate) fn insert(&mut self, hash: u64, entry: Arc<Entry<V>>) {
+    pub(crate) fn insert(&mut self, hash: u64, entry: Handle<V>) {
         let hasher = self.hasher;
         self.rows
             .insert(hash, (entry, SharedValue::new(())), |(entry, _)| {
-                hasher.hash_one(entry)
+                hasher.hash_one(entry.key())
             });
     }
 
     #[inline]
-    pub(crate) fn remove(&mut self, hash: u64, slot: u32) -> Option<Arc<Entry<V>>> {
+    pub(crate) fn remove(&mut self, hash: u64, slot: u32) -> Option<Handle<V>> {
         self.rows
             .remove_entry(hash, |(entry, _)| entry.slot() == slot)
             .map(|(entry, _)| entry)
@@ -136,16 +135,16 @@ impl<V> TableMut<'_, V> {
 }
 
 // DashMap asks these of its keys; an entry is found by its key alone.
-impl<V> Hash for Entry<V> {
+impl<V> Hash for Handle<V> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.key().hash(state);
     }
 }
 
-impl<V> PartialEq for Entry<V> {
+impl<V> PartialEq for Handle<V> {
     fn eq(&self, other: &Self) -> bool {
         self.is_for(other.key())
     }
 }
 
-impl<V> Eq for Entry<V> {}
+impl<V> Eq for Handle<V> {}

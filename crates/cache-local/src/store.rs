@@ -1,6 +1,5 @@
 //! The synchronous cache: every operation of the backend, without futures, without guards.
 
-use std::mem::needs_drop;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,11 @@ use crossbeam_utils::CachePadded;
 
 use crate::budget::{Budget, UNBOUNDED};
 use crate::config::{Limits, LocalConfig, Weigher};
-use crate::entry::{Entry, NEVER};
+use crate::entry::{Handle, NEVER};
 use crate::removal::{Listener, Outbox, RemovalCause, Replaced};
 use crate::shard::{Ledger, Locked, Write, Written, is_over};
 use crate::shards::Shards;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock, yield_now};
+use crate::sync::{AtomicU64, Guarded, Ordering, yield_now};
 
 /// Slots that a scan, a clear or a sweep visits while it holds the locks of a shard.
 const SLOTS_PER_HOLD: u32 = 512;
@@ -24,7 +23,7 @@ const SHARD_SHIFT: u32 = 40;
 
 pub(crate) struct Store<V> {
     shards: Shards<V>,
-    ledgers: Box<[CachePadded<Mutex<Ledger>>]>,
+    ledgers: Box<[CachePadded<Guarded<Ledger>>]>,
     budget: Budget,
     clock: Clock,
     weigher: Option<Arc<Weigher<V>>>,
@@ -48,7 +47,7 @@ impl<V> Store<V> {
 
     /// Looks at the live entry of a key, under the shared lock of its shard.
     #[inline]
-    fn read<R>(&self, key: &str, look: impl FnOnce(&Arc<Entry<V>>) -> R) -> Option<R> {
+    fn read<R>(&self, key: &str, look: impl FnOnce(&Handle<V>) -> R) -> Option<R> {
         let hash = self.shards.hash(key);
         self.shards.read(self.shards.of(hash), |table| {
             let entry = table.get(hash, key)?;
@@ -88,7 +87,7 @@ impl<V> Store<V> {
         let mut outbox = Outbox::new();
         let share = self.share();
         let result = self.shards.write(shard, |table| {
-            let mut ledger = lock(&self.ledgers[shard]);
+            let mut ledger = self.ledgers[shard].lock();
             change(&mut Locked {
                 table,
                 ledger: &mut ledger,
@@ -246,7 +245,7 @@ impl<V> Store<V> {
             .unwrap_or(u32::MAX)
             .clamp(1, SLOTS_PER_HOLD);
         let (keys, more) = self.shards.read(shard, |table| {
-            let ledger = lock(&self.ledgers[shard]);
+            let ledger = self.ledgers[shard].lock();
             let end = first.saturating_add(visit).min(ledger.policy.slots());
             let entries = (first..end).filter_map(|slot| table.at(ledger.policy.hash(slot)?, slot));
             let live = entries.filter(|entry| !is_over(entry.deadline(), &self.clock));
@@ -270,7 +269,9 @@ impl<V> Store<V> {
         for shard in 0..self.ledgers.len() {
             let mut slot = 0;
             // Slots that appear meanwhile hold entries that are newer than this call.
-            let end = lock(&self.ledgers[shard]).policy.slots();
+            let end = self
+                .shards
+                .read(shard, |_| self.ledgers[shard].lock().policy.slots());
             while slot < end {
                 let stop = end.min(slot + SLOTS_PER_HOLD);
                 cleared += self.locked(shard, |locked| locked.clear(scope, slot..stop));
@@ -321,12 +322,14 @@ impl<V> Store<V> {
     pub(crate) fn stats(&self) -> BackendStats {
         let mut stats = BackendStats::default();
         let mut entries = 0;
-        for ledger in &self.ledgers {
-            let ledger = lock(ledger);
-            entries += ledger.policy.len();
-            stats.evicted_for_capacity += ledger.evicted_for_capacity;
-            stats.evicted_by_resize += ledger.evicted_by_resize;
-            stats.expired += ledger.expired;
+        for (shard, ledger) in self.ledgers.iter().enumerate() {
+            self.shards.read(shard, |_| {
+                let ledger = ledger.lock();
+                entries += ledger.policy.len();
+                stats.evicted_for_capacity += ledger.evicted_for_capacity;
+                stats.evicted_by_resize += ledger.evicted_by_resize;
+                stats.expired += ledger.expired;
+            });
         }
         stats.refused = self.refused.load(Ordering::Relaxed);
         // One number for all shards, which never exceeds the bound; a sum over shards that
@@ -355,23 +358,17 @@ impl<V: Clone> Store<V> {
 
     /// Returns the value of a key and its deadline, and counts the hit.
     ///
-    /// `Clone` is the user's code, so it runs after the lock: under it only the entry itself is
-    /// taken hold of. A type with nothing to drop is plain data in all but the strangest cases;
-    /// it is copied on the spot, which saves two updates of a shared counter.
+    /// `Clone` is the user's code, so it runs after the lock, but for plain data: see [`Handle`].
     #[inline]
     fn copy(&self, key: &str) -> Option<(V, u64)> {
-        if needs_drop::<V>() {
-            let entry = self.read(key, |entry| {
-                entry.hit();
-                Arc::clone(entry)
-            })?;
-            Some((entry.value.clone(), entry.deadline()))
-        } else {
-            self.read(key, |entry| {
-                entry.hit();
-                (entry.value.clone(), entry.deadline())
-            })
-        }
+        let found = self.read(key, |handle| {
+            handle.hit();
+            match handle {
+                Handle::Plain(entry) => Ok((entry.value.clone(), entry.deadline())),
+                Handle::Shared(entry) => Err(Arc::clone(entry)),
+            }
+        })?;
+        Some(found.unwrap_or_else(|entry| (entry.value.clone(), entry.deadline())))
     }
 
     pub(crate) fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {

@@ -1,27 +1,38 @@
 //! The primitives that threads meet at; under `--cfg shuttle`, ones whose schedule is steered.
 
+use std::ops::DerefMut;
+
 #[cfg(not(shuttle))]
 pub(crate) use std::{
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread::yield_now,
 };
 
 #[cfg(shuttle)]
 pub(crate) use shuttle::{
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread::yield_now,
 };
 
-/// Locks, and goes on after a panic of another holder: what the mutex guards is kept
-/// consistent at every point where user code could have panicked, because none runs under it.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+/// A mutex that is next to never contended: whoever changes what it guards holds the lock of a
+/// shard as well. So it spins, and its release is a plain store.
+#[derive(Debug, Default)]
+pub(crate) struct Guarded<T>(Inner<T>);
+
+#[cfg(not(shuttle))]
+type Inner<T> = spin::mutex::SpinMutex<T, spin::relax::Yield>;
+#[cfg(shuttle)]
+type Inner<T> = shuttle::sync::Mutex<T>;
+
+impl<T> Guarded<T> {
+    #[cfg(not(shuttle))]
+    #[inline]
+    pub(crate) fn lock(&self) -> impl DerefMut<Target = T> {
+        self.0.lock()
+    }
+
+    #[cfg(shuttle)]
+    pub(crate) fn lock(&self) -> impl DerefMut<Target = T> {
+        self.0.lock().unwrap()
+    }
 }

@@ -51,6 +51,7 @@ impl Timers {
     ///
     /// A timer that would fire earlier stays: it is filed again when it fires. So refreshing
     /// an entry over and over moves nothing.
+    #[inline]
     pub(crate) fn set(&mut self, slot: u32, old: u64, deadline: u64, clock: &Clock) {
         if deadline == NEVER || (self.is_set(slot) && old <= deadline) {
             return;
@@ -60,6 +61,7 @@ impl Timers {
     }
 
     /// Removes the timer of `slot`, if there is one.
+    #[inline]
     pub(crate) fn clear(&mut self, slot: u32) {
         if self.is_set(slot) {
             self.unlink(slot);
