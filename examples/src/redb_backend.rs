@@ -2,9 +2,7 @@
 use std::{sync::Arc, time::Duration};
 
 use buildscale_cache::backend::{CacheBackend, Capabilities, Cursor, Page, ReadNow, each};
-use buildscale_cache::{
-    BackendStats, Entry, Error, ErrorKind, Expiry, Result, Scope, WriteOptions,
-};
+use buildscale_cache::{BackendStats, Entry, Error, Expiry, Result, Scope, WriteOptions};
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableTable, TableDefinition};
 
@@ -33,11 +31,12 @@ impl RedbStore {
                 now().as_millis() as u64,
             )?;
             transaction.commit()?;
-            Ok(done)
+            Ok::<_, redb::Error>(done)
         };
-        let done = tokio::task::spawn_blocking(transaction).await;
-        let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        done.map_err(|cause: redb::Error| Error::new(ErrorKind::Backend).with_source(cause))
+        let done = tokio::task::spawn_blocking(transaction)
+            .await
+            .map_err(Error::backend)?;
+        done.map_err(Error::backend)
     }
 
     /// Shows an entry to `decide`, which returns an answer and what is to stand there then.
@@ -89,10 +88,9 @@ impl CacheBackend<Bytes> for RedbStore {
         self.update(key, |live| (live.clone(), live)).await
     }
     async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
-        let fresh = Entry::new(value, options.expiry);
         self.update(key, move |live| {
             let holds = options.condition.holds(live.is_some());
-            (holds, if holds { Some(fresh) } else { live })
+            (holds, if holds { Some(Entry::new(value, options.expiry)) } else { live })
         }).await
     }
     async fn swap(&self, key: &str, value: Bytes, expiry: Expiry) -> Result<Option<Bytes>> {

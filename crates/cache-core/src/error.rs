@@ -106,6 +106,17 @@ impl Error {
         })
     }
 
+    /// Creates an [`ErrorKind::Backend`] with the error that caused it, for `map_err`.
+    ///
+    /// ```
+    /// let read = std::fs::read("/no/such/file").map_err(cache_core::Error::backend);
+    /// assert_eq!(read.unwrap_err().to_string(), "the store failed");
+    /// ```
+    #[must_use]
+    pub fn backend(cause: impl StdError + Send + Sync + 'static) -> Self {
+        Self::new(ErrorKind::Backend).with_source(cause)
+    }
+
     /// Names the operation that failed, unless one is named already.
     #[must_use]
     pub fn during(mut self, operation: &'static str) -> Self {

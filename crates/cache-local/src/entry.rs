@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// How often an entry was read lately, as far as eviction cares.
-pub(crate) const MAX_HITS: u8 = 3;
+pub(crate) const MAX_HITS: u8 = 2;
 
 const HITS_BITS: u32 = 2;
 const HITS_MASK: u32 = 0b011;
@@ -164,7 +164,7 @@ impl<V> Entry<V> {
     }
 }
 
-const _: () = assert!(MAX_HITS as u32 == (1 << HITS_BITS) - 1);
+const _: () = assert!((MAX_HITS as u32) < 1 << HITS_BITS);
 
 /// The table's hold on an entry.
 ///
