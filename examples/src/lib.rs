@@ -1,3 +1,14 @@
-//! Compiles the code in the README and in `docs/`, and holds the backend of the tutorial.
+//! The backend of the tutorial, and tests that compile and run the code in the README and in
+//! `docs/`.
 
 pub mod redb_backend;
+
+/// The README, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
+/// The guide to a backend, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/custom_backend.md")]
+pub struct CustomBackend;

@@ -10,11 +10,17 @@ use redb::{Database, Durability, ReadableTable, TableDefinition};
 type Row = (u64, &'static [u8]);
 const TABLE: TableDefinition<'_, &str, Row> = TableDefinition::new("cache");
 
-/// A database, and the time since 1970: entries outlive the process, so the wall clock counts.
+/// Entries in a file. They outlive the process, so their deadlines are wall-clock times.
 #[derive(Debug, Clone)]
-pub struct RedbStore(pub Arc<Database>, pub fn() -> Duration);
+pub struct RedbStore(Arc<Database>, fn() -> Duration);
 
 impl RedbStore {
+    /// Keeps entries in `database`; `now` tells the time since 1970.
+    #[must_use]
+    pub const fn new(database: Arc<Database>, now: fn() -> Duration) -> Self {
+        Self(database, now)
+    }
+
     /// Runs `work` in a transaction, off the threads that run tasks, and tells it the time.
     async fn run<T: Send + 'static>(
         &self,
@@ -26,17 +32,13 @@ impl RedbStore {
         let transaction = move || {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::None)?; // A cache may lose its last writes.
-            let done = work(
-                &mut transaction.open_table(TABLE)?,
-                now().as_millis() as u64,
-            )?;
+            let now = now().as_millis() as u64;
+            let done = work(&mut transaction.open_table(TABLE)?, now)?;
             transaction.commit()?;
             Ok::<_, redb::Error>(done)
         };
-        let done = tokio::task::spawn_blocking(transaction)
-            .await
-            .map_err(Error::backend)?;
-        done.map_err(Error::backend)
+        let done = tokio::task::spawn_blocking(transaction);
+        done.await.map_err(Error::backend)?.map_err(Error::backend)
     }
 
     /// Shows an entry to `decide`, which returns an answer and what is to stand there then.
@@ -53,9 +55,8 @@ impl RedbStore {
                 next if next == live => {}
                 None => drop(table.remove(&*key)?),
                 Some(Entry { value, expiry, .. }) => {
-                    let ttl = expiry
-                        .remaining()
-                        .map_or(u64::MAX, |ttl| ttl.as_millis() as u64);
+                    let left = expiry.remaining();
+                    let ttl = left.map_or(u64::MAX, |left| left.as_millis() as u64);
                     table.insert(&*key, (now.saturating_add(ttl), &*value))?;
                 }
             }
@@ -67,10 +68,10 @@ impl RedbStore {
 
 fn live((deadline, value): (u64, &[u8]), now: u64) -> Option<Entry<Bytes>> {
     let left = deadline.checked_sub(now).filter(|left| *left > 0)?;
-    let after = Some(left)
-        .filter(|_| deadline != u64::MAX)
-        .map(Duration::from_millis);
-    let expiry = after.map_or(Expiry::Never, Expiry::After);
+    let expiry = match deadline {
+        u64::MAX => Expiry::Never,
+        _ => Expiry::After(Duration::from_millis(left)),
+    };
     Some(Entry::new(Bytes::copy_from_slice(value), expiry))
 }
 

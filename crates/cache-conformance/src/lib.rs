@@ -87,7 +87,6 @@ pub mod model;
 mod private;
 mod probe;
 mod random;
-mod scopes;
 pub mod suite;
 mod value;
 

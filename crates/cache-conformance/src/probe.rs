@@ -291,3 +291,8 @@ pub(crate) async fn ok<T>(call: &str, result: impl Future<Output = Result<T>>) -
         Err(error) => panic!("{call} failed on a healthy backend: {error}"),
     }
 }
+
+/// Returns the scope of the keys that start with `prefix` in a namespace within others.
+pub(crate) fn scope(namespaces: &[&str], prefix: &str) -> Scope {
+    Scope::of(namespaces, prefix).expect("the suite uses valid names")
+}

@@ -36,7 +36,8 @@ use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
 /// - **C02** All reads agree: `read_now`, `get`, `get_entry`, `get_many`, `expiry` and `scan`.
 /// - **C03** `read_now` gives the answer of `get` or says [`ReadNow::WouldWait`]; it never blocks.
 /// - **C04** Keys are any UTF-8 text and mean nothing: no character is special, case counts.
-/// - **C05** `set` replaces the value *and* the expiry; the old expiry is gone.
+/// - **C05** `set` without a condition returns `true` and replaces the value *and* the expiry; the
+///   old expiry is gone.
 /// - **C06** `set` with [`IfAbsent`](crate::Condition::IfAbsent) writes an absent key and returns
 ///   `true`; otherwise it returns `false` and leaves value and expiry as they are.
 /// - **C07** `set` with [`IfPresent`](crate::Condition::IfPresent) is its counterpart.
@@ -72,9 +73,11 @@ use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
 ///   `swap`, but for the one that stays.
 /// - **C24** Of concurrent `delete`s of one entry exactly one returns `true`.
 /// - **C25** A dropped future leaves the old entry or the new one, and a backend that works.
-/// - **C26** A backend that is [bounded](Capabilities::bounded) never holds more than its bound.
+/// - **C26** A backend that is [bounded](Capabilities::bounded) never holds more than its bound,
+///   and its `stats` never say so, at no moment of a write.
 /// - **C27** A value that can never fit is refused with
-///   [`TooLarge`](crate::ErrorKind::TooLarge), and the old entry stays.
+///   [`TooLarge`](crate::ErrorKind::TooLarge), whatever the condition; the old entry stays, and
+///   `set_many` writes nothing.
 /// - **C28** `Debug` output shows no keys and no values.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a cache backend for values of type `{V}`",
@@ -135,8 +138,9 @@ pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static 
 
     /// Returns one page of the keys of `scope`, from `cursor` on.
     ///
-    /// `limit` is how many keys the caller would like; a page may hold more, fewer or none.
-    /// The scan is over when [`Page::next`] is `None`.
+    /// `limit`, at least 1, is how many keys the caller would like; a page may hold more, fewer
+    /// or none. The scan is over when [`Page::next`] is `None`. A cursor is good for the backend
+    /// and the scope that it came from.
     fn scan(
         &self,
         scope: &Scope,

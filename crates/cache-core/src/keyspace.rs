@@ -105,6 +105,24 @@ impl Scope {
         }
     }
 
+    /// Returns the scope of the keys that start with `key_prefix`, in a namespace within others.
+    ///
+    /// ```
+    /// use cache_core::Scope;
+    ///
+    /// let scope = Scope::of(&["sessions"], "user:")?;
+    /// assert_eq!(scope.prefix(), "@sessions:user:");
+    /// # Ok::<(), cache_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not a namespace.
+    pub fn of(namespaces: &[&str], key_prefix: &str) -> Result<Self> {
+        let root = Ok(Keyspace::default());
+        let within = |space: Result<Keyspace>, name: &&str| space?.nested(name);
+        Ok(namespaces.iter().fold(root, within)?.scope(key_prefix))
+    }
+
     /// Returns what every key of the scope starts with, literally.
     #[must_use]
     pub fn prefix(&self) -> &str {

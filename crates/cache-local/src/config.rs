@@ -48,6 +48,7 @@ struct Capacity {
 }
 
 /// The size of a cache.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) capacity: u64,
     pub(crate) shards: usize,

@@ -54,7 +54,7 @@ impl Drop for Running {
     }
 }
 
-async fn run<V>(store: Weak<Store<V>>, every: Duration, _running: Running) {
+async fn run<V: Send + Sync>(store: Weak<Store<V>>, every: Duration, _running: Running) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await; // The first tick is at once.

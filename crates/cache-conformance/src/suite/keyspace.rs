@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use cache_core::{Cache, CacheBackend, Cursor, Error, ErrorKind, Expiry, Scope};
 
 use super::values::HOSTILE_KEYS;
-use crate::probe::{LONG, Probe, ok};
-use crate::scopes::scope;
+use crate::probe::{LONG, Probe, ok, scope};
 use crate::{Fixture, Skipped, TestValue};
 
 /// Page sizes that a caller may ask for.
@@ -124,7 +123,7 @@ pub async fn c20_the_prefix_of_a_scope_is_literal<F: Fixture>(fixture: &F) -> Re
         .iter()
         .chain(&["k", "ke", "[", "?", "\\", "%", "{key}", "x*"]);
     for prefix in prefixes {
-        let raw = scope(&path, prefix).await;
+        let raw = scope(&path, prefix);
         let expected = HOSTILE_KEYS.iter().filter(|key| key.starts_with(prefix));
         let seen: BTreeSet<String> = probe.scan(&raw, 4).await;
         assert!(
@@ -144,7 +143,7 @@ pub async fn c20_the_prefix_of_a_scope_is_literal<F: Fixture>(fixture: &F) -> Re
 pub async fn c20_a_scan_stays_in_its_namespace<F: Fixture>(fixture: &F) -> Result<(), Skipped> {
     let probe = planted(fixture).await?;
     for path in NAMESPACES {
-        let raw = scope(path, "").await;
+        let raw = scope(path, "");
         let seen = probe.scan(&raw, 3).await;
         assert!(
             seen.iter().all(|key| raw.contains(key)),
@@ -167,7 +166,7 @@ pub async fn c21_clear_removes_its_scope_and_nothing_else<F: Fixture>(
 ) -> Result<(), Skipped> {
     for cleared in NAMESPACES {
         let probe = planted(fixture).await?;
-        let count = probe.clear(&scope(cleared, "").await).await;
+        let count = probe.clear(&scope(cleared, "")).await;
         assert_eq!(
             count,
             KEYS.len() as u64,
@@ -182,7 +181,7 @@ pub async fn c21_clear_removes_its_scope_and_nothing_else<F: Fixture>(
                 "C21: clear of {cleared:?} and what it leaves in {path:?}"
             );
         }
-        let again = probe.clear(&scope(cleared, "").await).await;
+        let again = probe.clear(&scope(cleared, "")).await;
         assert_eq!(again, 0, "C21: {cleared:?} is empty once it is cleared");
         // A namespace that was cleared is used on like a new one.
         ok(
@@ -190,7 +189,7 @@ pub async fn c21_clear_removes_its_scope_and_nothing_else<F: Fixture>(
             namespace(&probe, cleared).set("a", F::Value::from_text("new")),
         )
         .await;
-        let anew = probe.clear(&scope(cleared, "").await).await;
+        let anew = probe.clear(&scope(cleared, "")).await;
         assert_eq!(anew, 1, "C21: what is written after clear is there");
     }
     Ok(())
@@ -209,7 +208,7 @@ pub async fn c21_clear_keeps_to_the_prefix_of_its_scope<F: Fixture>(
             cache.mset(KEYS.map(|key| (key, F::Value::from_text(key)))),
         )
         .await;
-        let cleared = probe.clear(&scope(&path, prefix).await).await;
+        let cleared = probe.clear(&scope(&path, prefix)).await;
         assert_eq!(
             cleared, gone,
             "C21: clear of the prefix {prefix:?} counts exactly"

@@ -36,7 +36,6 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// assert_eq!(cache.ttl("answer").await?, Some(30));
     /// # Ok(()) }
     /// ```
-    #[must_use]
     pub fn builder(backend: impl CacheBackend<V>) -> CacheBuilder<V> {
         CacheBuilder::with_backend(DynBackend::new(backend))
     }

@@ -23,7 +23,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Cancel safety
     /// Cancel safe: a dropped read changes nothing.
-    pub async fn mget<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Option<V>>> {
+    pub async fn mget<K: AsRef<str> + Sync>(&self, keys: &[K]) -> Result<Vec<Option<V>>> {
         let raw = self.raw_many("mget", keys)?;
         let values = self.shared.backend.get_many(&borrowed(&raw)).await;
         let values = values.map_err(|error| error.during("mget"))?;
@@ -51,7 +51,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Cancel safety
     /// A dropped bulk write has happened for some of the keys.
-    pub async fn mset<K: AsRef<str>, T: Into<V>>(
+    pub async fn mset<K: AsRef<str> + Send + Sync, T: Into<V>>(
         &self,
         entries: impl IntoIterator<Item = (K, T)>,
     ) -> Result<()> {
@@ -84,7 +84,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Cancel safety
     /// A dropped bulk write has happened for some of the keys.
-    pub async fn mdelete<K: AsRef<str>>(&self, keys: &[K]) -> Result<u64> {
+    pub async fn mdelete<K: AsRef<str> + Sync>(&self, keys: &[K]) -> Result<u64> {
         let raw = self.raw_many("mdelete", keys)?;
         let deleted = self.shared.backend.delete_many(&borrowed(&raw)).await;
         let deleted = deleted.map_err(|error| error.during("mdelete"))?;

@@ -1,4 +1,4 @@
-//! JSON through serde_json.
+//! JSON through `serde_json`.
 
 mod finite;
 
@@ -10,7 +10,7 @@ use super::{Codec, CodecError, CodecId};
 
 /// Stores values as JSON: readable by every language and by a person with `redis-cli`.
 ///
-/// JSON has no NaN and no infinity; serde_json writes `null` in their place, which does not
+/// JSON has no NaN and no infinity; `serde_json` writes `null` in their place, which does not
 /// come back as a number. This codec refuses such values instead. Nesting deeper than 128 is
 /// not decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,32 +49,26 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for JsonCodec {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{Codec, JsonCodec};
 
     fn encode<V: serde::Serialize + serde::de::DeserializeOwned>(
-        value: V,
+        value: &V,
     ) -> Result<String, String> {
-        let bytes = Codec::<V>::encode(&JsonCodec, &value).map_err(|error| error.to_string())?;
+        let bytes = Codec::<V>::encode(&JsonCodec, value).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
 
     #[test]
     fn a_float_that_json_cannot_hold_is_refused_wherever_it_hides() {
         let refused = Err("JSON has no form for a number that is not finite".to_string());
-        assert_eq!(encode(f64::NAN), refused);
-        assert_eq!(encode(f32::INFINITY), refused);
-        assert_eq!(encode(vec![Some((1u8, f64::NEG_INFINITY))]), refused);
-        let nested = std::collections::BTreeMap::from([("a", [f32::NAN])]);
-        assert_eq!(
-            encode(
-                nested
-                    .into_iter()
-                    .map(|(k, v)| (k.to_string(), v))
-                    .collect::<std::collections::BTreeMap<_, _>>()
-            ),
-            refused
-        );
-        assert_eq!(encode((1.5, Some(2.0f32))), Ok("[1.5,2.0]".to_string()));
+        assert_eq!(encode(&f64::NAN), refused);
+        assert_eq!(encode(&f32::INFINITY), refused);
+        assert_eq!(encode(&vec![Some((1u8, f64::NEG_INFINITY))]), refused);
+        let nested = BTreeMap::from([("a".to_string(), [f32::NAN])]);
+        assert_eq!(encode(&nested), refused);
+        assert_eq!(encode(&(1.5, Some(2.0f32))), Ok("[1.5,2.0]".to_string()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Finds floats that JSON cannot hold, which serde_json would write as `null`.
+//! Finds floats that JSON cannot hold, which `serde_json` would write as `null`.
 //!
 //! For a type without floats the compiler leaves nothing of this pass but its loops.
 
