@@ -9,8 +9,10 @@ use cache_core::{
     ReadNow, Result, Scope, WriteOptions,
 };
 
+use tokio::task::yield_now;
+
 use crate::config::{Limits, LocalConfig};
-use crate::store::Store;
+use crate::store::{Progress, Store};
 use crate::sweeper::Sweeper;
 
 /// The in-process backend: values as they are, in a `DashMap`.
@@ -183,7 +185,15 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     async fn clear(&self, scope: &Scope) -> Result<u64> {
-        Ok(self.store.clear(scope))
+        let (mut progress, mut cleared) = (Progress::default(), 0);
+        while let Some(some) = self.store.clear_some(scope, &mut progress) {
+            cleared += some;
+            if progress.is_long() {
+                // Other tasks of this thread get their turn.
+                yield_now().await;
+            }
+        }
+        Ok(cleared)
     }
 
     fn default_ttl(&self) -> Option<Duration> {

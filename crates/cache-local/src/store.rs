@@ -1,5 +1,6 @@
 //! The synchronous cache: every operation of the backend, without futures, without guards.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,20 @@ pub(crate) struct Store<V> {
     weigher: Option<Arc<Weigher<V>>>,
     listener: Option<Arc<Listener<V>>>,
     refused: AtomicU64,
+}
+
+/// How far a clear has come.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    next_shard: usize,
+    slots: Range<u32>,
+}
+
+impl Progress {
+    /// Tells whether slots of the present shard are left.
+    pub(crate) fn is_long(&self) -> bool {
+        !self.slots.is_empty()
+    }
 }
 
 impl<V> Store<V> {
@@ -263,32 +278,41 @@ impl<V> Store<V> {
         Page::new(keys, (!done).then_some(Cursor::Position(next)))
     }
 
-    /// Removes the entries of a scope and returns how many were live.
-    pub(crate) fn clear(&self, scope: &Scope) -> u64 {
-        let mut cleared = 0;
-        for shard in 0..self.ledgers.len() {
-            let mut slot = 0;
-            // Slots that appear meanwhile hold entries that are newer than this call.
-            let end = self
-                .shards
-                .read(shard, |_| self.ledgers[shard].lock().policy.slots());
-            while slot < end {
-                let stop = end.min(slot + SLOTS_PER_HOLD);
-                cleared += self.locked(shard, |locked| locked.clear(scope, slot..stop));
-                slot = stop;
-            }
+    /// Removes the entries of a scope from the slots of one lock hold, and returns how many were
+    /// live; `None` after the last one.
+    pub(crate) fn clear_some(&self, scope: &Scope, progress: &mut Progress) -> Option<u64> {
+        while progress.slots.is_empty() {
+            let shard = progress.next_shard;
+            let ledger = self.ledgers.get(shard)?;
+            // Slots that appear later hold entries that are newer than the call.
+            progress.slots = 0..self.shards.read(shard, |_| ledger.lock().policy.slots());
+            progress.next_shard += 1;
         }
-        cleared
+        let Range { start, end } = progress.slots;
+        let stop = end.min(start.saturating_add(SLOTS_PER_HOLD));
+        progress.slots = stop..end;
+        Some(self.locked(progress.next_shard - 1, |locked| {
+            locked.clear(scope, start..stop)
+        }))
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.ledgers.len()
+    }
+
+    /// Frees expired entries of a shard for one lock hold; returns how many, and whether there
+    /// may be more.
+    pub(crate) fn sweep_some(&self, shard: usize) -> (u64, bool) {
+        self.locked(shard, |locked| locked.expire(SLOTS_PER_HOLD as usize))
     }
 
     /// Frees the entries whose time is over, and returns how many there were.
     pub(crate) fn sweep(&self) -> u64 {
         let mut freed = 0;
-        for shard in 0..self.ledgers.len() {
+        for shard in 0..self.shards() {
             loop {
-                let limit = SLOTS_PER_HOLD as usize;
-                let (removed, more) = self.locked(shard, |locked| locked.expire(limit));
-                freed += removed;
+                let (some, more) = self.sweep_some(shard);
+                freed += some;
                 if !more {
                     break;
                 }

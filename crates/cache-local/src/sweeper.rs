@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::store::Store;
@@ -60,8 +61,20 @@ async fn run<V: Send + Sync>(store: Weak<Store<V>>, every: Duration, _running: R
     ticks.tick().await; // The first tick is at once.
     loop {
         ticks.tick().await;
+        let mut shard = 0;
         // The cache is gone: so is the task.
-        let Some(store) = store.upgrade() else { return };
-        store.sweep();
+        while let Some(store) = store.upgrade() {
+            if shard == store.shards() {
+                break;
+            }
+            let (_, more) = store.sweep_some(shard);
+            drop(store);
+            shard += usize::from(!more);
+            // A long sweep leaves the thread to other tasks in between.
+            yield_now().await;
+        }
+        if store.strong_count() == 0 {
+            return;
+        }
     }
 }

@@ -57,7 +57,7 @@ impl Timers {
             return;
         }
         self.clear(slot);
-        self.file(slot, deadline, clock.nanos());
+        self.file(slot, deadline, clock);
     }
 
     /// Removes the timer of `slot`, if there is one.
@@ -81,7 +81,7 @@ impl Timers {
     }
 
     /// Files a timer that has fired before the deadline of its entry.
-    pub(crate) fn file(&mut self, slot: u32, deadline: u64, now: u64) {
+    pub(crate) fn file(&mut self, slot: u32, deadline: u64, clock: &Clock) {
         let at = slot as usize;
         if self.timers.len() <= at {
             self.timers.resize(
@@ -95,7 +95,7 @@ impl Timers {
         }
         let wheel = self
             .wheel
-            .get_or_insert_with(|| Box::new(Wheel::starting_at(now >> TICK_SHIFT)));
+            .get_or_insert_with(|| Wheel::starting_at(clock.nanos() >> TICK_SHIFT));
         // The tick after the deadline, so that a timer that fires has nothing left to wait for.
         let tick = (deadline >> TICK_SHIFT).saturating_add(1);
         let bucket = wheel.bucket_for(tick);
@@ -140,14 +140,14 @@ impl Timers {
 }
 
 impl Wheel {
-    fn starting_at(now: u64) -> Self {
-        Self {
+    fn starting_at(now: u64) -> Box<Self> {
+        Box::new(Self {
             now,
             first: [NIL; LEVELS * BUCKETS],
             filled: [0; LEVELS],
             open: None,
             len: 0,
-        }
+        })
     }
 
     /// Returns the bucket for a timer that fires at `tick`: the higher the level, the wider
@@ -251,7 +251,7 @@ mod tests {
                                 model.remove(&slot);
                                 fired += 1;
                             } else {
-                                timers.file(slot, deadline, now);
+                                timers.file(slot, deadline, &clock);
                             }
                         }
                         if fired < most {
