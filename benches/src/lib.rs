@@ -3,6 +3,7 @@
 
 pub mod alloc;
 pub mod caches;
+pub mod chart;
 pub mod paired;
 pub mod policies;
 pub mod ready;
