@@ -5,7 +5,7 @@ mod erased;
 #[macro_use]
 mod forward;
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::time::Duration;
 
 pub use self::erased::DynBackend;
@@ -162,7 +162,6 @@ pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static 
 }
 
 /// The answer of [`CacheBackend::read_now`].
-#[derive(Debug)]
 #[must_use]
 #[expect(clippy::exhaustive_enums, reason = "it answers or it does not")]
 pub enum ReadNow<V> {
@@ -170,6 +169,20 @@ pub enum ReadNow<V> {
     Answer(Result<Option<V>>),
     /// An answer needs I/O or a lock that may be held for long: call `get`.
     WouldWait,
+}
+
+// Written by hand: the derived form would print the value.
+impl<V> Debug for ReadNow<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(Ok(found)) => f
+                .debug_struct("Answer")
+                .field("found", &found.is_some())
+                .finish(),
+            Self::Answer(Err(error)) => f.debug_tuple("Answer").field(error).finish(),
+            Self::WouldWait => f.write_str("WouldWait"),
+        }
+    }
 }
 
 /// What a backend can do. A `false` turns the clauses that need it off, visibly, in the

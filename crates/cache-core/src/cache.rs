@@ -352,7 +352,9 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             return self.remove("expire", key).await;
         }
         let expiry = self.resolve("expire", key, ttl)?;
-        self.change_expiry("expire", key, expiry).await
+        let changed = self.change_expiry("expire", key, expiry).await?;
+        // An entry that never expires already is there, and nothing of it changes.
+        Ok(changed || (expiry == Expiry::Never && self.exists(key).await?))
     }
 
     /// Removes the expiry of `key` and tells whether it had one.

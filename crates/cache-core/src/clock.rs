@@ -32,9 +32,13 @@ enum Source {
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// Moves the time forward.
+    /// Moves the time forward, to the end of time at the most.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(saturating_nanos(by), Ordering::SeqCst);
+        let later = |now: u64| Some(now.saturating_add(saturating_nanos(by)));
+        // The closure always returns a time, so this always succeeds.
+        let _ = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 }
 

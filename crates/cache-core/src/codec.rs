@@ -1,5 +1,7 @@
 //! Formats of values in a store of bytes.
 
+#[cfg(any(feature = "json", feature = "msgpack"))]
+mod checker;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "msgpack")]

@@ -128,8 +128,8 @@ impl Error {
 
     /// Adds a hash of the key, unless one is there already.
     ///
-    /// The hash is the same in every process, so that logs of one key can be joined
-    /// without showing it.
+    /// The hash is the same in every process of one build, so that logs of one key can be joined
+    /// without showing it. It hides a key from a reader, not from somebody who guesses it.
     #[must_use]
     pub fn for_key(mut self, key: &str) -> Self {
         let mut hasher = DefaultHasher::new();

@@ -27,8 +27,9 @@ impl<S: CacheBackend<Bytes>> ByteStore for S {}
 /// Values are stored in an envelope: a header of 16 bytes with a version, the codec, the
 /// schema, the length and a checksum. Whatever cannot be read back (foreign, cut off, corrupt,
 /// written by a newer version, of another codec or schema) is a miss, is counted in
-/// [`unreadable`](BackendStats::unreadable), and is replaced by the next write. Payloads without
-/// an envelope are read too, so that other programs can write them.
+/// [`unreadable`](BackendStats::unreadable), and is replaced by the next write. Until then its key
+/// is there: `exists` says so, and a write that wants it absent is refused. Payloads of JSON and
+/// MessagePack without an envelope are read too, so that other programs can write them.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -115,9 +116,12 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
             codec: self.codec.id(),
             schema: self.schema,
         };
-        let value = envelope
-            .open(stored)
-            .and_then(|payload| self.codec.decode(payload).ok());
+        let payload = if self.raw && !envelope.is_told_from_bare() {
+            Some(stored)
+        } else {
+            envelope.open(stored)
+        };
+        let value = payload.and_then(|payload| self.codec.decode(payload).ok());
         if value.is_none() {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
         }

@@ -60,7 +60,7 @@ impl<V> LocalConfig<V> {
         CacheConfig::default().into()
     }
 
-    /// Holds at most so many entries, never more.
+    /// Holds at most so many entries, never more. Replaces [`max_weight`](Self::max_weight).
     pub fn max_entries(mut self, limit: u64) -> Self {
         self.capacity = Some(Capacity {
             limit,
@@ -70,16 +70,20 @@ impl<V> LocalConfig<V> {
         self
     }
 
-    /// Holds at most so much weight, as `weigher` measures it, never more.
+    /// Holds at most so much weight, as `weigher` measures it, never more. Replaces
+    /// [`max_entries`](Self::max_entries).
     ///
     /// The weigher sees each value once, before it is stored, outside of every lock. An entry
     /// that weighs more than the limit is refused with
-    /// [`TooLarge`](cache_core::ErrorKind::TooLarge); one that weighs 0 takes no room.
+    /// [`TooLarge`](cache_core::ErrorKind::TooLarge); one that weighs 0 takes no room, and
+    /// may be evicted all the same.
     ///
     /// ```
     /// use cache_local::{LocalBackend, LocalConfig};
     ///
-    /// let weigh = |key: &str, value: &String| (key.len() + value.len()) as u32;
+    /// let weigh = |key: &str, value: &String| {
+    ///     u32::try_from(key.len() + value.len()).unwrap_or(u32::MAX)
+    /// };
     /// let config = LocalConfig::new().max_weight(64 << 20, weigh);
     /// let backend: LocalBackend<String> = LocalBackend::new(config)?;
     /// # Ok::<(), cache_core::Error>(())

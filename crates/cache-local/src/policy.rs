@@ -88,24 +88,32 @@ impl Policy {
         }
     }
 
-    /// Picks the entry to evict and remembers it; the caller removes it.
-    pub(crate) fn victim<V>(&mut self, table: &Table<'_, V>, share: u64) -> Option<(u32, u64)> {
+    /// Picks the entry to evict, never the one in the slot `except`, and remembers it; the
+    /// caller removes it.
+    pub(crate) fn victim<V>(
+        &mut self,
+        table: &Table<'_, V>,
+        share: u64,
+        except: Option<u32>,
+    ) -> Option<(u32, u64)> {
+        if self.len() <= u64::from(except.is_some()) {
+            return None;
+        }
         let target = self.small_target(share);
         for moves in 0.. {
-            let from_small = self.small.weight > target || self.main.len == 0;
-            let line = if from_small && self.small.len > 0 {
-                Line::Small
-            } else {
-                Line::Main
+            let main_is_used_up = match self.main.oldest(&self.nodes) {
+                Some((slot, _)) => self.main.len == 1 && Some(slot) == except,
+                None => true,
             };
-            let queue = if line == Line::Small {
-                &self.small
-            } else {
-                &self.main
-            };
+            let from_small = self.small.len > 0 && (self.small.weight > target || main_is_used_up);
+            let line = if from_small { Line::Small } else { Line::Main };
+            let queue = if from_small { &self.small } else { &self.main };
             let (slot, hash) = queue.oldest(&self.nodes)?;
             let entry = table.at(hash, slot)?;
+            let spared = Some(slot) == except;
             match (line, entry.hits()) {
+                (Line::Small, hits) if spared => self.move_to(Line::Main, entry, hits),
+                (Line::Main, _) if spared => self.main.rotate(&self.nodes),
                 (Line::Small, PROMOTION_HITS..) if moves < MAX_MOVES => {
                     self.move_to(Line::Main, entry, 0);
                 }

@@ -15,6 +15,9 @@ use crate::timers::Timers;
 /// Expired entries that one write frees on the side.
 const FREED_PER_WRITE: usize = 8;
 
+/// Times that one write evicts, or frees expired entries, while it holds the locks of a shard.
+const EVICTED_PER_WRITE: usize = 64;
+
 /// What a shard knows of its entries beyond the table, under a mutex of its own. The table is
 /// locked first: exclusively to change the ledger, shared to look at it.
 #[derive(Debug, Default)]
@@ -75,8 +78,9 @@ pub(crate) enum Written {
     Done,
     /// Its condition does not hold.
     Refused,
-    /// The cache is full and this shard has too little to give: evict elsewhere, then try again.
-    NoRoom,
+    /// The cache is full and this shard has too little to give, or has given enough for one lock
+    /// hold: raise the credit to this elsewhere, then try again.
+    NoRoom(u64),
 }
 
 pub(crate) struct Locked<'a, V> {
@@ -99,14 +103,14 @@ impl<V> Locked<'_, V> {
                     return Written::Refused;
                 }
                 let need = write.weight.into();
-                if write.credit < need && !self.make_room(need, &mut write.credit) {
-                    return Written::NoRoom;
+                if write.credit < need && !self.make_room(need, write, None, false) {
+                    return Written::NoRoom(need);
                 }
                 if self.insert(write) {
                     return Written::Done;
                 }
                 // Every slot of the shard is taken.
-                write.credit += self.evict(RemovalCause::Capacity).unwrap_or_default();
+                write.credit += self.evict(RemovalCause::Capacity, None).unwrap_or_default();
                 continue;
             };
             if is_over(place.deadline(), self.clock) {
@@ -127,11 +131,16 @@ impl<V> Locked<'_, V> {
                 self.ledger.policy.reweigh(place, weight);
                 return Written::Done;
             }
-            // Making room may evict the very entry that is to be replaced: look again after it.
-            if !self.make_room(need, &mut write.credit) {
-                return Written::NoRoom;
+            let own = Some(place.slot());
+            if !self.make_room(need, write, own, false) {
+                return Written::NoRoom(need);
             }
         }
+    }
+
+    /// Finds the slot of a key, whatever the state of its entry.
+    pub(crate) fn slot(&self, hash: u64, key: &str) -> Option<u32> {
+        self.table.shared().get(hash, key).map(|entry| entry.slot())
     }
 
     /// Finds the slot of a key; an expired entry is removed instead.
@@ -238,29 +247,27 @@ impl<V> Locked<'_, V> {
         cleared
     }
 
-    /// Evicts at most `limit` entries while the capacity is exceeded, and tells whether there
-    /// was one to evict.
+    /// Removes at most `limit` entries while the capacity is exceeded, expired ones first, and
+    /// tells whether there was one to remove.
     pub(crate) fn shrink(&mut self, limit: usize) -> bool {
-        let mut evicted = false;
-        for _ in 0..limit {
-            if !self.budget.is_exceeded() {
-                break;
-            }
-            let Some(weight) = self.evict(RemovalCause::Resized) else {
+        let (mut removed, _) = self.expire(limit);
+        while removed < limit as u64 && self.budget.is_exceeded() {
+            let Some(weight) = self.evict(RemovalCause::Resized, None) else {
                 break;
             };
             self.budget.release(weight);
-            evicted = true;
+            removed += 1;
         }
-        evicted
+        removed > 0
     }
 
-    /// Evicts one entry and returns its weight, which stays reserved.
-    pub(crate) fn evict(&mut self, cause: RemovalCause) -> Option<u64> {
-        let (slot, hash) = self
-            .ledger
-            .policy
-            .victim(&self.table.shared(), self.share)?;
+    /// Evicts an entry, but not the one in the slot `except`, and returns its weight, which
+    /// stays reserved.
+    fn evict(&mut self, cause: RemovalCause, except: Option<u32>) -> Option<u64> {
+        let table = self.table.shared();
+        let (slot, hash) = self.ledger.policy.victim(&table, self.share, except)?;
+        let over = is_over(table.at(hash, slot)?.deadline(), self.clock);
+        let cause = if over { RemovalCause::Expired } else { cause };
         let entry = self.unlink(hash, slot, cause)?;
         let weight = entry.weight();
         self.outbox.put(Removed::new(entry, cause));
@@ -268,33 +275,43 @@ impl<V> Locked<'_, V> {
     }
 
     /// Tells whether this shard holds at least half of its fair share.
-    pub(crate) fn is_well_filled(&self) -> bool {
+    fn is_well_filled(&self) -> bool {
         self.ledger.policy.weight().saturating_mul(2) >= self.share
     }
 
-    /// Raises `credit` to `need`: from the budget, from expired entries, then by eviction.
+    /// Raises the credit of a write to `need`, as far as one lock hold may go: from the budget,
+    /// from expired entries, then by eviction. The slot `own`, which is written to, stays.
+    ///
+    /// A shard that has too little gives nothing more unless it is the `last` resort.
     #[inline]
-    fn make_room(&mut self, need: u64, credit: &mut u64) -> bool {
-        loop {
-            if *credit >= need {
+    pub(crate) fn make_room(
+        &mut self,
+        need: u64,
+        write: &mut Write<'_, V>,
+        own: Option<u32>,
+        last: bool,
+    ) -> bool {
+        for _ in 0..EVICTED_PER_WRITE {
+            if write.credit >= need {
                 return true;
             }
-            if self.budget.reserve(need - *credit) {
-                *credit = need;
+            if self.budget.reserve(need - write.credit) {
+                write.credit = need;
                 self.ledger.policy.settle(&self.table.shared(), self.share);
                 return true;
             }
             if self.expire(FREED_PER_WRITE).0 > 0 {
                 continue;
             }
-            if !self.is_well_filled() {
+            if !last && !self.is_well_filled() {
                 return false;
             }
-            match self.evict(RemovalCause::Capacity) {
-                Some(weight) => *credit += weight,
+            match self.evict(RemovalCause::Capacity, own) {
+                Some(weight) => write.credit += weight,
                 None => return false,
             }
         }
+        write.credit >= need
     }
 
     #[inline]

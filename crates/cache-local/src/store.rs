@@ -1,6 +1,8 @@
 //! The synchronous cache: every operation of the backend, without futures, without guards.
 
+use std::mem;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +14,15 @@ use crossbeam_utils::CachePadded;
 use crate::budget::{Budget, UNBOUNDED};
 use crate::config::{Limits, LocalConfig, Weigher};
 use crate::entry::{Handle, NEVER};
-use crate::removal::{Listener, Outbox, RemovalCause, Replaced};
+use crate::removal::{Listener, Outbox, Removed, Replaced};
 use crate::shard::{Ledger, Locked, Write, Written, is_over};
 use crate::shards::Shards;
 use crate::sync::{AtomicU64, Guarded, Ordering, yield_now};
 
-/// Slots that a scan, a clear or a sweep visits while it holds the locks of a shard.
-const SLOTS_PER_HOLD: u32 = 512;
+/// Slots that a scan or a clear visits while it holds the locks of a shard.
+const SLOTS_PER_HOLD: u32 = 256;
+/// Entries that a sweep or a resize removes meanwhile.
+const FREED_PER_HOLD: usize = 64;
 /// Where the shard begins in the position of a scan; slots need fewer bits.
 const SHARD_SHIFT: u32 = 40;
 
@@ -97,27 +101,47 @@ impl<V> Store<V> {
     }
 
     /// Runs `change` with the locks of a shard, and deals with what it removed after them.
-    #[inline]
     fn locked<R>(&self, shard: usize, change: impl FnOnce(&mut Locked<'_, V>) -> R) -> R {
         let mut outbox = Outbox::new();
+        let result = self.lock(shard, &mut outbox, change);
+        self.deliver(&outbox);
+        result
+    }
+
+    /// Runs `change` with the locks of a shard; the caller delivers the outbox.
+    #[inline]
+    fn lock<R>(
+        &self,
+        shard: usize,
+        outbox: &mut Outbox<V>,
+        change: impl FnOnce(&mut Locked<'_, V>) -> R,
+    ) -> R {
         let share = self.share();
-        let result = self.shards.write(shard, |table| {
+        self.shards.write(shard, |table| {
             let mut ledger = self.ledgers[shard].lock();
             change(&mut Locked {
                 table,
                 ledger: &mut ledger,
-                outbox: &mut outbox,
+                outbox,
                 budget: &self.budget,
                 clock: &self.clock,
                 share,
             })
-        });
-        if let Some(listener) = &self.listener {
-            for removed in outbox.iter() {
-                removed.tell(listener.as_ref());
-            }
+        })
+    }
+
+    /// Tells the listener what was removed. If it panics, it hears of the rest all the same.
+    fn deliver(&self, outbox: &Outbox<V>) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        let tell = |removed: &Removed<V>| {
+            catch_unwind(AssertUnwindSafe(|| removed.tell(listener.as_ref()))).err()
+        };
+        let panics: Vec<_> = outbox.iter().filter_map(tell).collect();
+        if let Some(first) = panics.into_iter().next() {
+            resume_unwind(first);
         }
-        result
     }
 
     /// The weight of a shard that has its fair share of the capacity.
@@ -131,11 +155,7 @@ impl<V> Store<V> {
         let weight = self.weigher.as_ref().map_or(1, |weigh| weigh(key, value));
         let limit = self.budget.capacity();
         if u64::from(weight) > limit {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Error::new(ErrorKind::TooLarge {
-                weight: weight.into(),
-                limit,
-            }));
+            return Err(self.refuse(weight.into(), limit));
         }
         Ok(weight)
     }
@@ -177,25 +197,37 @@ impl<V> Store<V> {
     /// Does a write and tells whether its condition held.
     fn write(&self, write: &mut Write<'_, V>) -> Result<bool> {
         let shard = self.shards.of(write.hash);
+        let mut outbox = Outbox::new();
         let written = loop {
-            match self.locked(shard, |locked| locked.write(write)) {
+            let need = match self.lock(shard, &mut outbox, |locked| locked.write(write)) {
                 Written::Done => break Ok(true),
                 Written::Refused => break Ok(false),
-                Written::NoRoom => {
-                    let (weight, limit) = (write.weight.into(), self.budget.capacity());
-                    // The capacity may have been lowered meanwhile.
-                    if weight > limit {
-                        break Err(Error::new(ErrorKind::TooLarge { weight, limit }));
-                    }
-                    self.evict_elsewhere(shard, weight, &mut write.credit);
-                }
+                Written::NoRoom(need) => need,
+            };
+            let (weight, limit) = (write.weight.into(), self.budget.capacity());
+            if weight > limit {
+                // The capacity was lowered meanwhile.
+                break Err(self.refuse(weight, limit));
+            }
+            if !self.evict_elsewhere(shard, need, write, &mut outbox) {
+                // All there is belongs to writes that are under way. Whoever holds on to a part
+                // of it while waiting for more may wait for ever.
+                self.budget.release(mem::take(&mut write.credit));
+                yield_now();
             }
         };
-        self.budget.release(write.credit);
+        // Nothing is reserved any more when the user's code runs.
+        self.budget.release(mem::take(&mut write.credit));
+        self.deliver(&outbox);
         if let (Some(listener), Some(replaced)) = (&self.listener, &write.replaced) {
             replaced.tell(write.key, listener.as_ref());
         }
         written
+    }
+
+    fn refuse(&self, weight: u64, limit: u64) -> Error {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Error::new(ErrorKind::TooLarge { weight, limit })
     }
 
     /// Writes all pairs, of which each is weighed first, so that none is written if one can
@@ -209,27 +241,28 @@ impl<V> Store<V> {
         Ok(())
     }
 
-    /// Evicts from other shards than `from` until `credit` reaches `need`: from those that
-    /// have enough first, then from any.
-    fn evict_elsewhere(&self, from: usize, need: u64, credit: &mut u64) {
-        let count = self.ledgers.len();
-        for any in [false, true] {
+    /// Evicts until the credit of a write reaches `need`, or every shard had its turn: first
+    /// from those that have enough, then from any. Tells whether that raised the credit.
+    fn evict_elsewhere(
+        &self,
+        from: usize,
+        need: u64,
+        write: &mut Write<'_, V>,
+        outbox: &mut Outbox<V>,
+    ) -> bool {
+        let (count, before) = (self.ledgers.len(), write.credit);
+        for last in [false, true] {
             for step in 1..=count {
-                self.locked((from + step) % count, |locked| {
-                    while *credit < need && (any || locked.is_well_filled()) {
-                        let Some(weight) = locked.evict(RemovalCause::Capacity) else {
-                            return;
-                        };
-                        *credit += weight;
-                    }
+                let enough = self.lock((from + step) % count, outbox, |locked| {
+                    let own = locked.slot(write.hash, write.key);
+                    locked.make_room(need, write, own, last)
                 });
-                if *credit >= need {
-                    return;
+                if enough {
+                    return true;
                 }
             }
         }
-        // All there is belongs to writes that are under way.
-        yield_now();
+        write.credit > before
     }
 
     pub(crate) fn delete(&self, key: &str) -> bool {
@@ -303,20 +336,21 @@ impl<V> Store<V> {
     /// Frees expired entries of a shard for one lock hold; returns how many, and whether there
     /// may be more.
     pub(crate) fn sweep_some(&self, shard: usize) -> (u64, bool) {
-        self.locked(shard, |locked| locked.expire(SLOTS_PER_HOLD as usize))
+        self.locked(shard, |locked| locked.expire(FREED_PER_HOLD))
     }
 
     /// Frees the entries whose time is over, and returns how many there were.
+    ///
+    /// The shards take turns: one that is locked again and again leaves its readers no gap.
     pub(crate) fn sweep(&self) -> u64 {
         let mut freed = 0;
-        for shard in 0..self.shards() {
-            loop {
-                let (some, more) = self.sweep_some(shard);
+        let mut busy: Vec<usize> = (0..self.shards()).collect();
+        while !busy.is_empty() {
+            busy.retain(|shard| {
+                let (some, more) = self.sweep_some(*shard);
                 freed += some;
-                if !more {
-                    break;
-                }
-            }
+                more
+            });
         }
         freed
     }
@@ -330,7 +364,7 @@ impl<V> Store<V> {
             if !self.budget.is_exceeded() {
                 return;
             }
-            let evicted = self.locked(shard, |locked| locked.shrink(SLOTS_PER_HOLD as usize / 8));
+            let evicted = self.locked(shard, |locked| locked.shrink(FREED_PER_HOLD));
             idle = if evicted { 0 } else { idle + 1 };
             if idle >= count {
                 // All there is belongs to writes that are under way.

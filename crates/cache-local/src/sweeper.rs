@@ -1,20 +1,23 @@
 //! The background task that frees expired entries.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::store::Store;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Guarded, Ordering};
 
-/// Starts the task when it is needed, and again if the runtime that it ran on has ended.
+/// Starts the task when it is needed, and again if the runtime that it ran on has ended. The
+/// task ends with this.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
     interval: Option<Duration>,
     running: Arc<AtomicBool>,
+    task: Guarded<Option<AbortHandle>>,
 }
 
 impl Sweeper {
@@ -22,6 +25,7 @@ impl Sweeper {
         Self {
             interval,
             running: Arc::new(AtomicBool::new(false)),
+            task: Guarded::default(),
         }
     }
 
@@ -36,12 +40,27 @@ impl Sweeper {
 
     #[cold]
     fn start<V: Send + Sync + 'static>(&self, store: &Arc<Store<V>>) {
-        let (Some(interval), Ok(runtime)) = (self.interval, Handle::try_current()) else {
+        let (Some(every), Ok(runtime)) = (self.interval, Handle::try_current()) else {
             return;
         };
-        if !self.running.swap(true, Ordering::SeqCst) {
-            let running = Running(Arc::clone(&self.running));
-            runtime.spawn(run(Arc::downgrade(store), interval, running));
+        if self.running.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // A runtime without timers panics here, and only tells so that way: it gets no task, and
+        // the flag stays up so that it is asked once.
+        let Ok(ticks) = catch_unwind(AssertUnwindSafe(|| interval(every))) else {
+            return;
+        };
+        let running = Running(Arc::clone(&self.running));
+        let task = runtime.spawn(run(Arc::downgrade(store), ticks, running));
+        *self.task.lock() = Some(task.abort_handle());
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.lock().take() {
+            task.abort();
         }
     }
 }
@@ -55,8 +74,7 @@ impl Drop for Running {
     }
 }
 
-async fn run<V: Send + Sync>(store: Weak<Store<V>>, every: Duration, _running: Running) {
-    let mut ticks = interval(every);
+async fn run<V: Send + Sync>(store: Weak<Store<V>>, mut ticks: Interval, _running: Running) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await; // The first tick is at once.
     loop {

@@ -221,3 +221,48 @@ fn a_read_beside_an_overwrite_an_eviction_or_a_delete_sees_a_value_of_its_key() 
         is_sound(&backend, 1);
     });
 }
+
+#[test]
+fn heavy_writers_and_growing_entries_share_a_budget_that_is_too_small_for_all() {
+    explore(|| {
+        let weigh = |_: &str, value: &u32| *value;
+        let config = LocalConfig::new().max_weight(10, weigh).shards(2);
+        let backend = Arc::new(LocalBackend::new(config).unwrap());
+        now(backend.set("grows", 4, ALWAYS)).unwrap();
+        on_threads(3, &backend, |backend, thread| match thread {
+            0 => assert!(now(backend.set("heavy:0", 9, ALWAYS)).unwrap()),
+            1 => assert!(now(backend.set("heavy:1", 7, ALWAYS)).unwrap()),
+            _ => drop(now(backend.swap("grows", 8, Expiry::Never)).unwrap()),
+        });
+        assert!(backend.stats().weight <= Some(10));
+        now(backend.clear(&Scope::everything())).unwrap();
+        assert!(now(backend.set("whole", 10, ALWAYS)).unwrap());
+        assert_eq!(backend.stats().weight, Some(10));
+    });
+}
+
+#[test]
+fn a_shared_value_is_swapped_beside_its_readers_and_handed_out_once() {
+    explore(|| {
+        let backend = Arc::new(LocalBackend::<String>::new(LocalConfig::new()).unwrap());
+        now(backend.set("key", "first".to_string(), ALWAYS)).unwrap();
+        let reader = {
+            let backend = Arc::clone(&backend);
+            thread::spawn(move || now(backend.get("key")).unwrap())
+        };
+        let swapper = {
+            let backend = Arc::clone(&backend);
+            thread::spawn(move || {
+                now(backend.swap("key", "second".to_string(), Expiry::Never)).unwrap()
+            })
+        };
+        let mut handed_out = vec![
+            now(backend.swap("key", "third".to_string(), Expiry::Never)).unwrap(),
+            swapper.join().unwrap(),
+            now(backend.get("key")).unwrap(),
+        ];
+        handed_out.sort();
+        assert!(handed_out.iter().flatten().eq(["first", "second", "third"]));
+        assert!(reader.join().unwrap().is_some());
+    });
+}

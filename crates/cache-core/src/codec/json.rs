@@ -1,18 +1,16 @@
 //! JSON through `serde_json`.
 
-mod finite;
-
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Codec, CodecError, CodecId};
+use super::{Codec, CodecError, CodecId, checker};
 
 /// Stores values as JSON: readable by every language and by a person with `redis-cli`.
 ///
 /// JSON has no NaN and no infinity; `serde_json` writes `null` in their place, which does not
-/// come back as a number. This codec refuses such values instead. Nesting deeper than 128 is
-/// not decoded.
+/// come back as a number. This codec refuses such values instead, and values nested deeper than
+/// 120 levels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JsonCodec;
@@ -31,7 +29,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for JsonCodec {
     }
 
     fn encode(&self, value: &V) -> Result<Bytes, CodecError> {
-        finite::check(value)?;
+        checker::check(value, true)?;
         match serde_json::to_vec(value) {
             Ok(bytes) => Ok(bytes.into()),
             Err(_) => Err(CodecError::new("the value has no form in JSON")),

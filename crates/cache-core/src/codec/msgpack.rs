@@ -4,16 +4,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Codec, CodecError, CodecId};
-
-/// How deep a value may be nested. rmp-serde's own limit of 1024 overflows a 2 MiB stack on a
-/// kilobyte of hostile input.
-const MAX_DEPTH: usize = 128;
+use super::{Codec, CodecError, CodecId, checker};
 
 /// Stores values as MessagePack: smaller and faster than JSON, and it holds every float.
 ///
 /// Structs are written as maps with field names, so that fields can be added, removed and
-/// reordered. Nesting deeper than 128 and bytes behind the value are not decoded.
+/// reordered. Values nested deeper than 120 levels are refused; nesting deeper than 128 and bytes
+/// behind the value are not decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MsgPackCodec;
@@ -32,6 +29,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MsgPackCodec {
     }
 
     fn encode(&self, value: &V) -> Result<Bytes, CodecError> {
+        checker::check(value, false)?;
         match rmp_serde::to_vec_named(value) {
             Ok(bytes) => Ok(bytes.into()),
             Err(_) => Err(CodecError::new("the value has no form in MessagePack")),
@@ -40,7 +38,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MsgPackCodec {
 
     fn decode(&self, mut bytes: &[u8]) -> Result<V, CodecError> {
         let mut decoder = rmp_serde::Deserializer::new(&mut bytes);
-        decoder.set_max_depth(MAX_DEPTH);
+        decoder.set_max_depth(checker::MAX_DECODED_LEVELS);
         // The cause is not attached: its text can quote the value.
         let value = V::deserialize(&mut decoder)
             .map_err(|_| CodecError::new("the bytes are not MessagePack of this type"))?;

@@ -48,10 +48,16 @@ impl Envelope {
         Ok(sealed.freeze())
     }
 
+    /// Tells whether a payload of this codec can never start with the magic byte, so that it is
+    /// told from an envelope.
+    pub(super) fn is_told_from_bare(self) -> bool {
+        matches!(self.codec, CodecId::JSON | CodecId::MSGPACK)
+    }
+
     /// Returns the payload of a stored value, or `None` if this reader cannot trust it.
     pub(super) fn open(self, stored: &[u8]) -> Option<&[u8]> {
         if stored.first() != Some(&MAGIC) {
-            return Some(stored);
+            return self.is_told_from_bare().then_some(stored);
         }
         let (header, payload) = stored.split_at_checked(HEADER_BYTES)?;
         let number = |at: usize| {

@@ -152,3 +152,128 @@ async fn nan_is_refused_in_json_and_nothing_is_written() {
     assert_eq!(cache.get("pi").await.unwrap(), Some(3.25));
     assert_eq!(cache.get("e").await.unwrap(), None);
 }
+
+/// Nested in every way that decoders count differently.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Nest {
+    Leaf,
+    List(Vec<Nest>),
+    Maybe(Option<Box<Nest>>),
+    Pair(Box<Nest>, u8),
+    Named { inner: Box<Nest> },
+}
+
+fn nested(levels: u32, form: u32) -> Nest {
+    (0..levels).fold(Nest::Leaf, |inner, level| match (level + form) % 4 {
+        0 => Nest::List(vec![inner]),
+        1 => Nest::Maybe(Some(Box::new(inner))),
+        2 => Nest::Pair(Box::new(inner), 1),
+        _ => Nest::Named {
+            inner: Box::new(inner),
+        },
+    })
+}
+
+#[tokio::test]
+async fn whatever_is_stored_comes_back_however_deep_and_deeper_is_refused() {
+    let json: Cache<Nest> = Cache::new(EncodedBackend::new(
+        LocalBackend::default(),
+        JsonCodec::new(),
+    ));
+    let msgpack: Cache<Nest> = Cache::new(EncodedBackend::new(
+        LocalBackend::default(),
+        MsgPackCodec::new(),
+    ));
+    for cache in [json, msgpack] {
+        let mut refused = 0;
+        for levels in 0..130 {
+            for form in 0..4 {
+                let value = nested(levels, form);
+                match cache.set("key", value.clone()).await {
+                    Ok(()) => assert_eq!(cache.get("key").await.unwrap(), Some(value)),
+                    Err(error) => {
+                        assert_eq!(error.kind(), &ErrorKind::Encode);
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        assert!(refused > 100, "only {refused} of 520 were refused");
+        let error = cache.set("key", nested(2_000, 0)).await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "the value is nested deeper than 120 levels");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_finite_float_comes_back_from_json_bit_by_bit(bits in proptest::num::u64::ANY) {
+        let float = f64::from_bits(bits);
+        if float.is_finite() {
+            let codec = JsonCodec::new();
+            let decoded: f64 = codec.decode(&codec.encode(&float).unwrap()).unwrap();
+            proptest::prop_assert_eq!(decoded.to_bits(), bits);
+        }
+    }
+}
+
+/// A codec whose payloads may start with anything.
+#[derive(Debug, Clone)]
+struct Plain;
+
+impl Codec<Bytes> for Plain {
+    fn id(&self) -> cache_core::CodecId {
+        cache_core::CodecId::custom(1)
+    }
+    fn encode(&self, value: &Bytes) -> Result<Bytes, cache_core::CodecError> {
+        Ok(value.clone())
+    }
+    fn decode(&self, bytes: &[u8]) -> Result<Bytes, cache_core::CodecError> {
+        Ok(Bytes::copy_from_slice(bytes))
+    }
+}
+
+#[tokio::test]
+async fn a_codec_that_takes_any_bytes_gets_back_exactly_what_it_wrote() {
+    let sealed = stored_by(&json()).await;
+    for value in [Bytes::new(), Bytes::from_static(&[0xC1]), sealed] {
+        for raw in [false, true] {
+            let backend = EncodedBackend::new(LocalBackend::default(), Plain);
+            let backend = if raw { backend.raw() } else { backend };
+            backend.set("key", value.clone(), ALWAYS).await.unwrap();
+            assert_eq!(
+                backend.get("key").await.unwrap(),
+                Some(value.clone()),
+                "raw: {raw}"
+            );
+        }
+    }
+    // In an envelope, no cut and no flip passes for a payload.
+    let backend = EncodedBackend::new(LocalBackend::default(), Plain);
+    backend
+        .set("key", Bytes::from_static(b"value"), ALWAYS)
+        .await
+        .unwrap();
+    let stored = backend.store().get("key").await.unwrap().unwrap();
+    for bit in 0..stored.len() * 8 {
+        let mut flipped = stored.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        backend
+            .store()
+            .set("key", flipped.into(), ALWAYS)
+            .await
+            .unwrap();
+        assert_eq!(backend.get("key").await.unwrap(), None, "bit {bit}");
+        backend
+            .store()
+            .set("key", stored.slice(..bit / 8), ALWAYS)
+            .await
+            .unwrap();
+        assert_eq!(
+            backend.get("key").await.unwrap(),
+            None,
+            "cut to {}",
+            bit / 8
+        );
+    }
+}

@@ -166,3 +166,27 @@ async fn an_error_of_a_verb_names_the_verb() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn expire_tells_whether_the_key_is_there_whatever_the_time() {
+    let cache = cache();
+    assert!(!cache.expire("k", Duration::MAX).await.unwrap());
+    cache.set("k", "v").await.unwrap();
+    assert!(
+        cache.expire("k", Duration::MAX).await.unwrap(),
+        "there, and it never expires"
+    );
+    assert!(cache.expire("k", 5).await.unwrap());
+    assert!(cache.expire("k", Duration::MAX).await.unwrap());
+    assert_eq!(cache.ttl("k").await.unwrap(), None);
+    assert!(cache.expire("k", -1).await.unwrap());
+    assert!(!cache.exists("k").await.unwrap());
+}
+
+#[test]
+fn no_debug_output_of_a_read_shows_the_value() {
+    let read = cache_core::ReadNow::Answer(Ok(Some("secret".to_string())));
+    assert_eq!(format!("{read:?}"), "Answer { found: true }");
+    let entry = cache_core::Entry::new("secret", cache_core::Expiry::Never);
+    assert!(!format!("{entry:?}").contains("secret"));
+}

@@ -1,6 +1,6 @@
 //! The bound is exact, over all shards, whatever is written.
 
-use cache_core::{Cache, ErrorKind};
+use cache_core::{Cache, ErrorKind, SetOptions};
 use cache_local::{LocalBackend, LocalConfig};
 
 use crate::Rig;
@@ -178,4 +178,49 @@ async fn a_working_set_that_is_read_survives_a_scan_ten_times_its_size() {
     let hot: Vec<String> = (0..500).map(|hot| format!("hot:{hot}")).collect();
     let kept = cache.mget(&hot).await.unwrap().iter().flatten().count();
     assert!(kept >= 490, "{kept} of 500 hot entries survived");
+}
+
+#[tokio::test]
+async fn an_entry_that_grows_is_never_evicted_to_make_room_for_itself() {
+    let weigh = |_: &str, value: &u32| *value;
+    for round in 0..100u32 {
+        let rig = Rig::new(LocalConfig::new().max_weight(100, weigh));
+        rig.cache.set("a", 60u32).await.unwrap();
+        rig.cache.set("b", 40u32).await.unwrap();
+        if round % 2 == 0 {
+            let grown = SetOptions::new().if_present();
+            assert!(rig.cache.set_with("b", 70u32, grown).await.unwrap());
+        } else {
+            assert_eq!(rig.cache.get_and_set("b", 70u32).await.unwrap(), Some(40));
+        }
+        assert_eq!(rig.cache.mget(&["a", "b"]).await.unwrap(), [None, Some(70)]);
+        assert_eq!(rig.cache.stats().backend.evicted_for_capacity, 1);
+    }
+}
+
+#[tokio::test]
+async fn growing_an_entry_evicts_no_more_than_it_grows_by() {
+    let weigh = |_: &str, value: &u32| *value;
+    let rig = Rig::new(LocalConfig::new().max_weight(1_000, weigh).shards(8));
+    rig.cache.set("big", 200u32).await.unwrap();
+    for i in 0..800 {
+        rig.cache.set(format!("small:{i}"), 1u32).await.unwrap();
+    }
+    rig.cache.set("big", 201u32).await.unwrap();
+    assert_eq!(rig.cache.stats().backend.evicted_for_capacity, 1);
+    assert_eq!(rig.weight(), 1_000);
+}
+
+#[tokio::test]
+async fn a_shrinking_cache_gives_up_what_has_expired_first() {
+    let rig = Rig::<u32>::new(LocalConfig::new().max_entries(100));
+    for i in 0..50u32 {
+        rig.cache.set(format!("live:{i}"), i).await.unwrap();
+        rig.cache.set_ex(format!("over:{i}"), i, 1).await.unwrap();
+    }
+    rig.hand.advance(std::time::Duration::from_secs(2));
+    rig.backend.resize(50).unwrap();
+    assert_eq!(rig.cache.keys_with_prefix("live:").await.unwrap().len(), 50);
+    assert_eq!(rig.cache.stats().backend.evicted_by_resize, 0);
+    assert_eq!(rig.cache.stats().backend.expired, 50);
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use cache_core::{CacheBackend, ReadNow};
+use cache_core::{CacheBackend, Condition, Expiry, ReadNow, WriteOptions};
 use cache_local::{LocalBackend, LocalConfig, RemovalCause};
 
 use crate::Rig;
@@ -125,6 +125,70 @@ async fn a_listener_may_call_the_cache_that_calls_it() {
     for i in 0..100u32 {
         rig.cache.set(format!("key:{}", i % 30), i).await.unwrap();
     }
+}
+
+/// Writes from a listener, which runs within a call of the cache.
+fn write_now(backend: &LocalBackend<u32>, key: &str, value: u32) {
+    let write = backend.set(
+        key,
+        value,
+        WriteOptions::new(Expiry::Never, Condition::Always),
+    );
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(std::pin::pin!(write).poll(&mut context).is_ready());
+}
+
+#[tokio::test]
+async fn a_listener_may_write_into_the_cache_that_calls_it() {
+    for (bound, shards) in [(100, 1), (2, 2), (1, 1), (1, 2)] {
+        let handle: Arc<OnceLock<Weak<LocalBackend<u32>>>> = Arc::default();
+        let inner = Arc::clone(&handle);
+        let weigh = move |_: &str, value: &u32| (*value).min(bound);
+        let config = LocalConfig::new()
+            .max_weight(bound.into(), weigh)
+            .shards(shards);
+        let rig = Rig::new(config.on_removal(move |removal| {
+            if !removal.key.starts_with("gone:") {
+                let cache = inner
+                    .get()
+                    .and_then(Weak::upgrade)
+                    .expect("the cache is there");
+                write_now(&cache, &format!("gone:{}", removal.key), 1);
+            }
+        }));
+        handle.set(Arc::downgrade(&rig.backend)).unwrap();
+        for i in 0..100u32 {
+            let weight = if i % 2 == 0 { bound } else { 1 };
+            rig.cache.set(format!("key:{i}"), weight).await.unwrap();
+            assert!(rig.weight() <= bound.into());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_panics_hears_of_the_rest_and_costs_no_room() {
+    let log = Log::default();
+    let sink = Arc::clone(&log);
+    let weigh = |_: &str, value: &u32| *value;
+    let config = LocalConfig::new().max_weight(100, weigh).shards(1);
+    let rig: Rig<u32> = Rig::new(config.on_removal(move |removal| {
+        sink.lock()
+            .unwrap()
+            .push(event(removal.key, *removal.value, removal.cause));
+        assert_ne!(removal.key, "key:0");
+    }));
+    for i in 0..100 {
+        rig.cache.set(format!("key:{i}"), 1u32).await.unwrap();
+    }
+    let cache = rig.cache.clone();
+    let panicked = tokio::spawn(async move { cache.set("all", 60u32).await })
+        .await
+        .unwrap_err();
+    assert!(panicked.is_panic());
+    assert_eq!(take(&log).len(), 60, "every removal is told of");
+    assert_eq!(rig.weight(), 100);
+    rig.cache.set("whole", 100u32).await.unwrap();
+    assert_eq!(rig.weight(), 100, "all of the room can be used again");
 }
 
 #[tokio::test]

@@ -102,3 +102,26 @@ fn a_reader_never_sees_a_torn_value_or_the_value_of_another_key() {
     });
     assert!(reads.load(Ordering::Relaxed) > 0);
 }
+
+#[test]
+fn writers_whose_values_cannot_all_fit_at_once_take_turns() {
+    let weigh = |_: &str, value: &u32| *value;
+    let config = LocalConfig::new().max_weight(1_000, weigh).shards(8);
+    let backend = LocalBackend::new(config).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..3u32 {
+            let backend = &backend;
+            scope.spawn(move || {
+                runtime().block_on(async {
+                    for i in 0..2_000u32 {
+                        let heavy = [900, 550, 1_000][thread as usize];
+                        let weight = if i % 3 == 0 { heavy } else { 1 };
+                        let key = format!("key:{thread}:{i}");
+                        assert!(backend.set(&key, weight, ALWAYS).await.unwrap());
+                    }
+                });
+            });
+        }
+    });
+    assert!(backend.stats().weight.unwrap() <= 1_000);
+}

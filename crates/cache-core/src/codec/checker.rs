@@ -1,17 +1,32 @@
-//! Finds floats that JSON cannot hold, which `serde_json` would write as `null`.
+//! Looks through a value before it is encoded for what could not be decoded again: nesting that
+//! the decoder refuses, and floats that JSON cannot hold, for which `serde_json` writes `null`.
 //!
-//! For a type without floats the compiler leaves nothing of this pass but its loops.
+//! For a flat type without floats the compiler leaves nothing of this pass but its loops.
 
 use serde::Serialize;
 use serde::ser;
 
 use crate::CodecError;
 
-/// Fails if a NaN or an infinity hides anywhere in `value`.
-pub(super) fn check<V: Serialize>(value: &V) -> Result<(), CodecError> {
-    match value.serialize(Checker) {
+/// How deep a decoder follows nested values: `serde_json`'s own limit, and the one that rmp-serde
+/// is given, whose own of 1024 overflows a stack of 2 MiB on a kilobyte of hostile input.
+#[cfg(feature = "msgpack")]
+pub(super) const MAX_DECODED_LEVELS: usize = 128;
+/// How deep a value may be nested to be encoded; a little less, because decoders count some
+/// levels that are not containers.
+const MAX_ENCODED_LEVELS: u8 = 120;
+
+/// Fails if `value` is nested too deeply, or if a float in it is not finite and must be.
+pub(super) fn check<V: Serialize>(value: &V, finite: bool) -> Result<(), CodecError> {
+    match value.serialize(Checker {
+        finite,
+        levels: MAX_ENCODED_LEVELS,
+    }) {
         Err(Found::NotFinite) => Err(CodecError::new(
             "JSON has no form for a number that is not finite",
+        )),
+        Err(Found::TooDeep) => Err(CodecError::new(
+            "the value is nested deeper than 120 levels",
         )),
         // What else can fail is for the real serializer to report.
         Ok(_) | Err(Found::Other) => Ok(()),
@@ -22,6 +37,8 @@ pub(super) fn check<V: Serialize>(value: &V) -> Result<(), CodecError> {
 enum Found {
     #[error("not finite")]
     NotFinite,
+    #[error("too deep")]
+    TooDeep,
     #[error("another error")]
     Other,
 }
@@ -34,7 +51,21 @@ impl ser::Error for Found {
 
 /// The serializer, and the serializer of everything that has elements: it keeps nothing.
 #[derive(Clone, Copy)]
-struct Checker;
+struct Checker {
+    /// Whether floats must be finite.
+    finite: bool,
+    /// Levels that may still follow.
+    levels: u8,
+}
+
+impl Checker {
+    fn deeper(self) -> Checked {
+        match self.levels.checked_sub(1) {
+            Some(levels) => Ok(Self { levels, ..self }),
+            None => Err(Found::TooDeep),
+        }
+    }
+}
 
 type Checked = Result<Checker, Found>;
 
@@ -51,7 +82,7 @@ macro_rules! accept {
 macro_rules! look_at {
     ($($method:ident($($type:ty),*))*) => {
         $(fn $method<T: Serialize + ?Sized>(self, $(_: $type,)* value: &T) -> Checked {
-            value.serialize(self)
+            value.serialize(self.deeper()?)
         })*
     };
 }
@@ -68,7 +99,7 @@ impl ser::Serializer for Checker {
     type SerializeStructVariant = Self;
 
     fn serialize_f32(self, number: f32) -> Checked {
-        if number.is_finite() {
+        if !self.finite || number.is_finite() {
             Ok(self)
         } else {
             Err(Found::NotFinite)
@@ -76,7 +107,7 @@ impl ser::Serializer for Checker {
     }
 
     fn serialize_f64(self, number: f64) -> Checked {
-        if number.is_finite() {
+        if !self.finite || number.is_finite() {
             Ok(self)
         } else {
             Err(Found::NotFinite)
@@ -93,8 +124,27 @@ impl ser::Serializer for Checker {
         serialize_unit_variant(&'static str, u32, &'static str)
         serialize_seq(Option<usize>) serialize_map(Option<usize>) serialize_tuple(usize)
         serialize_tuple_struct(&'static str, usize) serialize_struct(&'static str, usize)
-        serialize_tuple_variant(&'static str, u32, &'static str, usize)
-        serialize_struct_variant(&'static str, u32, &'static str, usize)
+    }
+
+    // A name around the elements is a level of its own.
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Checked {
+        self.deeper()
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Checked {
+        self.deeper()
     }
 
     look_at! {
@@ -116,7 +166,7 @@ macro_rules! look_inside {
                 $(_: $name,)?
                 value: &T,
             ) -> Result<(), Found> {
-                value.serialize(*self).map(drop)
+                value.serialize(self.deeper()?).map(drop)
             })*
 
             fn end(self) -> Checked {
