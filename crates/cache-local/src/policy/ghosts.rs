@@ -15,8 +15,8 @@ const PRINT_SHIFT: u32 = 17;
 /// A set-associative table of fingerprints.
 ///
 /// A cell is 15 bits of fingerprint, one bit for the queue, and 16 bits of time, counted in
-/// evictions from that queue. Each bucket is a little queue of its own: a new cell pushes the
-/// oldest out. Cells that grow too old stay until then, and do not count.
+/// evictions from that queue. A cell that grew too old stays until it is overwritten, and does
+/// not count.
 #[derive(Debug, Default)]
 pub(crate) struct Ghosts {
     buckets: Box<[[u32; WAYS]]>,
@@ -38,8 +38,17 @@ impl Ghosts {
         let bit = if line == Line::Main { MAIN_BIT } else { 0 };
         let cell = (fingerprint(hash) << PRINT_SHIFT) | bit | u32::from(self.now(line));
         let at = self.bucket(hash);
-        let [a, b, c, _] = self.buckets[at];
-        self.buckets[at] = [cell, a, b, c];
+        // The one that is oldest by the clock of its own queue: by arrival, the many that leave the
+        // small queue would push out the few that leave the main one, of which more is learned.
+        let ages = self.buckets[at].map(|cell| self.age(cell).unwrap_or(u16::MAX));
+        let oldest = (1..WAYS).fold(0, |oldest, way| {
+            if ages[way] > ages[oldest] {
+                way
+            } else {
+                oldest
+            }
+        });
+        self.buckets[at][oldest] = cell;
     }
 
     /// Tells from which queue a hash has left lately, and forgets it.
@@ -52,7 +61,7 @@ impl Ghosts {
             .iter()
             .position(|cell| cell >> PRINT_SHIFT == print)?;
         let cell = std::mem::replace(&mut self.buckets[at][way], EMPTY);
-        self.line_if_fresh(cell)
+        self.age(cell).map(|_| line_of(cell))
     }
 
     /// Makes the table large enough; what it held is forgotten.
@@ -76,14 +85,18 @@ impl Ghosts {
         (self.evictions[line as usize] >> self.tick_shift) as u16
     }
 
-    fn line_if_fresh(&self, cell: u32) -> Option<Line> {
-        let line = if cell & MAIN_BIT == 0 {
-            Line::Small
-        } else {
-            Line::Main
-        };
-        let age = self.now(line).wrapping_sub(cell as u16);
-        (cell != EMPTY && age <= self.window).then_some(line)
+    /// Returns the age of a cell in ticks, or `None` if it is empty or too old to count.
+    fn age(&self, cell: u32) -> Option<u16> {
+        let age = self.now(line_of(cell)).wrapping_sub(cell as u16);
+        (cell != EMPTY && age <= self.window).then_some(age)
+    }
+}
+
+fn line_of(cell: u32) -> Line {
+    if cell & MAIN_BIT == 0 {
+        Line::Small
+    } else {
+        Line::Main
     }
 }
 
