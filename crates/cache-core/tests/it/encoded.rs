@@ -157,10 +157,10 @@ async fn nan_is_refused_in_json_and_nothing_is_written() {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Nest {
     Leaf,
-    List(Vec<Nest>),
-    Maybe(Option<Box<Nest>>),
-    Pair(Box<Nest>, u8),
-    Named { inner: Box<Nest> },
+    List(Vec<Self>),
+    Maybe(Option<Box<Self>>),
+    Pair(Box<Self>, u8),
+    Named { inner: Box<Self> },
 }
 
 fn nested(levels: u32, form: u32) -> Nest {
