@@ -191,7 +191,7 @@ impl<F: Fixture> Probe<'_, F> {
         }
         self.observe_expiry(key, entry.as_ref().map(|(_, expiry)| *expiry))
             .await;
-        let scope = Scope::everything();
+        let scope = Scope::root();
         if self.can_scan() && scope.contains(key) {
             let listed = self.scan(&scope, 1_000).await.contains(key);
             assert_eq!(listed, value.is_some(), "C02: scan {agree} about {key:?}");

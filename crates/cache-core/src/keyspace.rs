@@ -85,7 +85,7 @@ impl Keyspace {
 /// ```
 /// use cache_core::Scope;
 ///
-/// let scope = Scope::everything();
+/// let scope = Scope::root();
 /// assert!(scope.contains("user:1"));
 /// assert!(!scope.contains("@sessions:user:1")); // of the namespace `sessions`
 /// ```
@@ -96,9 +96,9 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Returns the scope of all keys that belong to no namespace.
+    /// Returns the scope of all keys that belong to no namespace. Namespaces are not part of it.
     #[must_use]
-    pub const fn everything() -> Self {
+    pub const fn root() -> Self {
         Self {
             prefix: String::new(),
             namespace_bytes: 0,

@@ -45,7 +45,7 @@ impl CacheStats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BackendStats {
-    /// Entries held now, expired ones that are not freed yet included.
+    /// Entries held now, expired ones that are not freed yet and writes under way included.
     pub entries: Option<u64>,
     /// Their weight; with no weigher, the same as `entries`.
     pub weight: Option<u64>,

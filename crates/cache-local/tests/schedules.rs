@@ -76,12 +76,12 @@ fn is_sound(backend: &LocalBackend<u32>, bound: u64) {
     let mut keys = 0;
     let mut cursor = Some(Cursor::Start);
     while let Some(from) = cursor {
-        let page = now(backend.scan(&Scope::everything(), from, 512)).unwrap();
+        let page = now(backend.scan(&Scope::root(), from, 512)).unwrap();
         keys += page.keys.len() as u64;
         cursor = page.next;
     }
     assert_eq!(stats.entries, Some(keys));
-    now(backend.clear(&Scope::everything())).unwrap();
+    now(backend.clear(&Scope::root())).unwrap();
     for i in 0..bound as u32 {
         now(backend.set(&format!("refill:{i}"), i, ALWAYS)).unwrap();
     }
@@ -190,7 +190,7 @@ fn resizing_and_clearing_race_writers_and_leave_counts_that_agree() {
         let (backend, _) = backend(4);
         on_threads(3, &backend, |backend, thread| match thread {
             0 => backend.resize(2).unwrap(),
-            1 => drop(now(backend.clear(&Scope::everything())).unwrap()),
+            1 => drop(now(backend.clear(&Scope::root())).unwrap()),
             _ => {
                 for i in 0..5 {
                     now(backend.set(&format!("key:{i}"), i, ALWAYS)).unwrap();
@@ -235,7 +235,7 @@ fn heavy_writers_and_growing_entries_share_a_budget_that_is_too_small_for_all() 
             _ => drop(now(backend.swap("grows", 8, Expiry::Never)).unwrap()),
         });
         assert!(backend.stats().weight <= Some(10));
-        now(backend.clear(&Scope::everything())).unwrap();
+        now(backend.clear(&Scope::root())).unwrap();
         assert!(now(backend.set("whole", 10, ALWAYS)).unwrap());
         assert_eq!(backend.stats().weight, Some(10));
     });

@@ -64,7 +64,7 @@ impl Write {
             Self::SetExpiry => backend.set_expiry(key, expiry).await.map(drop),
             Self::Delete => backend.delete(key).await.map(drop),
             Self::DeleteMany => backend.delete_many(&[key]).await.map(drop),
-            Self::Clear => backend.clear(&Scope::everything()).await.map(drop),
+            Self::Clear => backend.clear(&Scope::root()).await.map(drop),
         }
     }
 }
@@ -128,7 +128,7 @@ pub async fn c25_a_dropped_read_changes_nothing<F: Fixture>(fixture: &F) {
     probe.set("key", entry.0, entry.1).await;
     let backend = probe.backend();
     for polls in 0..MOST_POLLS {
-        let everything = Scope::everything();
+        let root = Scope::root();
         let done = [
             poll_and_drop(polls, backend.get("key")).await.is_some(),
             poll_and_drop(polls, backend.get_entry("key"))
@@ -138,7 +138,7 @@ pub async fn c25_a_dropped_read_changes_nothing<F: Fixture>(fixture: &F) {
                 .await
                 .is_some(),
             poll_and_drop(polls, backend.expiry("key")).await.is_some(),
-            poll_and_drop(polls, backend.scan(&everything, Cursor::Start, 10))
+            poll_and_drop(polls, backend.scan(&root, Cursor::Start, 10))
                 .await
                 .is_some(),
         ];

@@ -112,16 +112,16 @@ pub async fn c11_scan_and_clear_pass_over_expired_entries<F: Fixture>(
     fixture: &F,
 ) -> Result<(), Skipped> {
     let probe = Probe::scanning(fixture).await?;
-    let everything = Scope::everything();
+    let root = Scope::root();
     probe.set("live", "value", Expiry::Never).await;
     probe.expired(&["one", "two"], "old").await;
-    let listed = probe.scan(&everything, 100).await;
+    let listed = probe.scan(&root, 100).await;
     assert_eq!(
         listed,
         BTreeSet::from(["live".to_owned()]),
         "C11: scan lists no expired entry"
     );
-    let cleared = probe.clear(&everything).await;
+    let cleared = probe.clear(&root).await;
     assert_eq!(cleared, 1, "C11: clear counts no expired entry");
     Ok(())
 }

@@ -44,8 +44,8 @@ async fn planted<F: Fixture>(fixture: &F) -> Result<Probe<'_, F>, Skipped> {
 /// C19: a scan ends and returns every key of the scope, whatever the size of the pages.
 pub async fn c19_a_scan_ends_and_returns_every_key<F: Fixture>(fixture: &F) -> Result<(), Skipped> {
     let probe = Probe::scanning(fixture).await?;
-    let everything = Scope::everything();
-    let empty = probe.scan(&everything, 10).await;
+    let root = Scope::root();
+    let empty = probe.scan(&root, 10).await;
     assert_eq!(
         empty,
         BTreeSet::new(),
@@ -56,7 +56,7 @@ pub async fn c19_a_scan_ends_and_returns_every_key<F: Fixture>(fixture: &F) -> R
         probe.set(key, "value", Expiry::Never).await;
     }
     for limit in LIMITS {
-        let seen = probe.scan(&everything, limit).await;
+        let seen = probe.scan(&root, limit).await;
         assert_eq!(seen, set_of(&keys), "C19: every key, in pages of {limit}");
     }
     Ok(())
@@ -72,7 +72,7 @@ pub async fn c19_a_scan_returns_only_present_keys<F: Fixture>(fixture: &F) -> Re
     probe.get("never written").await;
     probe.expired(&["expired"], "value").await;
     for limit in LIMITS {
-        let seen = probe.scan(&Scope::everything(), limit).await;
+        let seen = probe.scan(&Scope::root(), limit).await;
         assert_eq!(seen, set_of(["live", "later"]), "C19: present keys alone");
     }
     Ok(())
@@ -88,12 +88,12 @@ pub async fn c19_keys_that_stay_are_found_while_others_come_and_go<F: Fixture>(
     for key in staying.iter().chain(&leaving) {
         probe.set(key, "value", Expiry::Never).await;
     }
-    let everything = Scope::everything();
+    let root = Scope::root();
     let mut seen = BTreeSet::new();
     let mut cursor = Some(Cursor::Start);
     let mut churn = leaving.iter().enumerate();
     while let Some(from) = cursor {
-        let page = ok("scan", probe.backend().scan(&everything, from, 2)).await;
+        let page = ok("scan", probe.backend().scan(&root, from, 2)).await;
         seen.extend(page.keys);
         cursor = page.next;
         for (number, key) in churn.by_ref().take(2) {
@@ -235,7 +235,7 @@ pub async fn c21_clear_counts_present_entries_once<F: Fixture>(fixture: &F) -> R
         }
     }
     probe.delete("b").await;
-    let cleared = probe.clear(&Scope::everything()).await;
+    let cleared = probe.clear(&Scope::root()).await;
     assert_eq!(cleared, 2, "C21: clear counts each present entry once");
     for key in ["a", "b", "c"] {
         probe
@@ -259,13 +259,13 @@ pub async fn c21_a_backend_that_cannot_scan_refuses<F: Fixture>(fixture: &F) {
             Some(ErrorKind::Unsupported { .. })
         )
     };
-    let everything = Scope::everything();
-    let scanned = probe.backend().scan(&everything, Cursor::Start, 10).await;
+    let root = Scope::root();
+    let scanned = probe.backend().scan(&root, Cursor::Start, 10).await;
     assert!(
         refused(scanned.err()),
         "C19: a scan that cannot be is Unsupported"
     );
-    let cleared = probe.backend().clear(&everything).await;
+    let cleared = probe.backend().clear(&root).await;
     assert!(
         refused(cleared.err()),
         "C21: a clear that cannot be is Unsupported"

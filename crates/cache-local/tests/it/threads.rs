@@ -33,7 +33,7 @@ fn the_bound_holds_at_every_moment_while_threads_write_resize_and_clear() {
                                 0 => drop(backend.delete(&key).await.unwrap()),
                                 1 => drop(backend.swap(&key, i, Expiry::Never).await.unwrap()),
                                 2 if i % 1_000 == 2 => {
-                                    backend.clear(&Scope::everything()).await.unwrap();
+                                    backend.clear(&Scope::root()).await.unwrap();
                                 }
                                 _ => drop(backend.set(&key, i, ALWAYS).await.unwrap()),
                             }
@@ -56,7 +56,7 @@ fn the_bound_holds_at_every_moment_while_threads_write_resize_and_clear() {
     backend.resize(50).unwrap();
     assert!(backend.stats().weight.unwrap() <= 50);
     runtime().block_on(async {
-        backend.clear(&Scope::everything()).await.unwrap();
+        backend.clear(&Scope::root()).await.unwrap();
         assert_eq!(
             (backend.stats().entries, backend.stats().weight),
             (Some(0), Some(0))
