@@ -101,10 +101,9 @@ impl Policy {
         }
         let target = self.small_target(share);
         for moves in 0.. {
-            let main_is_used_up = match self.main.oldest(&self.nodes) {
-                Some((slot, _)) => self.main.len == 1 && Some(slot) == except,
-                None => true,
-            };
+            let spared_alone = except.is_some() && self.main.len == 1;
+            let main_is_used_up = self.main.len == 0
+                || (spared_alone && self.main.oldest(&self.nodes).map(|(slot, _)| slot) == except);
             let from_small = self.small.len > 0 && (self.small.weight > target || main_is_used_up);
             let line = if from_small { Line::Small } else { Line::Main };
             let queue = if from_small { &self.small } else { &self.main };

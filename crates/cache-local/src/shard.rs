@@ -179,9 +179,9 @@ impl<V> Locked<'_, V> {
 
     /// Removes an entry by slot, whatever its state.
     pub(crate) fn remove(&mut self, hash: u64, slot: u32, cause: RemovalCause) {
-        if let Some(entry) = self.unlink(hash, slot, cause) {
+        if let Some(entry) = self.unlink(hash, slot) {
             self.budget.release(entry.weight());
-            self.outbox.put(Removed::new(entry, cause));
+            self.put_out(entry, cause);
         }
     }
 
@@ -266,11 +266,11 @@ impl<V> Locked<'_, V> {
     fn evict(&mut self, cause: RemovalCause, except: Option<u32>) -> Option<u64> {
         let table = self.table.shared();
         let (slot, hash) = self.ledger.policy.victim(&table, self.share, except)?;
-        let over = is_over(table.at(hash, slot)?.deadline(), self.clock);
+        let entry = self.unlink(hash, slot)?;
+        let over = is_over(entry.deadline(), self.clock);
         let cause = if over { RemovalCause::Expired } else { cause };
-        let entry = self.unlink(hash, slot, cause)?;
         let weight = entry.weight();
-        self.outbox.put(Removed::new(entry, cause));
+        self.put_out(entry, cause);
         Some(weight)
     }
 
@@ -341,19 +341,25 @@ impl<V> Locked<'_, V> {
         true
     }
 
-    /// Takes an entry out of table, policy and timers, and counts it.
+    /// Takes an entry out of table, policy and timers.
     #[inline]
-    fn unlink(&mut self, hash: u64, slot: u32, cause: RemovalCause) -> Option<Handle<V>> {
+    fn unlink(&mut self, hash: u64, slot: u32) -> Option<Handle<V>> {
         let entry = self.table.remove(hash, slot)?;
         self.ledger.policy.remove(&entry);
         self.ledger.timers.clear(slot);
+        Some(entry)
+    }
+
+    /// Counts an entry that was taken out, and keeps it for the listener.
+    #[inline]
+    fn put_out(&mut self, entry: Handle<V>, cause: RemovalCause) {
         match cause {
             RemovalCause::Capacity => self.ledger.evicted_for_capacity += 1,
             RemovalCause::Resized => self.ledger.evicted_by_resize += 1,
             RemovalCause::Expired => self.ledger.expired += 1,
             _ => {}
         }
-        Some(entry)
+        self.outbox.put(Removed::new(entry, cause));
     }
 }
 

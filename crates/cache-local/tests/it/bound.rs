@@ -224,3 +224,20 @@ async fn a_shrinking_cache_gives_up_what_has_expired_first() {
     assert_eq!(rig.cache.stats().backend.evicted_by_resize, 0);
     assert_eq!(rig.cache.stats().backend.expired, 50);
 }
+
+#[tokio::test]
+async fn an_entry_that_grows_beside_newcomers_alone_takes_their_room() {
+    let weigh = |_: &str, value: &u32| *value;
+    for others in 1..30u32 {
+        let rig = Rig::new(LocalConfig::new().max_weight(1_000, weigh).shards(1));
+        rig.cache.set("big", 1_000 - others).await.unwrap();
+        for i in 0..others {
+            rig.cache.set(format!("small:{i}"), 1u32).await.unwrap();
+        }
+        for weight in [1_000 - others / 2, 1_000] {
+            let swapped = rig.cache.get_and_set("big", weight).await.unwrap();
+            assert!(swapped.is_some());
+        }
+        assert_eq!((rig.entries(), rig.weight()), (1, 1_000));
+    }
+}
