@@ -78,6 +78,15 @@ macro_rules! accept {
     };
 }
 
+/// Elements with a name around them, which is a level of its own.
+macro_rules! accept_named {
+    ($($method:ident($($type:ty),*))*) => {
+        $(fn $method(self, $(_: $type),*) -> Checked {
+            self.deeper()
+        })*
+    };
+}
+
 /// What holds one value: look at it.
 macro_rules! look_at {
     ($($method:ident($($type:ty),*))*) => {
@@ -126,25 +135,9 @@ impl ser::Serializer for Checker {
         serialize_tuple_struct(&'static str, usize) serialize_struct(&'static str, usize)
     }
 
-    // A name around the elements is a level of its own.
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Checked {
-        self.deeper()
-    }
-
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Checked {
-        self.deeper()
+    accept_named! {
+        serialize_tuple_variant(&'static str, u32, &'static str, usize)
+        serialize_struct_variant(&'static str, u32, &'static str, usize)
     }
 
     look_at! {
