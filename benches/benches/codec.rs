@@ -62,15 +62,21 @@ where
     });
 }
 
+fn length<V>(codec: &impl Codec<V>, value: &V) -> usize {
+    let mut bytes = Vec::new();
+    let encoded = codec.encode(value, &mut bytes);
+    encoded.expect("the value can be encoded");
+    bytes.len()
+}
+
 fn compare<V>(criterion: &mut Criterion, name: &str, value: &V)
 where
     V: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let length = |bytes: Result<Bytes, _>| bytes.map_or(0, |bytes| bytes.len());
     println!(
         "{name}: {} bytes of JSON, {} bytes of MessagePack",
-        length(JsonCodec::new().encode(value)),
-        length(MsgPackCodec::new().encode(value))
+        length(&JsonCodec::new(), value),
+        length(&MsgPackCodec::new(), value)
     );
     let mut group = criterion.benchmark_group(format!("codec/{name}"));
     let store = LocalBackend::<Bytes>::default;

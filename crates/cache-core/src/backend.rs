@@ -248,6 +248,8 @@ pub enum Cursor {
     Position(u64),
     /// Behind a key, for stores that keep keys in order.
     After(String),
+    /// At a place that only the backend can read.
+    Token(String),
 }
 
 /// One page of a scan.

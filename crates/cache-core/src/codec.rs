@@ -10,8 +10,6 @@ mod msgpack;
 use std::error::Error as StdError;
 use std::fmt;
 
-use bytes::Bytes;
-
 #[cfg(feature = "json")]
 pub use self::json::JsonCodec;
 #[cfg(feature = "msgpack")]
@@ -33,8 +31,9 @@ pub use self::msgpack::MsgPackCodec;
 ///     fn id(&self) -> CodecId {
 ///         CodecId::custom(1)
 ///     }
-///     fn encode(&self, value: &Bytes) -> Result<Bytes, CodecError> {
-///         Ok(value.clone())
+///     fn encode(&self, value: &Bytes, out: &mut Vec<u8>) -> Result<(), CodecError> {
+///         out.extend_from_slice(value);
+///         Ok(())
 ///     }
 ///     fn decode(&self, bytes: &[u8]) -> Result<Bytes, CodecError> {
 ///         Ok(Bytes::copy_from_slice(bytes))
@@ -52,11 +51,15 @@ pub trait Codec<V>: fmt::Debug + Send + Sync + 'static {
     /// Returns the number that marks values of this format in a store.
     fn id(&self) -> CodecId;
 
-    /// Returns the bytes of `value`.
+    /// Appends the bytes of `value` to `out`.
+    ///
+    /// What `out` holds already is not the codec's to change. It is a buffer that is used again,
+    /// so a write allocates nothing for the bytes on their way to the store.
     ///
     /// # Errors
-    /// If the format cannot hold the value, such as NaN in JSON.
-    fn encode(&self, value: &V) -> Result<Bytes, CodecError>;
+    /// If the format cannot hold the value, such as NaN in JSON. The caller discards what was
+    /// appended until then.
+    fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), CodecError>;
 
     /// Returns the value in `bytes`, which must be used up.
     ///

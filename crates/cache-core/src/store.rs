@@ -1,6 +1,7 @@
 //! Stores of bytes, and the adapter that gives them types.
 
 mod envelope;
+mod scratch;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,16 +96,18 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
     where
         C: Codec<V>,
     {
-        let payload = self.codec.encode(value);
-        let payload = payload.map_err(|cause| Error::new(ErrorKind::Encode).with_source(cause))?;
-        if self.raw {
-            return Ok(payload);
-        }
-        Envelope {
-            codec: self.codec.id(),
-            schema: self.schema,
-        }
-        .seal(&payload)
+        scratch::with(|payload| {
+            let encoded = self.codec.encode(value, payload);
+            encoded.map_err(|cause| Error::new(ErrorKind::Encode).with_source(cause))?;
+            if self.raw {
+                return Ok(Bytes::copy_from_slice(payload));
+            }
+            Envelope {
+                codec: self.codec.id(),
+                schema: self.schema,
+            }
+            .seal(payload)
+        })
     }
 
     /// Decodes what the store holds; what cannot be read is a miss that is counted.

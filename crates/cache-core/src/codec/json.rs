@@ -1,6 +1,5 @@
 //! JSON through `serde_json`.
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -28,12 +27,11 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for JsonCodec {
         CodecId::JSON
     }
 
-    fn encode(&self, value: &V) -> Result<Bytes, CodecError> {
+    fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), CodecError> {
         checker::check(value, true)?;
-        match serde_json::to_vec(value) {
-            Ok(bytes) => Ok(bytes.into()),
-            Err(_) => Err(CodecError::new("the value has no form in JSON")),
-        }
+        // The cause is not attached: its text can quote the value.
+        serde_json::to_writer(out, value)
+            .map_err(|_| CodecError::new("the value has no form in JSON"))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
@@ -54,8 +52,9 @@ mod tests {
     fn encode<V: serde::Serialize + serde::de::DeserializeOwned>(
         value: &V,
     ) -> Result<String, String> {
-        let bytes = Codec::<V>::encode(&JsonCodec, value).map_err(|error| error.to_string())?;
-        Ok(String::from_utf8(bytes.to_vec()).unwrap())
+        let mut bytes = Vec::new();
+        Codec::<V>::encode(&JsonCodec, value, &mut bytes).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(bytes).unwrap())
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! MessagePack through rmp-serde.
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -28,12 +27,10 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MsgPackCodec {
         CodecId::MSGPACK
     }
 
-    fn encode(&self, value: &V) -> Result<Bytes, CodecError> {
+    fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), CodecError> {
         checker::check(value, false)?;
-        match rmp_serde::to_vec_named(value) {
-            Ok(bytes) => Ok(bytes.into()),
-            Err(_) => Err(CodecError::new("the value has no form in MessagePack")),
-        }
+        rmp_serde::encode::write_named(out, value)
+            .map_err(|_| CodecError::new("the value has no form in MessagePack"))
     }
 
     fn decode(&self, mut bytes: &[u8]) -> Result<V, CodecError> {
@@ -100,7 +97,8 @@ mod tests {
 
     #[test]
     fn floats_that_json_cannot_hold_come_back() {
-        let bytes = MsgPackCodec.encode(&f64::INFINITY).unwrap();
+        let mut bytes = Vec::new();
+        MsgPackCodec.encode(&f64::INFINITY, &mut bytes).unwrap();
         let decoded: f64 = MsgPackCodec.decode(&bytes).unwrap();
         assert_eq!(decoded, f64::INFINITY);
     }
