@@ -35,6 +35,8 @@
 //! | `local` | yes | [`LocalBackend`], [`Cache::new_local`](LocalExt::new_local) |
 //! | `json` | yes | [`JsonCodec`] |
 //! | `msgpack` | | [`MsgPackCodec`] |
+//! | `lz4` | | [`Compression::lz4`] |
+//! | `zstd` | | [`Compression::zstd`] |
 //! | `full` | | all of the above |
 //!
 //! Features only add items; none changes what another does. With none of them, this crate is
@@ -64,9 +66,10 @@ pub use cache_core::MsgPackCodec;
 #[doc(inline)]
 pub use cache_core::{
     BackendStats, ByteStore, Cache, CacheBackend, CacheBuilder, CacheConfig, CacheStats,
-    Capabilities, Clock, Codec, CodecError, CodecId, Condition, Cursor, DynBackend, EncodedBackend,
-    Entry, Error, ErrorKind, Expiry, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, ManualClock,
-    Page, ReadNow, Result, Scope, SetOptions, Ttl, WriteOptions, backend,
+    Capabilities, Clock, Codec, CodecError, CodecId, Compression, Condition, Cursor,
+    DEFAULT_MAX_VALUE_BYTES, DynBackend, EncodedBackend, Entry, Error, ErrorKind, Expiry,
+    MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, ManualClock, Page, ReadNow, Result, Scope,
+    SetOptions, Ttl, WriteOptions, backend,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]

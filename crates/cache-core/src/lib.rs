@@ -17,6 +17,8 @@
 //! |---|---|
 //! | `json` | `JsonCodec` |
 //! | `msgpack` | `MsgPackCodec` |
+//! | `lz4` | `Compression::lz4` |
+//! | `zstd` | `Compression::zstd` |
 //!
 //! Features only add items; none changes what another does.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -47,4 +49,4 @@ pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
 pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope};
 pub use self::options::{Condition, SetOptions, WriteOptions};
 pub use self::stats::{BackendStats, CacheStats};
-pub use self::store::{ByteStore, EncodedBackend};
+pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};

@@ -1,5 +1,6 @@
 //! Stores of bytes, and the adapter that gives them types.
 
+mod compression;
 mod envelope;
 mod scratch;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
     BackendStats, CacheBackend, Capabilities, Codec, Cursor, Entry, Error, ErrorKind, Expiry, Page,
@@ -23,6 +25,10 @@ pub trait ByteStore: CacheBackend<Bytes> {}
 
 impl<S: CacheBackend<Bytes>> ByteStore for S {}
 
+/// The longest payload that an [`EncodedBackend`] writes and reads unless it is told otherwise:
+/// 16 MiB, before compression.
+pub const DEFAULT_MAX_VALUE_BYTES: usize = 16 << 20;
+
 /// Gives a store of bytes a type: encodes on writes, decodes on reads.
 ///
 /// Values are stored in an envelope: a header of 16 bytes with a version, the codec, the
@@ -31,6 +37,10 @@ impl<S: CacheBackend<Bytes>> ByteStore for S {}
 /// [`unreadable`](BackendStats::unreadable), and is replaced by the next write. Until then its key
 /// is there: `exists` says so, and a write that wants it absent is refused. Payloads of JSON and
 /// MessagePack without an envelope are read too, so that other programs can write them.
+///
+/// Damage is found by the checksum; it is no defence against somebody who can write to the store.
+/// What such a person can do is bounded all the same: nothing longer than
+/// [the limit](Self::with_max_value_bytes) is ever decoded or decompressed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -50,6 +60,8 @@ pub struct EncodedBackend<S, C> {
     codec: C,
     schema: u32,
     raw: bool,
+    compression: Option<Compression>,
+    max_value_bytes: u32,
     unreadable: AtomicU64,
 }
 
@@ -62,6 +74,8 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
             codec,
             schema: 0,
             raw: false,
+            compression: None,
+            max_value_bytes: DEFAULT_MAX_VALUE_BYTES as u32,
             unreadable: AtomicU64::new(0),
         }
     }
@@ -77,9 +91,73 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
         self
     }
 
+    /// Compresses payloads on their way to the store.
+    ///
+    /// A payload that is short or does not get smaller is stored as it is. Readers need no
+    /// setting: they decompress what they find, with the algorithms whose features they are built
+    /// with; what they are not built with is a miss. [`raw`](Self::raw) payloads have no place to
+    /// say that they are compressed, and never are.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # #[cfg(all(feature = "json", feature = "lz4"))] {
+    /// use cache_core::{Cache, CacheBackend, Compression, EncodedBackend, JsonCodec};
+    /// use cache_local::LocalBackend;
+    ///
+    /// let store = LocalBackend::default();
+    /// let backend = EncodedBackend::new(store, JsonCodec::new())
+    ///     .with_compression(Compression::lz4());
+    /// let cache: Cache<String, _> = Cache::with_backend(backend);
+    /// cache.set("page", "so it goes ".repeat(1_000)).await?;
+    ///
+    /// let stored = cache.backend().store().get("page").await?;
+    /// assert!(stored.is_some_and(|bytes| bytes.len() < 200));
+    /// # }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub const fn with_compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
+        self
+    }
+
+    /// Limits the length of a payload, in bytes before compression.
+    ///
+    /// A write of more fails with [`TooLarge`](ErrorKind::TooLarge) and changes nothing. A read
+    /// that finds more is a miss, found out before anything is allocated for it.
+    ///
+    /// [`DEFAULT_MAX_VALUE_BYTES`] unless it is set; at most 4 GiB less one byte, which is what
+    /// more than that is taken as.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # #[cfg(feature = "json")] {
+    /// use cache_core::{Cache, EncodedBackend, ErrorKind, JsonCodec};
+    /// use cache_local::LocalBackend;
+    ///
+    /// let store = LocalBackend::default();
+    /// let backend = EncodedBackend::new(store, JsonCodec::new()).with_max_value_bytes(6);
+    /// let cache: Cache<String> = Cache::new(backend);
+    ///
+    /// assert!(cache.set("key", "four").await.is_ok());
+    /// let refused = cache.set("key", "fives").await.unwrap_err();
+    /// assert_eq!(refused.kind(), &ErrorKind::TooLarge { weight: 7, limit: 6 });
+    /// # }}
+    /// ```
+    #[must_use]
+    pub const fn with_max_value_bytes(mut self, bytes: usize) -> Self {
+        // The header has 32 bits for it.
+        self.max_value_bytes = if bytes > u32::MAX as usize {
+            u32::MAX
+        } else {
+            bytes as u32
+        };
+        self
+    }
+
     /// Writes payloads without an envelope, for readers in other languages.
     ///
-    /// This gives up the checksum and the guard against other codecs and schemas.
+    /// This gives up the checksum, the guard against other codecs and schemas, and compression.
     #[must_use]
     pub const fn raw(mut self) -> Self {
         self.raw = true;
@@ -92,6 +170,17 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
         &self.store
     }
 
+    fn envelope<V>(&self) -> Envelope
+    where
+        C: Codec<V>,
+    {
+        Envelope {
+            codec: self.codec.id(),
+            schema: self.schema,
+            max_bytes: self.max_value_bytes,
+        }
+    }
+
     fn encode<V>(&self, value: &V) -> Result<Bytes>
     where
         C: Codec<V>,
@@ -99,14 +188,14 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
         scratch::with(|payload| {
             let encoded = self.codec.encode(value, payload);
             encoded.map_err(|cause| Error::new(ErrorKind::Encode).with_source(cause))?;
+            let (weight, limit) = (payload.len() as u64, u64::from(self.max_value_bytes));
+            if weight > limit {
+                return Err(Error::new(ErrorKind::TooLarge { weight, limit }));
+            }
             if self.raw {
                 return Ok(Bytes::copy_from_slice(payload));
             }
-            Envelope {
-                codec: self.codec.id(),
-                schema: self.schema,
-            }
-            .seal(payload)
+            Ok(self.envelope().seal(payload, self.compression))
         })
     }
 
@@ -115,16 +204,13 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
     where
         C: Codec<V>,
     {
-        let envelope = Envelope {
-            codec: self.codec.id(),
-            schema: self.schema,
-        };
-        let payload = if self.raw && !envelope.is_told_from_bare() {
-            Some(stored)
+        let envelope = self.envelope();
+        let decode = |payload: &[u8]| self.codec.decode(payload).ok();
+        let value = if self.raw && !envelope.is_told_from_bare() {
+            envelope.open_bare(stored, decode)
         } else {
-            envelope.open(stored)
+            envelope.open(stored, decode)
         };
-        let value = payload.and_then(|payload| self.codec.decode(payload).ok());
         if value.is_none() {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
         }
