@@ -10,6 +10,9 @@ use super::{Codec, CodecError, CodecId, checker};
 /// JSON has no NaN and no infinity; `serde_json` writes `null` in their place, which does not
 /// come back as a number. This codec refuses such values instead, and values nested deeper than
 /// 120 levels.
+///
+/// `None` is `null`, and so is an option in an option that holds `None`: of the two, the outer
+/// `None` is what comes back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JsonCodec;

@@ -9,7 +9,8 @@ use super::{Codec, CodecError, CodecId, checker};
 ///
 /// Structs are written as maps with field names, so that fields can be added, removed and
 /// reordered. Values nested deeper than 120 levels are refused; nesting deeper than 128 and bytes
-/// behind the value are not decoded.
+/// behind the value are not decoded. An option in an option that holds `None` comes back as the
+/// outer `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MsgPackCodec;

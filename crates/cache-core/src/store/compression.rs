@@ -45,7 +45,7 @@ impl Compression {
     /// ```
     /// use cache_core::Compression;
     ///
-    /// assert_ne!(Compression::lz4(), Compression::zstd(1));
+    /// assert_eq!(Compression::lz4(), Compression::lz4().above(1024));
     /// ```
     #[cfg(feature = "lz4")]
     #[cfg_attr(docsrs, doc(cfg(feature = "lz4")))]
@@ -88,10 +88,11 @@ impl Compression {
     /// Leaves payloads of up to this many bytes as they are; 1024 unless it is set.
     ///
     /// ```
-    /// # #[cfg(feature = "lz4")] {
+    /// # #[cfg(feature = "zstd")] {
     /// use cache_core::Compression;
     ///
-    /// assert_eq!(Compression::lz4().above(1024), Compression::lz4());
+    /// let large_ones = Compression::zstd(3).above(64 << 10);
+    /// assert_ne!(large_ones, Compression::zstd(3));
     /// # }
     /// ```
     #[must_use]
@@ -153,5 +154,82 @@ fn reader_of(flags: u8) -> Option<(usize, Decompress)> {
         #[cfg(feature = "zstd")]
         ZSTD => Some((zstd::MAX_EXPANSION, zstd::decompress)),
         _ => None,
+    }
+}
+
+#[cfg(all(test, feature = "lz4", feature = "zstd"))]
+mod tests {
+    use super::{Compression, LZ4, PLAIN, ZSTD, decompress, lz4, zstd};
+
+    const BOTH: [(u8, Compression); 2] = [(LZ4, Compression::lz4()), (ZSTD, Compression::zstd(19))];
+
+    /// A megabyte of one byte, compressed.
+    fn bomb(compression: Compression) -> Vec<u8> {
+        let mut buffer = vec![b'a'; 1 << 20];
+        assert!(compression.append_to(&mut buffer).is_some());
+        buffer.split_off(1 << 20)
+    }
+
+    #[test]
+    fn decompressing_takes_the_stated_length_and_not_a_byte_more() {
+        for (flags, compression) in BOTH {
+            let bomb = bomb(compression);
+            for length in [0, 1, 1_000, (1 << 20) - 1, 1 << 20, (1 << 20) + 1] {
+                let mut buffer = Vec::new();
+                let found = decompress(flags, &bomb, length, &mut buffer);
+                assert_eq!(found.is_some(), length == 1 << 20, "{flags}, {length}");
+                assert_eq!(buffer.capacity(), length, "{flags}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_so_few_bytes_cannot_stand_for_takes_nothing() {
+        for (flags, expansion) in [(LZ4, lz4::MAX_EXPANSION), (ZSTD, zstd::MAX_EXPANSION)] {
+            let mut buffer = Vec::new();
+            let length = 10 * expansion + 1;
+            assert_eq!(decompress(flags, &[0xF0; 10], length, &mut buffer), None);
+            assert_eq!(decompress(flags, &[], 1, &mut buffer), None);
+            assert_eq!(buffer.capacity(), 0, "{flags}");
+        }
+    }
+
+    #[test]
+    fn nothing_real_is_refused_for_standing_for_too_much() {
+        for length in (1..2_000).chain([65_535, 65_536, 1 << 20, 16 << 20]) {
+            for (flags, compression) in BOTH {
+                if length > 1 << 20 && flags == ZSTD {
+                    // The same block over and over; the highest level takes its time for it.
+                    continue;
+                }
+                let mut compressed = vec![0; length];
+                let compression = compression.above(0);
+                if compression.append_to(&mut compressed).is_some() {
+                    let mut buffer = Vec::new();
+                    let compressed = &compressed[length..];
+                    assert_eq!(decompress(flags, compressed, length, &mut buffer), Some(()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn flags_that_are_not_known_are_refused() {
+        for flags in (0..=u8::MAX).filter(|flags| ![LZ4, ZSTD].contains(flags)) {
+            let mut buffer = Vec::new();
+            assert_eq!(decompress(flags, b"00", 2, &mut buffer), None);
+            assert_eq!(buffer.capacity(), 0);
+        }
+        assert_eq!(PLAIN, 0);
+    }
+
+    #[test]
+    fn what_was_in_the_buffer_before_cannot_be_shown() {
+        // A match of 8 bytes at a distance of 4, of which none was written.
+        let reaches_back = [0x04, 4, 0, 0x10, b'x'];
+        let mut buffer = b"secret secret".to_vec();
+        buffer.clear();
+        assert_eq!(decompress(LZ4, &reaches_back, 9, &mut buffer), None);
+        assert!(!buffer.windows(6).any(|bytes| bytes == b"secret"));
     }
 }

@@ -85,7 +85,8 @@ async fn foreign_bytes_are_counted_misses() {
     let trailing = Bytes::from_static(br#"{"id":7,"name":"Alice"} "x""#);
     let missing_field = Bytes::from_static(br#"{"id":7}"#);
     let other_type = Bytes::from_static(br#""Alice""#);
-    for bytes in [deep, huge_array, trailing, missing_field, other_type] {
+    let twice = Bytes::from_static(br#"{"id":7,"name":"Alice","id":8}"#);
+    for bytes in [deep, huge_array, trailing, missing_field, other_type, twice] {
         is_a_counted_miss(json(), bytes).await;
     }
     for bytes in [
@@ -115,6 +116,100 @@ async fn a_value_of_another_codec_schema_or_version_is_a_counted_miss() {
     let mut newer = stored_by(&json()).await.to_vec();
     newer[1] = 2;
     is_a_counted_miss(json(), newer.into()).await;
+}
+
+#[tokio::test]
+async fn caches_of_another_codec_or_type_on_the_same_keys_see_misses_and_no_errors() {
+    let store = std::sync::Arc::new(LocalBackend::<Bytes>::default());
+    let json = EncodedBackend::new(store.clone(), JsonCodec::new());
+    let users: Cache<User, _> = Cache::with_backend(json);
+    let json = EncodedBackend::new(store.clone(), JsonCodec::new());
+    let numbers: Cache<u64, _> = Cache::with_backend(json);
+    let msgpack = EncodedBackend::new(store, MsgPackCodec::new());
+    let packed: Cache<User, _> = Cache::with_backend(msgpack);
+
+    users.set("key", alice()).await.unwrap();
+    assert_eq!(numbers.get("key").await.unwrap(), None);
+    assert_eq!(packed.get("key").await.unwrap(), None);
+    numbers.set("key", 7_u64).await.unwrap();
+    assert_eq!(users.get("key").await.unwrap(), None);
+    assert_eq!(packed.get("key").await.unwrap(), None);
+    assert_eq!(numbers.get("key").await.unwrap(), Some(7));
+    let unreadable = |stats: cache_core::CacheStats| stats.backend.unreadable;
+    assert_eq!(unreadable(users.stats()), 1);
+    assert_eq!(unreadable(numbers.stats()), 1);
+    assert_eq!(unreadable(packed.stats()), 2);
+}
+
+/// Writes a value with one type, and returns what another type reads from it, in both codecs.
+async fn carried_over<V, W>(value: V) -> [Option<W>; 2]
+where
+    V: Clone + Send + Sync + Serialize + serde::de::DeserializeOwned + 'static,
+    W: Send + Sync + Serialize + serde::de::DeserializeOwned + 'static,
+{
+    let json = json();
+    json.set("key", value.clone(), ALWAYS).await.unwrap();
+    let msgpack = EncodedBackend::new(LocalBackend::default(), MsgPackCodec::new());
+    msgpack.set("key", value, ALWAYS).await.unwrap();
+    [
+        json.get("key").await.unwrap(),
+        msgpack.get("key").await.unwrap(),
+    ]
+}
+
+#[tokio::test]
+async fn a_none_is_a_value_and_not_a_miss() {
+    let found = carried_over::<Option<u8>, Option<u8>>(None).await;
+    assert_eq!(found, [Some(None), Some(None)]);
+}
+
+#[tokio::test]
+async fn a_field_that_was_added_in_the_middle_is_a_miss_or_its_default() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Added {
+        id: u32,
+        age: u8,
+        name: String,
+    }
+    assert_eq!(carried_over::<_, Added>(alice()).await, [None, None]);
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Defaulted {
+        id: u32,
+        #[serde(default)]
+        age: u8,
+        name: String,
+    }
+    let expected = || {
+        Some(Defaulted {
+            id: 7,
+            age: 0,
+            name: "Alice".to_string(),
+        })
+    };
+    assert_eq!(carried_over(alice()).await, [expected(), expected()]);
+}
+
+#[tokio::test]
+async fn fields_of_one_type_that_swapped_places_keep_their_values() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Before {
+        first: String,
+        last: String,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct After {
+        last: String,
+        first: String,
+    }
+    let ada = Before {
+        first: "Ada".to_string(),
+        last: "Lovelace".to_string(),
+    };
+    for found in carried_over::<_, After>(ada).await {
+        let After { last, first } = found.unwrap();
+        assert_eq!([first, last], ["Ada", "Lovelace"]);
+    }
 }
 
 #[tokio::test]

@@ -88,3 +88,76 @@ async fn version_1_bare_json() {
     )
     .await;
 }
+
+/// Payloads that get smaller.
+#[cfg(all(feature = "lz4", feature = "zstd"))]
+mod compressed {
+    use super::{
+        Bytes, CacheBackend, Codec, EncodedBackend, JsonCodec, LocalBackend, MsgPackCodec, User,
+        from_hex, hex,
+    };
+    use crate::sealed::{ALWAYS, flags_of, stored_by};
+    use cache_core::Compression;
+
+    fn alices() -> User {
+        User {
+            id: 7,
+            name: "Alice ".repeat(20),
+            score: 0.5,
+        }
+    }
+
+    fn json() -> EncodedBackend<LocalBackend<Bytes>, JsonCodec> {
+        EncodedBackend::new(LocalBackend::default(), JsonCodec::new())
+    }
+
+    fn msgpack() -> EncodedBackend<LocalBackend<Bytes>, MsgPackCodec> {
+        EncodedBackend::new(LocalBackend::default(), MsgPackCodec::new())
+    }
+
+    async fn reads<C: Codec<User>>(
+        backend: EncodedBackend<LocalBackend<Bytes>, C>,
+        flags: u8,
+        golden: &str,
+    ) {
+        let golden = from_hex(golden);
+        assert_eq!(flags_of(&golden), flags);
+        backend.store().set("old", golden, ALWAYS).await.unwrap();
+        let read: Option<User> = backend.get("old").await.unwrap();
+        assert_eq!(read, Some(alices()));
+    }
+
+    #[tokio::test]
+    async fn version_1_json_lz4() {
+        let golden = "c10101010000000096000000d3e2e1a4ff077b226964223a372c226e616d65223a22416c696365\
+        2006005fe0222c2273636f7265223a302e357d";
+        reads(json(), 1, golden).await;
+        let backend = json().with_compression(Compression::lz4().above(64));
+        assert_eq!(hex(&stored_by(&backend, alices()).await), golden);
+    }
+
+    #[tokio::test]
+    async fn version_1_messagepack_lz4() {
+        let golden = "c1010201000000009300000062f22c82ff0383a2696407a46e616d65d978416c6963652006005f\
+        f000a573636f7265cb3fe0000000000000";
+        reads(msgpack(), 1, golden).await;
+        let backend = msgpack().with_compression(Compression::lz4().above(64));
+        assert_eq!(hex(&stored_by(&backend, alices()).await), golden);
+    }
+
+    // Another version of the library may write other bytes for the same value, so for Zstandard
+    // only reading is held.
+    #[tokio::test]
+    async fn version_1_json_zstd() {
+        let golden = "c101010200000000960000009c2b9bea28b52ffd209665010044027b226964223a372c226e616d\
+        65223a22416c69636520222c2273636f7265223a302e357d01005ed2d204";
+        reads(json(), 2, golden).await;
+    }
+
+    #[tokio::test]
+    async fn version_1_messagepack_zstd() {
+        let golden = "c101020200000000930000003828335f28b52ffd20934d0100140283a2696407a46e616d65d978\
+        416c69636520a573636f7265cb3fe000000000000001005ed21206";
+        reads(msgpack(), 2, golden).await;
+    }
+}

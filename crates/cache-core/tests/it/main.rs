@@ -1,7 +1,11 @@
 //! The facade, the codecs and the envelope, over an in-memory store.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod compressed;
 mod encoded;
 mod errors;
 mod golden;
+mod hostile;
 mod input;
+mod limits;
+mod sealed;
