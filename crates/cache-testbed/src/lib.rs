@@ -2,7 +2,7 @@
 //!
 //! [`Server`], [`Cluster`] and [`Sentinels`] run the binaries that `scripts/install-servers`
 //! brings; a binary that is missing is a panic, never a test that is skipped. [`TestCa`] makes
-//! certificates. What a test starts ends with its handle, and
+//! certificates and [`Proxy`] makes a bad network. What a test starts ends with its handle, and
 //! at the latest with the process.
 //!
 //! All but [`Proxy`] blocks, which is short enough for an asynchronous test, and panics when
@@ -25,6 +25,7 @@ mod builder;
 mod cluster;
 mod flavor;
 mod process;
+mod proxy;
 mod resp;
 mod sentinel;
 mod server;
@@ -37,6 +38,7 @@ use std::time::{Duration, Instant};
 pub use builder::ServerBuilder;
 pub use cluster::{Cluster, ClusterBuilder, slot_of_key};
 pub use flavor::Flavor;
+pub use proxy::{Direction, Proxy};
 pub use resp::{Client, Reply};
 pub use sentinel::Sentinels;
 pub use server::Server;

@@ -1,0 +1,418 @@
+//! A bad network.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::spawn::free_port;
+
+/// A TCP proxy in front of a server, of which the faults change while connections are open.
+///
+/// It needs a runtime, and runs on it until the handle is dropped, which closes all connections.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    port: u16,
+    task: JoinHandle<()>,
+}
+
+/// A way of the bytes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Direction {
+    /// From the client to the server.
+    Request,
+    /// From the server to the client.
+    Reply,
+}
+
+#[derive(Debug)]
+struct Shared {
+    target: String,
+    faults: watch::Sender<Faults>,
+    listening: watch::Sender<bool>,
+    connections: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Faults {
+    arrivals: Arrivals,
+    request: Way,
+    reply: Way,
+    /// The next reply chunk gets a wrong byte.
+    flip: bool,
+    /// Connections before this one lose their next reply.
+    cut_before: u64,
+    /// Connections before this one have to end.
+    end_before: u64,
+    end: End,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Way {
+    delay: Duration,
+    stalled: bool,
+}
+
+/// What happens to new connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Arrivals {
+    #[default]
+    Forward,
+    Refuse,
+    Silent,
+}
+
+/// A listener that ends when it is dropped.
+///
+/// A process that is just being forked for a server has a copy of it for a moment, and so would
+/// keep it open.
+struct Listener(TcpListener);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // It fails only for one that has ended.
+        rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both).ok();
+    }
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Close,
+    Reset,
+}
+
+/// Bytes and the time from which they may go on; none at all is the end of the stream.
+type Chunk = (Option<Instant>, Vec<u8>);
+
+impl Proxy {
+    /// Starts in front of "host:port".
+    pub async fn start(target: impl Into<String>) -> Self {
+        let (port, listener) = loop {
+            let port = free_port();
+            // Somebody else may take the port meanwhile.
+            if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+                break (port, listener);
+            }
+        };
+        let shared = Arc::new(Shared {
+            target: target.into(),
+            faults: watch::Sender::default(),
+            listening: watch::Sender::new(true),
+            connections: AtomicU64::new(0),
+        });
+        let task = tokio::spawn(serve(Arc::clone(&shared), port, listener));
+        Self { shared, port, task }
+    }
+
+    /// Returns the port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns "127.0.0.1:port".
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns how many connections were accepted so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Ends all faults; a connection that was accepted as silent stays it.
+    pub async fn forward(&self) {
+        self.change(|faults| {
+            *faults = Faults {
+                end_before: faults.end_before,
+                end: faults.end,
+                ..Faults::default()
+            };
+        });
+        self.listens(true).await;
+    }
+
+    /// Passes bytes of one direction on after this time; zero is the end of it.
+    pub fn delay(&self, direction: Direction, time: Duration) {
+        self.change(|faults| faults.way(direction).delay = time);
+    }
+
+    /// Holds the bytes of one direction, and the end of the stream; connections stay open.
+    pub fn stall(&self, direction: Direction) {
+        self.change(|faults| faults.way(direction).stalled = true);
+    }
+
+    /// Passes on what was held, and what follows.
+    pub fn unstall(&self, direction: Direction) {
+        self.change(|faults| faults.way(direction).stalled = false);
+    }
+
+    /// Takes the next reply from each connection that is open now, and closes it instead.
+    ///
+    /// The request before it reaches the server. Connections that are made later are not touched.
+    pub fn drop_replies_then_close(&self) {
+        self.change(|faults| faults.cut_before = self.connections());
+    }
+
+    /// Ends all open connections by RST.
+    pub fn reset_all(&self) {
+        self.end(End::Reset);
+    }
+
+    /// Ends all open connections by FIN.
+    pub fn close_all(&self) {
+        self.end(End::Close);
+    }
+
+    /// Refuses new connections until [`forward`](Self::forward).
+    pub async fn refuse(&self) {
+        self.change(|faults| faults.arrivals = Arrivals::Refuse);
+        self.listens(false).await;
+    }
+
+    /// Accepts new connections and never answers, until [`forward`](Self::forward).
+    pub async fn accept_then_silent(&self) {
+        self.change(|faults| faults.arrivals = Arrivals::Silent);
+        self.listens(true).await;
+    }
+
+    /// Inverts all bits of the byte in the middle of the next piece of a reply, once.
+    pub fn flip_reply_byte(&self) {
+        self.change(|faults| faults.flip = true);
+    }
+
+    fn end(&self, end: End) {
+        self.change(|faults| {
+            faults.end_before = self.connections();
+            faults.end = end;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Faults)) {
+        self.shared.faults.send_modify(change);
+    }
+
+    async fn listens(&self, expected: bool) {
+        let mut listening = self.shared.listening.subscribe();
+        let changed = listening.wait_for(|is| *is == expected);
+        let changed = timeout(Duration::from_secs(10), changed).await;
+        let running = changed.expect("the port is free and the runtime runs");
+        running.expect("the sender is in self");
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Faults {
+    const fn way(&mut self, direction: Direction) -> &mut Way {
+        match direction {
+            Direction::Request => &mut self.request,
+            Direction::Reply => &mut self.reply,
+        }
+    }
+}
+
+impl Shared {
+    fn way(&self, direction: Direction) -> Way {
+        *self.faults.borrow().clone().way(direction)
+    }
+
+    async fn until(&self, condition: impl FnMut(&Faults) -> bool) -> Faults {
+        let mut faults = self.faults.subscribe();
+        let seen = faults.wait_for(condition).await;
+        *seen.expect("the sender is in self")
+    }
+}
+
+/// Accepts connections until the task is aborted, and with it all of them.
+async fn serve(shared: Arc<Shared>, port: u16, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    let mut listener = Some(Listener(listener));
+    let mut faults = shared.faults.subscribe();
+    loop {
+        let arrivals = faults.borrow_and_update().arrivals;
+        if arrivals == Arrivals::Refuse {
+            listener = None;
+        } else if listener.is_none() {
+            listener = Some(Listener(bind_again(port).await));
+        }
+        shared.listening.send_replace(listener.is_some());
+        tokio::select! {
+            client = accept(listener.as_ref()) => {
+                let id = shared.connections.fetch_add(1, Ordering::Relaxed);
+                connections.spawn(connection(Arc::clone(&shared), client, id));
+            }
+            _ = faults.changed() => {}
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Takes a port that somebody who looks for a free one may hold for a moment.
+async fn bind_again(port: u16) -> TcpListener {
+    loop {
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+            return listener;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn accept(listener: Option<&Listener>) -> TcpStream {
+    let Some(listener) = listener else {
+        return pending().await;
+    };
+    loop {
+        if let Ok((client, _)) = listener.0.accept().await {
+            return client;
+        }
+    }
+}
+
+async fn connection(shared: Arc<Shared>, mut client: TcpStream, id: u64) {
+    let ended = shared.until(|faults| faults.end_before > id);
+    let silent = shared.faults.borrow().arrivals == Arrivals::Silent;
+    let mut server = None;
+    let end = tokio::select! {
+        faults = ended => faults.end,
+        end = forward(&shared, id, silent, &mut client, &mut server) => end,
+    };
+    for stream in [Some(client), server].into_iter().flatten() {
+        finish(stream, end).await;
+    }
+}
+
+/// Passes bytes on in both directions, and returns how the connection has to end.
+async fn forward(
+    shared: &Shared,
+    id: u64,
+    silent: bool,
+    client: &mut TcpStream,
+    server: &mut Option<TcpStream>,
+) -> End {
+    if silent {
+        return pending().await;
+    }
+    let Ok(connected) = TcpStream::connect(&shared.target).await else {
+        return End::Reset;
+    };
+    let server = server.insert(connected);
+    for stream in [&*client, &*server] {
+        stream.set_nodelay(true).ok();
+    }
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let pipe = |direction, from, to| Pipe {
+        shared,
+        id,
+        direction,
+        from,
+        to,
+    };
+    let asked = AtomicBool::new(false);
+    let both = tokio::try_join!(
+        pipe(Direction::Request, from_client, to_server).run(&asked),
+        pipe(Direction::Reply, from_server, to_client).run(&asked),
+    );
+    both.map_or_else(|end| end, |_| End::Close)
+}
+
+async fn finish(mut stream: TcpStream, end: End) {
+    match end {
+        // A socket that is closed with unread bytes sends a reset, unless it sent its end before.
+        End::Close => stream.shutdown().await.ok(),
+        End::Reset => stream.set_zero_linger().ok(),
+    };
+}
+
+/// One direction of a connection.
+struct Pipe<'a> {
+    shared: &'a Shared,
+    id: u64,
+    direction: Direction,
+    from: ReadHalf<'a>,
+    to: WriteHalf<'a>,
+}
+
+impl Pipe<'_> {
+    /// Passes bytes on until their end; `asked` tells that the reply to them has to be cut.
+    async fn run(self, asked: &AtomicBool) -> Result<(), End> {
+        let Self {
+            shared,
+            id,
+            direction,
+            mut from,
+            mut to,
+        } = self;
+        let (sender, mut chunks) = mpsc::channel::<Chunk>(64);
+        let read = async {
+            let mut bytes = vec![0; 16 * 1024];
+            loop {
+                let length = from.read(&mut bytes).await.map_err(reset)?;
+                let delay = shared.way(direction).delay;
+                // Even a moment that is now would wait for a tick of the timer.
+                let due = (!delay.is_zero()).then(|| Instant::now() + delay);
+                let chunk = (due, bytes[..length].to_vec());
+                if sender.send(chunk).await.is_err() || length == 0 {
+                    return Ok(());
+                }
+            }
+        };
+        let write = async {
+            while let Some((due, mut bytes)) = chunks.recv().await {
+                if let Some(due) = due {
+                    sleep_until(due).await;
+                }
+                let faults = shared.until(|faults| !faults.clone().way(direction).stalled);
+                let faults = faults.await;
+                if bytes.is_empty() {
+                    // The other side may have gone, which is just as well.
+                    to.shutdown().await.ok();
+                    break;
+                }
+                match direction {
+                    Direction::Request if faults.cut_before > id => {
+                        asked.store(true, Ordering::Relaxed);
+                    }
+                    Direction::Reply if asked.load(Ordering::Relaxed) => return Err(End::Close),
+                    Direction::Reply if take_flip(shared) => {
+                        let middle = bytes.len() / 2;
+                        bytes[middle] = !bytes[middle];
+                    }
+                    _ => {}
+                }
+                to.write_all(&bytes).await.map_err(reset)?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(read, write).map(|_| ())
+    }
+}
+
+fn take_flip(shared: &Shared) -> bool {
+    let take = |faults: &mut Faults| std::mem::take(&mut faults.flip);
+    shared.faults.send_if_modified(take)
+}
+
+/// A side that vanished makes the other one vanish.
+fn reset(_: io::Error) -> End {
+    End::Reset
+}
