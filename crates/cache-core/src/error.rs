@@ -66,6 +66,9 @@ pub enum ErrorKind {
     /// The store cannot be reached.
     #[error("the store is unavailable")]
     Unavailable,
+    /// The store refuses the credentials, or they do not permit this.
+    #[error("the store refuses access")]
+    Unauthorized,
     /// The backend cannot do this; see [`Capabilities`](crate::Capabilities).
     #[error("not supported by this backend: {what}")]
     Unsupported {

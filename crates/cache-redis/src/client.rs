@@ -1,0 +1,250 @@
+//! The one module that knows fred.
+//!
+//! What the rest of the crate sees is [`Link`]: commands in, replies out, within a deadline. To
+//! change the client library is to write this module anew.
+//!
+//! # What is worked around
+//!
+//! fred 10.1 needs help in these places. Each has its test in `tests/it/workarounds.rs`; when one
+//! is fixed in fred, what is named here can go.
+//!
+//! | fred 10.1 | here |
+//! |---|---|
+//! | without a policy it never reconnects, and commands wait for ever | [`settings`] always sets a policy and every timeout |
+//! | after a lost reply it sends a command again, `SET NX` and scripts too | [`connection`] sends everything with `fail_fast`, which answers instead; reads are repeated by [`Link::read`] alone |
+//! | with `max_attempts: 1` a redirected command fails | [`connection`] allows as many attempts as redirections |
+//! | its `Pool` sends almost everything to one client | [`Link`] counts round the clients itself |
+//! | a server that hangs is never left: the unresponsive check looks at the last write | [`supervisor`] probes each server and replaces the client |
+//! | `is_connected` is true on dead links | [`supervisor`] judges by answers |
+//! | listeners end at the first lag | [`supervisor`] has its own loop |
+//! | a pipeline makes one system call for each command | bulk writes are one MSET, MSETEX or script in [`commands`] |
+//! | multi-key commands across slots fail | the store groups keys by [`slot`] |
+//! | `EVALSHA` is sent without pipelining | [`commands`] sends it as a custom command |
+//! | server errors all have the kind `Unknown`, and quote arguments | [`failure`] sorts them by their first word and cuts the quotes |
+//! | `Debug` of its configuration shows passwords | it is never printed |
+//! | a connection health check needs a permission and fails with one node | [`settings`] turns it off |
+
+mod commands;
+mod connection;
+mod failure;
+mod settings;
+mod supervisor;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod tls;
+
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use cache_core::{Error, Result};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+pub(crate) use self::commands::{BulkWrite, Found, set_option};
+pub(crate) use self::connection::{Connection, ServerMap};
+pub(crate) use self::failure::Failure;
+use self::failure::Lost;
+pub(crate) use self::settings::Settings;
+use self::supervisor::Health;
+pub use self::supervisor::ConnectionState;
+use crate::RedisConfig;
+use crate::stats::Counters;
+
+/// How long a read waits for a connection that has just been lost.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Returns the slot of a key in a cluster.
+pub(crate) fn slot(key: &[u8]) -> u16 {
+    fred::util::redis_keyslot(key)
+}
+
+/// The way to the servers: some connections, each watched by a task.
+///
+/// The tasks and the connections end with it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    lanes: Box<[Arc<Lane>]>,
+    /// The supervisors of the lanes.
+    _watches: Vec<AbortOnDrop<()>>,
+    next: AtomicUsize,
+    pub(crate) is_cluster: bool,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One place in the pool. What stands in it is replaced when its server hangs.
+#[derive(Debug)]
+struct Lane {
+    connection: ArcSwap<Connection>,
+    health: Health,
+    /// Wakes the supervisor when an operation has failed.
+    doubt: Notify,
+    /// What the server can do for bulk writes; see [`BulkWrite`].
+    bulk_write: AtomicU8,
+}
+
+impl Link {
+    /// Connects to the servers, unless this may happen later.
+    pub(crate) async fn open(config: &RedisConfig) -> Result<Self> {
+        let settings = Arc::new(Settings::new(config)?);
+        let connect = || async {
+            if config.connect_lazily {
+                return Ok(Connection::unopened(&settings));
+            }
+            Connection::open(&settings, &[]).await
+        };
+        let all = (0..config.pool_size).map(|_| connect());
+        let connections = futures_util::future::try_join_all(all).await?;
+        Ok(Self::new(connections, config.is_cluster(), &settings))
+    }
+
+    /// Uses a client that belongs to the user: it is watched, and never replaced.
+    pub(crate) fn of_client(client: fred::clients::Client, config: &RedisConfig) -> Self {
+        use fred::interfaces::ClientLike;
+
+        let is_cluster = client.client_config().server.is_clustered();
+        let settings = Arc::new(Settings::of_client(&client, config));
+        let connection = Connection::borrowed(client, &settings);
+        Self::new(vec![connection], is_cluster, &settings)
+    }
+
+    fn new(connections: Vec<Connection>, is_cluster: bool, settings: &Arc<Settings>) -> Self {
+        let lane = |connection: Connection| {
+            let health = Health::default();
+            if connection.is_open() {
+                health.opened();
+            }
+            Arc::new(Lane {
+                connection: ArcSwap::from_pointee(connection),
+                health,
+                doubt: Notify::new(),
+                bulk_write: AtomicU8::new(0),
+            })
+        };
+        let lanes: Box<[_]> = connections.into_iter().map(lane).collect();
+        let counters = Arc::<Counters>::default();
+        let watch = |lane: &Arc<Lane>| {
+            let (settings, counters) = (Arc::clone(settings), Arc::clone(&counters));
+            let watch = supervisor::watch(Arc::clone(lane), settings, counters);
+            AbortOnDrop(tokio::spawn(watch))
+        };
+        Self {
+            _watches: lanes.iter().map(watch).collect(),
+            lanes,
+            next: AtomicUsize::new(0),
+            is_cluster,
+            counters,
+        }
+    }
+
+    /// Returns the connections in turn.
+    fn lane(&self) -> &Arc<Lane> {
+        match &*self.lanes {
+            [only] => only,
+            lanes => &lanes[self.next.fetch_add(1, Ordering::Relaxed) % lanes.len()],
+        }
+    }
+
+    /// Runs a command that changes something: once.
+    pub(crate) async fn write<T, F>(&self, run: impl FnOnce(Arc<Connection>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let lane = self.lane();
+        let answer = run(lane.connection.load_full()).await;
+        answer.map_err(|failure| self.note(lane, &failure))
+    }
+
+    /// Runs a command that changes nothing: again if the connection broke while it ran.
+    pub(crate) async fn read<T, F>(&self, run: impl Fn(Arc<Connection>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let lane = self.lane();
+        let connection = lane.connection.load_full();
+        let failure = match run(Arc::clone(&connection)).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        if failure.lost() != Lost::Reply || !connection.is_back_within(GRACE).await {
+            return Err(self.note(lane, &failure));
+        }
+        self.counters.retried();
+        let answer = run(lane.connection.load_full()).await;
+        answer.map_err(|failure| self.note(lane, &failure))
+    }
+
+    /// Runs a bulk write in the best form that the server knows.
+    pub(crate) async fn bulk_write<T, F>(
+        &self,
+        run: impl Fn(Arc<Connection>, BulkWrite) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let lane = self.lane();
+        let connection = lane.connection.load_full();
+        let form = match BulkWrite::from_byte(lane.bulk_write.load(Ordering::Relaxed)) {
+            Some(form) => form,
+            None => {
+                let form = connection.best_bulk_write().await;
+                lane.bulk_write.store(form.to_byte(), Ordering::Relaxed);
+                form
+            }
+        };
+        match run(Arc::clone(&connection), form).await {
+            // After a failover to an older server: it did nothing yet.
+            Err(failure) if failure.is_unknown_command() && form != BulkWrite::Script => {
+                let known = BulkWrite::Script;
+                lane.bulk_write.store(known.to_byte(), Ordering::Relaxed);
+                let answer = run(connection, known).await;
+                answer.map_err(|failure| self.note(lane, &failure))
+            }
+            answer => answer.map_err(|failure| self.note(lane, &failure)),
+        }
+    }
+
+    /// Counts a failure, and has the servers probed if one of them may be gone.
+    fn note(&self, lane: &Lane, failure: &Failure) -> Error {
+        let error = failure.to_error();
+        self.counters.failed(error.kind());
+        tracing::debug!(kind = ?error.kind(), "redis operation failed");
+        if error.is_transient() {
+            lane.doubt.notify_one();
+        }
+        error
+    }
+
+    /// Returns the servers as one connection sees them now.
+    pub(crate) fn map(&self) -> ServerMap {
+        self.lanes[0].connection.load().map()
+    }
+
+    /// Asks every server over every connection for a sign of life.
+    pub(crate) async fn ping(&self) -> Result<()> {
+        for lane in &self.lanes {
+            let connection = lane.connection.load_full();
+            for server in connection.servers() {
+                let answer = connection.ping(server).await;
+                answer.map_err(|failure| self.note(lane, &failure))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the state of the worst connection.
+    pub(crate) fn state(&self) -> ConnectionState {
+        let states = self.lanes.iter().map(|lane| lane.health.state());
+        states.max_by_key(ConnectionState::badness).unwrap_or_default()
+    }
+}

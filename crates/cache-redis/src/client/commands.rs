@@ -1,0 +1,316 @@
+//! The commands that the store sends, one round trip each.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cache_core::{Condition, Error, ErrorKind, Expiry};
+use fred::interfaces::{ClientLike, KeysInterface};
+use fred::types::config::Server;
+use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::slot;
+
+type Answer<T> = Result<T, Failure>;
+
+/// A script and its name on the server, which is its SHA-1.
+struct Script {
+    source: &'static str,
+    sha1: &'static str,
+}
+
+/// Reads a value and the time it has left as of one moment.
+const GET_WITH_TTL: Script = Script {
+    source: "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}",
+    sha1: "7c4acab28f3f7d97f3fd4354e4273792c8b95b9b",
+};
+
+/// Writes all pairs with one time to live, in milliseconds.
+const SET_MANY: Script = Script {
+    source: "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'PX', ARGV[1]) end",
+    sha1: "97239754ecc9775aabeb6934d7e7f3ff8be0a8d4",
+};
+
+/// Returns the option of `SET` for a condition.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported) for a condition of a later version of the contract.
+pub(crate) fn set_option(condition: Condition) -> Result<Option<SetOptions>, Error> {
+    match condition {
+        Condition::Always => Ok(None),
+        Condition::IfAbsent => Ok(Some(SetOptions::NX)),
+        Condition::IfPresent => Ok(Some(SetOptions::XX)),
+        _ => Err(Error::new(ErrorKind::Unsupported {
+            what: "this condition of a write".into(),
+        })),
+    }
+}
+
+/// How a server writes many keys with a time to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BulkWrite {
+    /// One command of Redis 8.4 and Valkey 9.1.
+    MsetEx,
+    /// A script.
+    Script,
+}
+
+impl BulkWrite {
+    pub(super) const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::MsetEx),
+            2 => Some(Self::Script),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn to_byte(self) -> u8 {
+        match self {
+            Self::MsetEx => 1,
+            Self::Script => 2,
+        }
+    }
+}
+
+/// A value as it is found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Nothing,
+    Value(Bytes),
+    /// Something that is not a string: no value of a cache.
+    WrongType,
+}
+
+/// One page of a walk over the keys of one server.
+#[derive(Debug)]
+pub(crate) struct ScanPage {
+    pub(crate) cursor: u64,
+    pub(crate) keys: Vec<Bytes>,
+}
+
+impl Connection {
+    pub(crate) async fn get(&self, key: Bytes) -> Answer<Found> {
+        let key = Key::from(key);
+        let answer: Result<Value, _> = if self.settings.read_from_replicas {
+            self.client.replicas().get(key).await
+        } else {
+            self.client.get(key).await
+        };
+        found(answer.map_err(Failure::from))
+    }
+
+    pub(crate) async fn get_with_ttl(&self, key: Bytes) -> Answer<(Found, Expiry)> {
+        let slot = slot(&key);
+        let answer = self.eval(&GET_WITH_TTL, slot, vec![key], Vec::new()).await;
+        if answer.as_ref().is_err_and(Failure::is_wrong_type) {
+            return Ok((Found::WrongType, Expiry::Never));
+        }
+        let [value, left] = two(answer?)?;
+        let value = found(Ok(value))?;
+        Ok(match remaining(integer(&left)?) {
+            Some(expiry) => (value, expiry),
+            None => (Found::Nothing, Expiry::Never),
+        })
+    }
+
+    /// Sends `SET` and returns what it answers: `OK`, nil, or with `get` the old value.
+    pub(crate) async fn set(
+        &self,
+        key: Bytes,
+        value: Bytes,
+        expiry: Expiry,
+        condition: Option<SetOptions>,
+        get: bool,
+    ) -> Answer<Option<Bytes>> {
+        let expiration = expiry.remaining().map(|ttl| Expiration::PX(milliseconds(ttl)));
+        let key = Key::from(key);
+        let answer: Value = self.client.set(key, value, expiration, condition, get).await?;
+        bytes_or_nothing(answer)
+    }
+
+    pub(crate) async fn unlink(&self, keys: Vec<Bytes>) -> Answer<u64> {
+        let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
+        let removed: Value = self.client.unlink(keys).await?;
+        count(&removed)
+    }
+
+    pub(crate) async fn pttl(&self, key: Bytes) -> Answer<Option<Expiry>> {
+        let left: Value = self.client.pttl(Key::from(key)).await?;
+        Ok(remaining(integer(&left)?))
+    }
+
+    pub(crate) async fn set_expiry(&self, key: Bytes, expiry: Expiry) -> Answer<bool> {
+        let key = Key::from(key);
+        let changed: Value = match expiry {
+            Expiry::Never => self.client.persist(key).await?,
+            Expiry::After(ttl) => self.client.pexpire(key, milliseconds(ttl), None).await?,
+        };
+        Ok(integer(&changed)? != 0)
+    }
+
+    pub(crate) async fn mget(&self, keys: Vec<Bytes>) -> Answer<Vec<Option<Bytes>>> {
+        let asked = keys.len();
+        let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
+        let answer: Value = if self.settings.read_from_replicas {
+            self.client.replicas().mget(keys).await?
+        } else {
+            self.client.mget(keys).await?
+        };
+        let values = list(answer)?;
+        if values.len() != asked {
+            return Err(Failure::unexpected());
+        }
+        values.into_iter().map(bytes_or_nothing).collect()
+    }
+
+    /// Writes pairs of one slot, in one command.
+    pub(crate) async fn set_many(
+        &self,
+        slot: u16,
+        pairs: &[(Bytes, Bytes)],
+        expiry: Expiry,
+        form: BulkWrite,
+    ) -> Answer<()> {
+        let mut arguments: Vec<Value> = Vec::with_capacity(pairs.len() * 2 + 3);
+        let flat = pairs
+            .iter()
+            .flat_map(|(key, value)| [key.clone().into(), value.clone().into()]);
+        let number = |count: usize| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
+        match (expiry, form) {
+            (Expiry::Never, _) => {
+                arguments.extend(flat);
+                self.custom("MSET", slot, arguments).await?;
+            }
+            (Expiry::After(ttl), BulkWrite::MsetEx) => {
+                arguments.push(number(pairs.len()));
+                arguments.extend(flat);
+                arguments.push(Value::from_static_str("PX"));
+                arguments.push(Value::Integer(milliseconds(ttl)));
+                self.custom("MSETEX", slot, arguments).await?;
+            }
+            (Expiry::After(ttl), BulkWrite::Script) => {
+                let keys = pairs.iter().map(|(key, _)| key.clone()).collect();
+                arguments.push(Value::Integer(milliseconds(ttl)));
+                arguments.extend(pairs.iter().map(|(_, value)| value.clone().into()));
+                self.eval(&SET_MANY, slot, keys, arguments).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the server which form of bulk write it knows; what it does not say it does not know.
+    pub(super) async fn best_bulk_write(&self) -> BulkWrite {
+        let name = vec![Value::from_static_str("INFO"), Value::from_static_str("msetex")];
+        let known = match self.custom("COMMAND", 0, name).await {
+            Ok(Value::Array(commands)) => matches!(commands.first(), Some(Value::Array(_))),
+            _ => false,
+        };
+        if known { BulkWrite::MsetEx } else { BulkWrite::Script }
+    }
+
+    /// Returns a page of the keys of one server.
+    pub(crate) async fn scan(
+        &self,
+        server: Option<Server>,
+        cursor: u64,
+        pattern: &str,
+        count: u32,
+    ) -> Answer<ScanPage> {
+        let cursor = cursor.to_string();
+        let page: Value = self.at(server).scan_page(cursor, pattern.to_owned(), Some(count), None).await?;
+        let [cursor, keys] = two(page)?;
+        let keys = list(keys)?.into_iter().map(|key| bytes_or_nothing(key)?.ok_or_else(Failure::unexpected));
+        Ok(ScanPage {
+            cursor: cursor.as_u64().ok_or_else(Failure::unexpected)?,
+            keys: keys.collect::<Answer<_>>()?,
+        })
+    }
+
+    /// Asks one server for a sign of life.
+    pub(super) async fn ping(&self, server: Option<Server>) -> Answer<()> {
+        let _: Value = self.at(server).ping(None).await?;
+        Ok(())
+    }
+
+    async fn eval(
+        &self,
+        script: &Script,
+        slot: u16,
+        keys: Vec<Bytes>,
+        values: Vec<Value>,
+    ) -> Answer<Value> {
+        let mut arguments = Vec::with_capacity(2 + keys.len() + values.len());
+        arguments.push(Value::from_static_str(script.sha1));
+        arguments.push(Value::Integer(keys.len().try_into().unwrap_or(i64::MAX)));
+        arguments.extend(keys.into_iter().map(Value::Bytes));
+        arguments.extend(values);
+        match self.custom("EVALSHA", slot, arguments.clone()).await {
+            // The server has restarted or was told to forget its scripts; it did nothing yet.
+            Err(failure) if failure.is_missing_script() => {
+                arguments[0] = Value::from_static_str(script.source);
+                self.custom("EVAL", slot, arguments).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn custom(&self, name: &'static str, slot: u16, arguments: Vec<Value>) -> Answer<Value> {
+        let command = CustomCommand::new_static(name, ClusterHash::Custom(slot), false);
+        Ok(self.client.custom(command, arguments).await?)
+    }
+}
+
+fn found(answer: Answer<Value>) -> Answer<Found> {
+    match answer {
+        Ok(value) => Ok(bytes_or_nothing(value)?.map_or(Found::Nothing, Found::Value)),
+        Err(failure) if failure.is_wrong_type() => Ok(Found::WrongType),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whole milliseconds, never more than asked for.
+fn milliseconds(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1)
+}
+
+/// Reads an answer of `PTTL`.
+fn remaining(milliseconds: i64) -> Option<Expiry> {
+    match milliseconds {
+        -1 => Some(Expiry::Never),
+        // The last part of a millisecond is left.
+        0 => Some(Expiry::After(Duration::from_millis(1))),
+        left => u64::try_from(left).ok().map(|left| Expiry::After(Duration::from_millis(left))),
+    }
+}
+
+fn bytes_or_nothing(value: Value) -> Answer<Option<Bytes>> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Bytes(bytes) => Ok(Some(bytes)),
+        Value::String(text) => Ok(Some(text.into_inner())),
+        _ => Err(Failure::unexpected()),
+    }
+}
+
+fn integer(value: &Value) -> Answer<i64> {
+    match value {
+        Value::Integer(number) => Ok(*number),
+        _ => Err(Failure::unexpected()),
+    }
+}
+
+fn count(value: &Value) -> Answer<u64> {
+    u64::try_from(integer(value)?).map_err(|_| Failure::unexpected())
+}
+
+fn list(value: Value) -> Answer<Vec<Value>> {
+    match value {
+        Value::Array(values) => Ok(values),
+        _ => Err(Failure::unexpected()),
+    }
+}
+
+fn two(value: Value) -> Answer<[Value; 2]> {
+    list(value)?.try_into().map_err(|_| Failure::unexpected())
+}

@@ -1,0 +1,195 @@
+//! One client of fred and the task that drives it.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cache_core::{Error, ErrorKind, Result};
+use fred::clients::{Client, WithOptions};
+use fred::error::Error as FredError;
+use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
+use fred::types::config::{Options, Server};
+use fred::types::{ClientState, CustomCommand, Value};
+use tokio::sync::broadcast;
+use tokio::time;
+
+use super::AbortOnDrop;
+use super::failure::Failure;
+use super::settings::{MAX_REDIRECTIONS, Settings};
+
+/// A client that is connected, or on its way to be.
+pub(crate) struct Connection {
+    /// The client with the options of every command that we send.
+    pub(super) client: WithOptions<Client>,
+    pub(super) settings: Arc<Settings>,
+    /// Drives the client; `None` for one that is not ours or was never opened.
+    task: Option<Task>,
+    /// Whether it may be replaced by another client.
+    pub(super) is_ours: bool,
+    /// How often the client has opened connections since it was first connected.
+    opened: AtomicU64,
+}
+
+/// The task of a client; its sockets close with it.
+type Task = AbortOnDrop<Result<(), FredError>>;
+
+impl Connection {
+    /// Connects, and logs in, to all servers that are needed, except that a cluster is not asked
+    /// about its nodes at those in `silent`.
+    pub(super) async fn open(settings: &Arc<Settings>, silent: &[Server]) -> Result<Self> {
+        Self::open_among(settings, Vec::new(), silent).await
+    }
+
+    /// As [`open`](Self::open), starting from nodes that were known.
+    pub(super) async fn open_among(
+        settings: &Arc<Settings>,
+        known: Vec<Server>,
+        silent: &[Server],
+    ) -> Result<Self> {
+        let client = settings.build(known, silent);
+        // Each server has its own time; several may have to be tried.
+        let servers = client.client_config().server.hosts().len() + 1;
+        let limit = settings.connect_timeout * u32::try_from(servers).unwrap_or(u32::MAX) * 2;
+        let task = match time::timeout(limit, client.init()).await {
+            Ok(Ok(task)) => task,
+            Ok(Err(cause)) => return Err(Failure::from(cause).to_error().during("connect")),
+            Err(_) => return Err(Error::new(ErrorKind::Timeout).during("connect")),
+        };
+        let connection = Self::new(client, settings, Some(AbortOnDrop(task)), true);
+        connection.introduce(None).await;
+        Ok(connection)
+    }
+
+    /// Returns a connection that is none yet, for the supervisor to replace.
+    pub(super) fn unopened(settings: &Arc<Settings>) -> Self {
+        Self::new(settings.build(Vec::new(), &[]), settings, None, true)
+    }
+
+    /// Wraps a client of the user.
+    pub(super) fn borrowed(client: Client, settings: &Arc<Settings>) -> Self {
+        Self::new(client, settings, None, false)
+    }
+
+    fn new(client: Client, settings: &Arc<Settings>, task: Option<Task>, is_ours: bool) -> Self {
+        let options = Options {
+            max_attempts: Some(1 + MAX_REDIRECTIONS),
+            max_redirections: Some(MAX_REDIRECTIONS),
+            timeout: Some(settings.command_timeout),
+            fail_fast: true,
+            ..Options::default()
+        };
+        Self {
+            client: client.with_options(&options),
+            settings: Arc::clone(settings),
+            task,
+            is_ours,
+            opened: AtomicU64::new(0),
+        }
+    }
+
+    /// Tells the server our name, for `CLIENT LIST`. That it may be forbidden is no reason to fail.
+    pub(super) async fn introduce(&self, server: Option<&Server>) {
+        let Some(name) = &self.settings.client_name else {
+            return;
+        };
+        let command = CustomCommand::new_static("CLIENT SETNAME", 0, false);
+        let servers = server.map_or_else(|| self.servers(), |server| vec![Some(server.clone())]);
+        for server in servers {
+            let name = vec![Value::from(name.as_str())];
+            let _: Result<Value, _> = self.at(server).custom(command.clone(), name).await;
+        }
+    }
+
+    /// Returns the servers that hold the data: the primaries of a cluster, or no name for the one
+    /// that commands go to anyway.
+    pub(super) fn servers(&self) -> Vec<Option<Server>> {
+        let known = self.client.cached_cluster_state();
+        let primaries = known.map_or(Vec::new(), |state| state.unique_primary_nodes());
+        if primaries.is_empty() {
+            return vec![None];
+        }
+        primaries.into_iter().map(Some).collect()
+    }
+
+    /// Returns the servers and what tells this state of affairs from others.
+    pub(crate) fn map(&self) -> ServerMap {
+        let mut hasher = DefaultHasher::new();
+        self.client.id().hash(&mut hasher);
+        self.opened.load(Ordering::Relaxed).hash(&mut hasher);
+        let mut servers = self.servers();
+        servers.sort_unstable();
+        match self.client.cached_cluster_state() {
+            Some(state) => {
+                for range in state.slots() {
+                    (range.start, range.end, &range.primary).hash(&mut hasher);
+                }
+            }
+            None => self.client.active_connections().hash(&mut hasher),
+        }
+        ServerMap {
+            servers,
+            fingerprint: hasher.finish(),
+        }
+    }
+
+    /// Notes that the client has opened another connection to a server.
+    pub(super) fn note_opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.task.is_some()
+    }
+
+    /// Returns all nodes of a cluster, the replicas too.
+    pub(super) fn nodes(&self) -> Vec<Server> {
+        let Some(state) = self.client.cached_cluster_state() else {
+            return Vec::new();
+        };
+        let primaries = state.unique_primary_nodes();
+        let replicas = primaries.iter().flat_map(|primary| state.replicas(primary));
+        replicas.chain(primaries.clone()).collect()
+    }
+
+    /// Returns the client with commands that go to one server.
+    pub(super) fn at(&self, server: Option<Server>) -> WithOptions<Client> {
+        let mut options = self.client.options().clone();
+        options.cluster_node = server;
+        Client::clone(&self.client).with_options(&options)
+    }
+
+    /// Returns the events of new connections to servers.
+    pub(super) fn reconnections(&self) -> broadcast::Receiver<Server> {
+        self.client.reconnect_rx()
+    }
+
+    /// Tells whether the client has a connection again before the time is over.
+    pub(super) async fn is_back_within(&self, limit: Duration) -> bool {
+        if self.client.state() == ClientState::Connected {
+            return true;
+        }
+        matches!(
+            time::timeout(limit, self.client.wait_for_connect()).await,
+            Ok(Ok(()))
+        )
+    }
+}
+
+/// The servers that hold data at one moment, in a fixed order.
+#[derive(Debug)]
+pub(crate) struct ServerMap {
+    pub(crate) servers: Vec<Option<Server>>,
+    /// Differs from that of any other map: other servers, other slots or another connection.
+    pub(crate) fingerprint: u64,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("is_open", &self.task.is_some())
+            .field("is_ours", &self.is_ours)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! What can go wrong on the way to a server and back, in our terms.
+
+use cache_core::{Error, ErrorKind};
+use fred::error::{Error as FredError, ErrorKind as FredKind};
+
+/// A command that did not succeed.
+#[derive(Debug)]
+pub(crate) struct Failure(FredError);
+
+/// What is known of a command that was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// It was answered, with an error.
+    Nothing,
+    /// It was sent, and the connection broke before the answer.
+    Reply,
+    /// It was not sent, or nobody knows.
+    Unknown,
+}
+
+/// The cause of an error, as operators see it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Cause(String);
+
+/// What the first word of a server's error stands for.
+const KINDS: &[(&str, ErrorKind)] = &[
+    ("CLUSTERDOWN", ErrorKind::Unavailable),
+    ("LOADING", ErrorKind::Unavailable),
+    ("MASTERDOWN", ErrorKind::Unavailable),
+    ("NOREPLICAS", ErrorKind::Unavailable),
+    ("READONLY", ErrorKind::Unavailable),
+    ("TRYAGAIN", ErrorKind::Unavailable),
+    ("BUSY", ErrorKind::Unavailable),
+    ("MISCONF", ErrorKind::Unavailable),
+    ("NOAUTH", ErrorKind::Unauthorized),
+    ("NOPERM", ErrorKind::Unauthorized),
+    ("WRONGPASS", ErrorKind::Unauthorized),
+];
+
+/// The longest text of a server that is kept, in characters.
+const MAX_TEXT: usize = 200;
+
+impl From<FredError> for Failure {
+    fn from(cause: FredError) -> Self {
+        Self(cause)
+    }
+}
+
+impl Failure {
+    /// Creates the failure of a reply of another kind than the command has.
+    pub(super) fn unexpected() -> Self {
+        Self(FredError::new(FredKind::Parse, "unexpected reply"))
+    }
+
+    pub(crate) fn lost(&self) -> Lost {
+        match self.0.kind() {
+            FredKind::IO => Lost::Reply,
+            FredKind::Unknown | FredKind::InvalidArgument | FredKind::Auth => Lost::Nothing,
+            _ => Lost::Unknown,
+        }
+    }
+
+    pub(crate) fn is_unknown_command(&self) -> bool {
+        self.0.details().starts_with("ERR unknown command")
+    }
+
+    /// Tells whether the key holds something that is not a string.
+    pub(super) fn is_wrong_type(&self) -> bool {
+        self.0.details().starts_with("WRONGTYPE")
+    }
+
+    pub(super) fn is_missing_script(&self) -> bool {
+        self.0.details().starts_with("NOSCRIPT")
+    }
+
+    /// Returns the error that the caller sees.
+    pub(crate) fn to_error(&self) -> Error {
+        let text = self.0.details();
+        let answered = KINDS.iter().find(|(word, _)| text.starts_with(word));
+        let kind = match self.0.kind() {
+            _ if answered.is_some() => answered.map_or(ErrorKind::Backend, |(_, kind)| kind.clone()),
+            FredKind::Auth => ErrorKind::Unauthorized,
+            FredKind::Timeout => ErrorKind::Timeout,
+            FredKind::IO
+            | FredKind::Canceled
+            | FredKind::Routing
+            | FredKind::Cluster
+            | FredKind::Sentinel
+            | FredKind::Backpressure => ErrorKind::Unavailable,
+            #[cfg(any(feature = "rustls", feature = "native-tls"))]
+            FredKind::Tls => ErrorKind::Unavailable,
+            FredKind::Unknown if !is_reply(text) => ErrorKind::Unavailable,
+            _ if text.starts_with("ERR unknown command 'HELLO'")
+                || text.starts_with("ERR unknown command `HELLO`")
+                || text.starts_with("NOPROTO") =>
+            {
+                ErrorKind::Unsupported {
+                    what: "RESP3 by this server; choose protocol resp2".into(),
+                }
+            }
+            _ => ErrorKind::Backend,
+        };
+        Error::new(kind).with_source(Cause(self.text()))
+    }
+
+    /// Returns the text of the cause, without the arguments that servers quote.
+    fn text(&self) -> String {
+        let text = self.0.details();
+        let text = match self.0.kind() {
+            // Its text may quote the reply.
+            FredKind::Parse | FredKind::Protocol | FredKind::NotFound => {
+                "the answer is not one of Redis"
+            }
+            FredKind::Backpressure => "too many commands wait for the connection",
+            _ => text,
+        };
+        let quotes = [", with args beginning with", " user_script:"];
+        let end = quotes.iter().filter_map(|quote| text.find(quote)).min();
+        let text = &text[..end.unwrap_or(text.len())];
+        text.chars().take(MAX_TEXT).filter(|c| !c.is_control()).collect()
+    }
+}
+
+/// Tells whether a text of an unknown kind comes from a server: these start with a word in capitals.
+fn is_reply(text: &str) -> bool {
+    let word = text.split(' ').next().unwrap_or_default();
+    word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase())
+}

@@ -1,0 +1,179 @@
+//! From our configuration to fred's.
+
+use std::time::Duration;
+
+use cache_core::Result;
+use fred::clients::Client;
+use fred::interfaces::ClientLike;
+use fred::socket2::TcpKeepalive;
+use fred::types::RespVersion;
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server,
+    ServerConfig, TcpConfig,
+};
+
+use crate::config::{Address, Protocol, Servers};
+use crate::RedisConfig;
+
+/// How many redirections a command follows while slots move.
+pub(super) const MAX_REDIRECTIONS: u32 = 8;
+/// Events of connections that may wait for the supervisor, which is quick.
+const EVENTS: usize = 64;
+
+/// All that is needed to connect, again and again.
+pub(crate) struct Settings {
+    pub(super) config: Config,
+    pub(super) performance: PerformanceConfig,
+    pub(super) connection: ConnectionConfig,
+    pub(super) policy: Option<ReconnectPolicy>,
+    pub(super) command_timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) probe_interval: Duration,
+    pub(super) retry_delays: (Duration, Duration),
+    pub(super) client_name: Option<String>,
+    pub(super) read_from_replicas: bool,
+}
+
+impl Settings {
+    pub(crate) fn new(config: &RedisConfig) -> Result<Self> {
+        #[cfg(any(feature = "rustls", feature = "native-tls"))]
+        let tls = config.tls.as_ref().map(super::tls::connector).transpose()?;
+        #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+        if config.tls.is_some() {
+            let problem = "needs the feature `rustls` or `native-tls`, which is not built in";
+            return Err(cache_core::Error::invalid("tls", problem));
+        }
+        let fred_config = Config {
+            // The first connection is tried once; later ones follow the policy.
+            fail_fast: true,
+            username: config.username.clone(),
+            password: config.password.clone(),
+            server: servers(&config.servers),
+            version: match config.protocol {
+                Protocol::Resp2 => RespVersion::RESP2,
+                Protocol::Resp3 => RespVersion::RESP3,
+            },
+            database: (config.database != 0).then_some(config.database),
+            #[cfg(any(feature = "rustls", feature = "native-tls"))]
+            tls,
+            ..Config::default()
+        };
+        Ok(Self {
+            config: fred_config,
+            performance: PerformanceConfig {
+                default_command_timeout: config.command_timeout,
+                broadcast_channel_capacity: EVENTS,
+                ..PerformanceConfig::default()
+            },
+            connection: connection(config),
+            policy: Some(policy(config)),
+            command_timeout: config.command_timeout,
+            connect_timeout: config.connect_timeout,
+            probe_interval: config.probe_interval,
+            retry_delays: (config.reconnect.shortest, config.reconnect.longest),
+            client_name: config.client_name.clone(),
+            read_from_replicas: config.read_from_replicas,
+        })
+    }
+
+    /// Takes over how the client of a user connects; the rest is as the store is told.
+    pub(super) fn of_client(client: &Client, config: &RedisConfig) -> Self {
+        Self {
+            config: client.client_config(),
+            performance: client.perf_config(),
+            connection: client.connection_config().clone(),
+            policy: client.client_reconnect_policy(),
+            command_timeout: config.command_timeout,
+            connect_timeout: config.connect_timeout,
+            probe_interval: config.probe_interval,
+            retry_delays: (config.reconnect.shortest, config.reconnect.longest),
+            client_name: None,
+            read_from_replicas: false,
+        }
+    }
+
+    /// Returns how long a server may take to give a sign of life. With a deadline that is meant
+    /// to be missed at times, a busy server would be taken for one that hangs.
+    pub(super) fn probe_timeout(&self) -> Duration {
+        let (least, most) = (Duration::from_millis(250), Duration::from_secs(1));
+        self.command_timeout.clamp(least, most)
+    }
+
+    /// Returns a client that does not start with servers that hang.
+    pub(super) fn build(&self, known: Vec<Server>, silent: &[Server]) -> Client {
+        let mut config = self.config.clone();
+        if let ServerConfig::Clustered { hosts, .. } = &mut config.server {
+            let mut usable: Vec<Server> = known;
+            usable.extend(hosts.iter().cloned());
+            usable.retain(|host| !silent.contains(host));
+            if !usable.is_empty() {
+                *hosts = usable;
+            }
+        }
+        Client::new(
+            config,
+            Some(self.performance.clone()),
+            Some(self.connection.clone()),
+            self.policy.clone(),
+        )
+    }
+}
+
+fn servers(servers: &Servers) -> ServerConfig {
+    let server = |address: &Address| Server::new(address.host.as_str(), address.port);
+    match servers {
+        Servers::Standalone(address) => ServerConfig::Centralized {
+            server: server(address),
+        },
+        Servers::Unix(path) => ServerConfig::Unix { path: path.clone() },
+        Servers::Cluster(nodes) => ServerConfig::Clustered {
+            hosts: nodes.iter().map(server).collect(),
+            policy: ClusterDiscoveryPolicy::UseCache,
+        },
+        Servers::Sentinel {
+            nodes,
+            service,
+            username,
+            password,
+        } => ServerConfig::Sentinel {
+            hosts: nodes.iter().map(server).collect(),
+            service_name: service.clone(),
+            username: username.clone(),
+            password: password.as_ref().map(|secret| secret.0.clone()),
+        },
+    }
+}
+
+fn connection(config: &RedisConfig) -> ConnectionConfig {
+    let mut connection = ConnectionConfig {
+        connection_timeout: config.connect_timeout,
+        internal_command_timeout: config.connect_timeout,
+        max_command_attempts: 1 + MAX_REDIRECTIONS,
+        max_redirections: MAX_REDIRECTIONS,
+        max_command_buffer_len: config.queue_limit,
+        // A password that was changed may be changed back: keep trying, with growing delays.
+        reconnect_on_auth_error: true,
+        tcp: TcpConfig {
+            nodelay: Some(true),
+            keepalive: Some(TcpKeepalive::new().with_time(Duration::from_secs(15))),
+            ..TcpConfig::default()
+        },
+        ..ConnectionConfig::default()
+    };
+    connection.disable_cluster_health_check = true;
+    connection
+}
+
+fn policy(config: &RedisConfig) -> ReconnectPolicy {
+    let milliseconds = |delay: Duration| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
+    let (shortest, longest) = (config.reconnect.shortest, config.reconnect.longest);
+    let for_ever = 0;
+    let mut policy = ReconnectPolicy::new_exponential(
+        for_ever,
+        milliseconds(shortest),
+        milliseconds(longest),
+        2,
+    );
+    policy.set_jitter(milliseconds(shortest));
+    policy
+}

@@ -1,0 +1,196 @@
+//! Asks servers for signs of life, and replaces a client whose server does not answer.
+//!
+//! fred notices a connection that closes. It never leaves a server that hangs, and a client that
+//! waits for one node of a cluster answers for none. So a second client is connected beside the
+//! first, without asking the silent node about the cluster, and takes its place once it works.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fred::interfaces::ClientLike;
+use fred::types::config::Server;
+use futures_util::future::join_all;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{self, Instant};
+
+use super::connection::Connection;
+use super::failure::Lost;
+use super::{Lane, Settings};
+use crate::stats::Counters;
+
+/// How many rounds of probes without an answer make a server one that hangs.
+const PATIENCE: u32 = 2;
+/// The least time between two rounds of probes, however many operations fail.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Whether the servers answer; see [`RedisStore::state`](crate::RedisStore::state).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ConnectionState {
+    /// Every server that holds data answered when it was asked last.
+    Connected,
+    /// Some servers of the cluster did not answer.
+    Degraded {
+        /// How many did not.
+        silent: u32,
+        /// How many were asked.
+        servers: u32,
+    },
+    /// No server answered.
+    #[default]
+    Disconnected,
+}
+
+impl ConnectionState {
+    pub(super) const fn badness(&self) -> u8 {
+        match self {
+            Self::Connected => 0,
+            Self::Degraded { .. } => 1,
+            Self::Disconnected => 2,
+        }
+    }
+}
+
+/// The outcome of the last round of probes: silent servers, and servers, in 32 bits each.
+#[derive(Debug, Default)]
+pub(super) struct Health(AtomicU64);
+
+impl Health {
+    fn record(&self, silent: usize, servers: usize) {
+        let packed = ((silent as u64) << 32) | servers as u64;
+        self.0.store(packed, Ordering::Relaxed);
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each half is 32 bits")]
+    pub(super) fn state(&self) -> ConnectionState {
+        let packed = self.0.load(Ordering::Relaxed);
+        match ((packed >> 32) as u32, packed as u32) {
+            (silent, servers) if silent == servers => ConnectionState::Disconnected,
+            (0, _) => ConnectionState::Connected,
+            (silent, servers) => ConnectionState::Degraded { silent, servers },
+        }
+    }
+
+    /// A connection that has just been opened has had an answer.
+    pub(super) fn opened(&self) {
+        self.record(0, 1);
+    }
+}
+
+/// Watches one lane until it is aborted.
+pub(super) async fn watch(lane: Arc<Lane>, settings: Arc<Settings>, counters: Arc<Counters>) {
+    let mut connection = lane.connection.load_full();
+    let mut events = connection.reconnections();
+    let mut silent_rounds = 0;
+    loop {
+        let asked = Instant::now();
+        let silent = probe(&connection, &lane.health, &settings).await;
+        if silent.is_empty() {
+            silent_rounds = 0;
+            tokio::select! {
+                () = time::sleep(settings.probe_interval) => {}
+                () = lane.doubt.notified() => time::sleep_until(asked + BREATH).await,
+                event = events.recv() => greet(&connection, event, &counters).await,
+            }
+            continue;
+        }
+        silent_rounds += 1;
+        tracing::warn!(
+            silent = silent.len(),
+            round = silent_rounds,
+            "redis does not answer"
+        );
+        if silent_rounds >= PATIENCE
+            && let Some(fresh) = renew(&connection, &settings, &silent).await
+        {
+            tracing::info!("redis is connected anew");
+            connection = Arc::new(fresh);
+            events = connection.reconnections();
+            lane.connection.store(Arc::clone(&connection));
+            counters.reconnected();
+            silent_rounds = 0;
+            continue;
+        }
+        time::sleep(delay(&settings, silent_rounds)).await;
+    }
+}
+
+/// Asks all servers, and returns those that did not answer.
+async fn probe(connection: &Connection, health: &Health, settings: &Settings) -> Vec<Option<Server>> {
+    let servers = connection.servers();
+    let limit = settings.probe_timeout();
+    let ask = |server: Option<Server>| async move {
+        let ping = connection.ping(server.clone());
+        let silent = match time::timeout(limit, ping).await {
+            Ok(Ok(())) => false,
+            // "You may not" is an answer as well.
+            Ok(Err(failure)) => failure.lost() != Lost::Nothing,
+            Err(_) => true,
+        };
+        silent.then_some(server)
+    };
+    let answers = join_all(servers.into_iter().map(ask)).await;
+    let asked = answers.len();
+    let silent: Vec<Option<Server>> = answers.into_iter().flatten().collect();
+    health.record(silent.len(), asked);
+    silent
+}
+
+/// Connects a second client, which the first makes unnecessary if it answers again.
+async fn renew(
+    old: &Connection,
+    settings: &Arc<Settings>,
+    silent: &[Option<Server>],
+) -> Option<Connection> {
+    if !old.is_ours {
+        // It stays the user's client; all that can be done is to have it dial again.
+        let dial = old.client.force_reconnection();
+        let _ = time::timeout(settings.connect_timeout, dial).await;
+        return None;
+    }
+    let named: Vec<Server> = silent.iter().flatten().cloned().collect();
+    let open = Connection::open_among(settings, old.nodes(), &named);
+    let recovery = async {
+        loop {
+            time::sleep(settings.probe_timeout()).await;
+            let answers = silent.iter().map(|server| old.ping(server.clone()));
+            if join_all(answers).await.iter().all(Result::is_ok) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        opened = open => opened.ok(),
+        () = recovery => None,
+    }
+}
+
+/// Counts a new connection of a client to a server and names it there.
+async fn greet(connection: &Connection, event: Result<Server, RecvError>, counters: &Counters) {
+    match event {
+        Ok(server) => {
+            connection.note_opened();
+            counters.reconnected();
+            connection.introduce(Some(&server)).await;
+        }
+        // Some events were missed: all servers are told.
+        Err(RecvError::Lagged(missed)) => {
+            connection.note_opened();
+            (0..missed).for_each(|_| counters.reconnected());
+            connection.introduce(None).await;
+        }
+        // The client has ended; the next probe finds out.
+        Err(RecvError::Closed) => time::sleep(BREATH).await,
+    }
+}
+
+/// Returns how long to wait before servers are asked again that were silent so often.
+fn delay(settings: &Settings, rounds: u32) -> Duration {
+    let (shortest, longest) = settings.retry_delays;
+    let doubled = shortest.saturating_mul(1 << rounds.min(16));
+    let delay = doubled.min(longest);
+    // Up to half as long again.
+    delay + delay.mul_f64(fastrand::f64() / 2.0)
+}
+

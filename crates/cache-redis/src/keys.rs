@@ -1,0 +1,165 @@
+//! How a backend's key becomes a key in the database, and back.
+//!
+//! A namespace is the prefix `name:`. In a cluster, the first `{…}` of a key would choose its
+//! slot. So a key with a `{` gets an empty `{}` in front, behind which braces mean nothing
+//! to the server: `cache:{}a{b}c`. A key without one never starts with `{}`, so the join is injective.
+
+use bytes::Bytes;
+use cache_core::{Error, Result, Scope};
+
+const NO_TAG: &str = "{}";
+
+/// The keys of one store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keys {
+    /// `name:`, or nothing for bare keys.
+    prefix: String,
+    /// Whether braces are made meaningless.
+    neutral: bool,
+    max_bytes: usize,
+}
+
+impl Keys {
+    pub(crate) fn new(namespace: Option<&str>, hash_tags: bool, max_bytes: usize) -> Self {
+        Self {
+            prefix: namespace.map_or(String::new(), |name| format!("{name}:")),
+            neutral: namespace.is_some() && !hash_tags,
+            max_bytes,
+        }
+    }
+
+    /// Returns the same keys under another namespace.
+    pub(crate) fn renamed(&self, namespace: &str) -> Result<Self> {
+        check_namespace(namespace)?;
+        let hash_tags = !self.neutral && !self.prefix.is_empty();
+        Ok(Self::new(Some(namespace), hash_tags, self.max_bytes))
+    }
+
+    /// Tells whether nothing tells these keys from those of other programs.
+    pub(crate) const fn are_bare(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
+    /// Returns the name in front of the keys.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.prefix.strip_suffix(':')
+    }
+
+    /// Refuses a key that is too long.
+    pub(crate) fn check(&self, key: &str) -> Result<()> {
+        if key.len() <= self.max_bytes {
+            return Ok(());
+        }
+        let problem = format!(
+            "is {} bytes long with its namespaces, the most is {}",
+            key.len(),
+            self.max_bytes
+        );
+        Err(Error::invalid("key", problem))
+    }
+
+    /// Returns the key in the database, if it is not too long.
+    pub(crate) fn encode(&self, key: &str) -> Result<Bytes> {
+        self.check(key)?;
+        Ok(self.join(key))
+    }
+
+    /// Returns the key in the database.
+    pub(crate) fn join(&self, key: &str) -> Bytes {
+        // Of exactly the right capacity, so that it becomes `Bytes` without another allocation.
+        Bytes::from([&self.prefix, self.tag(key), key].concat())
+    }
+
+    /// Writes the key in the database over `buffer`.
+    pub(crate) fn join_into(&self, key: &str, buffer: &mut String) {
+        buffer.clear();
+        buffer.extend([&self.prefix, self.tag(key), key]);
+    }
+
+    fn tag(&self, key: &str) -> &'static str {
+        if self.neutral && key.contains('{') {
+            NO_TAG
+        } else {
+            ""
+        }
+    }
+
+    /// Returns the backend's key, or `None` for a key of somebody else.
+    pub(crate) fn decode<'k>(&self, stored: &'k [u8]) -> Option<&'k str> {
+        let key = stored.strip_prefix(self.prefix.as_bytes())?;
+        let key = std::str::from_utf8(key).ok()?;
+        if !self.neutral || !key.contains('{') {
+            return Some(key);
+        }
+        key.strip_prefix(NO_TAG).filter(|key| key.contains('{'))
+    }
+
+    /// Returns a glob pattern that matches at least the stored keys of those that start with
+    /// `key_prefix`.
+    pub(crate) fn pattern(&self, key_prefix: &str) -> String {
+        let mut pattern = escape_glob(&self.prefix);
+        if self.neutral && !key_prefix.is_empty() {
+            // There may be an empty tag in between. What else matches is sorted out by `decode`.
+            pattern.push('*');
+        }
+        pattern.push_str(&escape_glob(key_prefix));
+        pattern.push('*');
+        pattern
+    }
+}
+
+/// Makes every character of a pattern stand for itself.
+fn escape_glob(literal: &str) -> String {
+    let mut escaped = String::with_capacity(literal.len());
+    for character in literal.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Refuses names that could be mistaken for patterns or for parts of keys.
+pub(crate) fn check_namespace(name: &str) -> Result<()> {
+    Scope::of(&[name], "").map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Keys, escape_glob};
+
+    fn key() -> impl Strategy<Value = String> {
+        "[{}:ab*\\[\\]\n\u{0}é]{1,6}"
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_comes_back_and_no_two_keys_or_namespaces_meet(
+            a in ("[ab]{1,2}", key()), b in ("[ab]{1,2}", key()), tags in any::<bool>(),
+        ) {
+            let keys = |name: &str| Keys::new(Some(name), tags, usize::MAX);
+            let left = keys(&a.0).encode(&a.1).unwrap();
+            prop_assert_eq!(keys(&a.0).decode(&left), Some(a.1.as_str()));
+            prop_assert_eq!(left == keys(&b.0).encode(&b.1).unwrap(), a == b);
+            prop_assert_eq!(keys(&b.0).decode(&left).is_some(), a.0 == b.0);
+        }
+
+        #[test]
+        fn what_decodes_to_a_key_is_how_that_key_is_stored(
+            stored in "a:[{}ab]{0,6}", tags in any::<bool>(),
+        ) {
+            let keys = Keys::new(Some("a"), tags, usize::MAX);
+            if let Some(key) = keys.decode(stored.as_bytes()) {
+                prop_assert_eq!(&keys.encode(key).unwrap()[..], stored.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn glob_characters_are_escaped() {
+        assert_eq!(escape_glob(r"a*?[^b-c]\"), r"a\*\?\[\^b\-c\]\\");
+    }
+}

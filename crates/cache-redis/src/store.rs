@@ -1,0 +1,378 @@
+//! A store of bytes in Redis or Valkey.
+
+mod bulk;
+mod walk;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cache_core::{
+    BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, ErrorKind, Expiry,
+    Page, ReadNow, Result, Scope, WriteOptions,
+};
+use tracing::Instrument;
+
+use crate::client::{Found, Link, set_option};
+use crate::keys::Keys;
+use crate::{ConnectionState, RedisConfig, RedisStats};
+
+/// A store of bytes in Redis or Valkey: the backend, before a codec gives it a type.
+///
+/// A clone is the same store and shares its connections, which close with the last clone.
+/// [`EncodedBackend`](cache_core::EncodedBackend) makes it a backend for typed values.
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+/// use cache_core::{Cache, EncodedBackend, MsgPackCodec};
+/// use cache_redis::{RedisConfig, RedisStore};
+///
+/// let store = RedisStore::connect(RedisConfig::from_url("redis://127.0.0.1:6379")?).await?;
+/// let cache: Cache<String> = Cache::new(EncodedBackend::new(store.clone(), MsgPackCodec::new()));
+/// cache.set("user:123", "Alice").await?;
+/// assert_eq!(store.stats().operations, 1);
+/// # Ok(()) }
+/// ```
+///
+/// # Failures
+///
+/// Every round trip ends within the [command timeout](RedisConfig::command_timeout). An operation
+/// fails as [`Timeout`](ErrorKind::Timeout) if there was no answer in time, and as
+/// [`Unavailable`](ErrorKind::Unavailable) if no server can be reached; while a connection is
+/// known to be down it does so at once. **After either, a write may have happened or not**, and may
+/// still happen a little later. Writes are sent once and never repeated; reads are repeated once
+/// if the connection breaks under them.
+///
+/// What cannot be a value of this cache (a list, a value over the limit) is a miss and is counted in
+/// [`unreadable`](BackendStats::unreadable). `set` replaces it; `get_and_set` refuses to replace what
+/// is not a string.
+#[derive(Clone)]
+pub struct RedisStore {
+    link: Arc<Link>,
+    keys: Keys,
+    default_ttl: Option<Duration>,
+    max_value_bytes: usize,
+    tally: Arc<Tally>,
+}
+
+/// What the stores of one namespace count.
+#[derive(Debug, Default)]
+struct Tally {
+    refused: AtomicU64,
+    unreadable: AtomicU64,
+}
+
+impl RedisStore {
+    /// Connects to the servers of `config`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for an option out of its limits,
+    /// [`Unauthorized`](ErrorKind::Unauthorized) for credentials that are refused,
+    /// [`Unavailable`](ErrorKind::Unavailable) or [`Timeout`](ErrorKind::Timeout) if the servers
+    /// cannot be reached; not if the connection may be made
+    /// [later](RedisConfig::connect_lazily).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that is being made is given up.
+    pub async fn connect(config: RedisConfig) -> Result<Self> {
+        config.check()?;
+        let link = Link::open(&config).await?;
+        Ok(Self::over(link, &config))
+    }
+
+    /// Uses a connected client of your own, which you can go on using.
+    ///
+    /// Of `config` the namespace, the limits, the default time to live, the command timeout and the
+    /// probe interval count; servers, credentials and the pool are the client's.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for an option out of its limits.
+    pub fn from_client(client: fred::clients::Client, config: &RedisConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self::over(Link::of_client(client, config), config))
+    }
+
+    fn over(link: Link, config: &RedisConfig) -> Self {
+        let namespace = config.namespace.as_deref();
+        Self {
+            link: Arc::new(link),
+            keys: Keys::new(namespace, config.hash_tags, config.max_key_bytes),
+            default_ttl: config.default_ttl,
+            max_value_bytes: config.max_value_bytes,
+            tally: Arc::default(),
+        }
+    }
+
+    /// Returns a store with keys of its own over the same connections.
+    ///
+    /// This is how caches of several types share a pool.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_core::{Cache, EncodedBackend, JsonCodec, MsgPackCodec};
+    /// use cache_redis::{RedisConfig, RedisStore};
+    /// use std::time::Duration;
+    ///
+    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// let users = store.partition("users")?;
+    /// let sessions = store.partition("sessions")?.with_default_ttl(Duration::from_secs(1800));
+    /// let users: Cache<String> = Cache::new(EncodedBackend::new(users, JsonCodec::new()));
+    /// let sessions: Cache<u64> = Cache::new(EncodedBackend::new(sessions, MsgPackCodec::new()));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) unless `namespace` is 1 to 64 ASCII letters, digits,
+    /// `-`, `_` and `.`.
+    pub fn partition(&self, namespace: impl AsRef<str>) -> Result<Self> {
+        Ok(Self {
+            keys: self.keys.renamed(namespace.as_ref())?,
+            tally: Arc::default(),
+            ..self.clone()
+        })
+    }
+
+    /// Returns the same store with another time to live for writes that name none.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_redis::{RedisConfig, RedisStore};
+    /// use std::time::Duration;
+    ///
+    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// let store = store.with_default_ttl(Duration::from_secs(60));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = Some(ttl);
+        self
+    }
+
+    /// Asks every server for a sign of life and returns how long the answers took.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_redis::{RedisConfig, RedisStore};
+    /// use std::time::Duration;
+    ///
+    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// assert!(store.ping().await? < Duration::from_millis(500));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As of any operation, if one server does not answer.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped read changes nothing.
+    pub async fn ping(&self) -> Result<Duration> {
+        let start = Instant::now();
+        let answered = self.observe("ping", 0, self.link.ping()).await;
+        answered.map_err(|error| error.during("ping"))?;
+        Ok(start.elapsed())
+    }
+
+    /// Tells whether the servers answered when they were last asked, without waiting.
+    ///
+    /// They are asked every [probe interval](RedisConfig::probe_interval), and when operations fail.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_redis::{ConnectionState, RedisConfig, RedisStore};
+    ///
+    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// assert_eq!(store.state(), ConnectionState::Connected);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn state(&self) -> ConnectionState {
+        self.link.state()
+    }
+
+    /// Returns what has been done over the connections.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_redis::{RedisConfig, RedisStore};
+    ///
+    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// assert_eq!(store.wire_stats().reconnects, 0);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn wire_stats(&self) -> RedisStats {
+        self.link.counters.snapshot()
+    }
+
+    /// Runs an operation that sends so many bytes inside its span.
+    async fn observe<T>(
+        &self,
+        operation: &'static str,
+        bytes: usize,
+        run: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        self.link.counters.sent(bytes);
+        let span = tracing::debug_span!("redis", operation);
+        run.instrument(span).await
+    }
+
+    /// Lets a value pass if it is one of this cache.
+    fn accept(&self, found: Found) -> Option<Bytes> {
+        match found {
+            Found::Nothing => return None,
+            Found::Value(value) => {
+                self.link.counters.received(value.len());
+                if value.len() <= self.max_value_bytes {
+                    return Some(value);
+                }
+            }
+            Found::WrongType => {}
+        }
+        self.tally.unreadable.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn check_value(&self, value: &Bytes) -> Result<()> {
+        if value.len() <= self.max_value_bytes {
+            return Ok(());
+        }
+        self.tally.refused.fetch_add(1, Ordering::Relaxed);
+        Err(Error::new(ErrorKind::TooLarge {
+            weight: value.len() as u64,
+            limit: self.max_value_bytes as u64,
+        }))
+    }
+
+    /// Writes, and returns what `SET` answers.
+    async fn write(
+        &self,
+        operation: &'static str,
+        key: &str,
+        value: Bytes,
+        options: WriteOptions,
+        get: bool,
+    ) -> Result<Option<Bytes>> {
+        let key = self.keys.encode(key)?;
+        self.check_value(&value)?;
+        let condition = set_option(options.condition)?;
+        let bytes = key.len() + value.len();
+        let set = self.link.write(|connection| async move {
+            connection
+                .set(key, value, options.expiry, condition, get)
+                .await
+        });
+        self.observe(operation, bytes, set).await
+    }
+}
+
+impl CacheBackend<Bytes> for RedisStore {
+    fn read_now(&self, _: &str) -> ReadNow<Bytes> {
+        ReadNow::WouldWait
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        self.keys.check(key)?;
+        let get = self.link.read(|connection| {
+            let key = self.keys.join(key);
+            async move { connection.get(key).await }
+        });
+        let found = self.observe("get", key.len(), get).await?;
+        Ok(self.accept(found))
+    }
+
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry<Bytes>>> {
+        self.keys.check(key)?;
+        let get = self.link.read(|connection| {
+            let key = self.keys.join(key);
+            async move { connection.get_with_ttl(key).await }
+        });
+        let (found, expiry) = self.observe("get_entry", key.len(), get).await?;
+        Ok(self.accept(found).map(|value| Entry::new(value, expiry)))
+    }
+
+    async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
+        let answer = self.write("set", key, value, options, false).await?;
+        Ok(answer.is_some())
+    }
+
+    async fn swap(&self, key: &str, value: Bytes, expiry: Expiry) -> Result<Option<Bytes>> {
+        let options = WriteOptions::new(expiry, Condition::Always);
+        let replaced = self.write("swap", key, value, options, true).await?;
+        Ok(self.accept(replaced.map_or(Found::Nothing, Found::Value)))
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool> {
+        let key = self.keys.encode(key)?;
+        let bytes = key.len();
+        let unlink = self
+            .link
+            .write(|connection| async move { connection.unlink(vec![key]).await });
+        Ok(self.observe("delete", bytes, unlink).await? > 0)
+    }
+
+    async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
+        self.keys.check(key)?;
+        let pttl = self.link.read(|connection| {
+            let key = self.keys.join(key);
+            async move { connection.pttl(key).await }
+        });
+        self.observe("expiry", key.len(), pttl).await
+    }
+
+    async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
+        let key = self.keys.encode(key)?;
+        let bytes = key.len();
+        let change = self
+            .link
+            .write(|connection| async move { connection.set_expiry(key, expiry).await });
+        self.observe("set_expiry", bytes, change).await
+    }
+
+    async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> {
+        self.read_many(keys).await
+    }
+
+    async fn set_many(&self, entries: Vec<(&str, Bytes)>, expiry: Expiry) -> Result<()> {
+        self.write_many(entries, expiry).await
+    }
+
+    async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
+        self.unlink_many(keys).await
+    }
+
+    async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
+        self.observe("scan", 0, self.page(scope, cursor, limit)).await
+    }
+
+    async fn clear(&self, scope: &Scope) -> Result<u64> {
+        self.observe("clear", 0, self.clear_pages(scope)).await
+    }
+
+    fn default_ttl(&self) -> Option<Duration> {
+        self.default_ttl
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().with_shared(true)
+    }
+
+    fn stats(&self) -> BackendStats {
+        let mut stats = BackendStats::default();
+        stats.refused = self.tally.refused.load(Ordering::Relaxed);
+        stats.unreadable = self.tally.unreadable.load(Ordering::Relaxed);
+        stats
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("namespace", &self.keys.namespace())
+            .field("state", &self.state())
+            .field("default_ttl", &self.default_ttl)
+            .finish_non_exhaustive()
+    }
+}

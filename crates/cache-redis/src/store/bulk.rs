@@ -1,0 +1,170 @@
+//! Operations on many keys: a command for each slot of a cluster, or one for all.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cache_core::{Expiry, Result};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::RedisStore;
+use crate::client::{Found, slot};
+
+/// The most keys in one command: a server answers nobody else meanwhile.
+const MAX_KEYS: usize = 512;
+/// The most bytes of values in one command, but for a single larger value.
+const MAX_BYTES: usize = 1024 * 1024;
+/// The most commands of one operation that are under way.
+const MAX_COMMANDS: usize = 128;
+
+/// Items that one command can hold: all of one slot, if slots count.
+struct Group<T> {
+    slot: u16,
+    items: Vec<T>,
+}
+
+impl RedisStore {
+    pub(super) async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> {
+        let groups = self.groups(keys.iter().copied().enumerate(), |(_, key)| key, |_| 0)?;
+        let read_all = async {
+            let mut found: Vec<Option<Bytes>> = vec![None; keys.len()];
+            let mut reads = Vec::with_capacity(groups.len());
+            for group in groups {
+                reads.push(self.read_group(group));
+            }
+            let mut answers = stream::iter(reads).buffer_unordered(MAX_COMMANDS);
+            while let Some(answer) = answers.try_next().await? {
+                for (place, value) in answer {
+                    found[place] = self.accept(value.map_or(Found::Nothing, Found::Value));
+                }
+            }
+            Ok(found)
+        };
+        self.observe("get_many", bytes_of(keys), read_all).await
+    }
+
+    /// Reads keys of one slot and says for each value where it belongs.
+    async fn read_group(
+        &self,
+        group: Group<(usize, &str)>,
+    ) -> Result<impl Iterator<Item = (usize, Option<Bytes>)> + use<>> {
+        let mget = self.link.read(|connection| {
+            let keys = group.items.iter().map(|(_, key)| self.keys.join(key));
+            let keys = keys.collect();
+            async move { connection.mget(keys).await }
+        });
+        let values = mget.await?;
+        let places: Vec<usize> = group.items.iter().map(|(place, _)| *place).collect();
+        Ok(places.into_iter().zip(values))
+    }
+
+    pub(super) async fn write_many(
+        &self,
+        entries: Vec<(&str, Bytes)>,
+        expiry: Expiry,
+    ) -> Result<()> {
+        for (_, value) in &entries {
+            self.check_value(value)?;
+        }
+        // Commands run side by side, so a repeated key must be in one of them only: the last.
+        let latest: HashMap<&str, Bytes> = entries.into_iter().collect();
+        let bytes = latest
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        let groups = self.groups(latest, |(key, _)| key, |(_, value)| value.len())?;
+        let mut writes = Vec::with_capacity(groups.len());
+        for group in groups {
+            writes.push(self.write_group(group, expiry));
+        }
+        let write_all = stream::iter(writes)
+            .buffer_unordered(MAX_COMMANDS)
+            .try_collect();
+        self.observe("set_many", bytes, write_all).await
+    }
+
+    /// Writes pairs of one slot.
+    async fn write_group(&self, group: Group<(&str, Bytes)>, expiry: Expiry) -> Result<()> {
+        let Group { slot, items } = group;
+        let pairs: Vec<(Bytes, Bytes)> = items
+            .into_iter()
+            .map(|(key, value)| (self.keys.join(key), value))
+            .collect();
+        let pairs = Arc::new(pairs);
+        let set = self.link.bulk_write(|connection, form| {
+            let pairs = Arc::clone(&pairs);
+            async move { connection.set_many(slot, &pairs, expiry, form).await }
+        });
+        set.await
+    }
+
+    pub(super) async fn unlink_many(&self, keys: &[&str]) -> Result<u64> {
+        let groups = self.groups(keys.iter().copied(), |key| key, |_| 0)?;
+        let join = |group: Group<&str>| group.items.iter().map(|key| self.keys.join(key)).collect();
+        let unlink_all = self.unlink_groups(groups.into_iter().map(join).collect());
+        self.observe("delete_many", bytes_of(keys), unlink_all)
+            .await
+    }
+
+    /// Removes stored keys of any slots and returns how many were there.
+    pub(super) async fn unlink_stored(&self, keys: Vec<Bytes>) -> Result<u64> {
+        if !self.link.is_cluster {
+            return self.unlink_groups(vec![keys]).await;
+        }
+        let mut by_slot: BTreeMap<u16, Vec<Bytes>> = BTreeMap::new();
+        for key in keys {
+            by_slot.entry(slot(&key)).or_default().push(key);
+        }
+        self.unlink_groups(by_slot.into_values().collect()).await
+    }
+
+    async fn unlink_groups(&self, groups: Vec<Vec<Bytes>>) -> Result<u64> {
+        let unlink = |keys: Vec<Bytes>| {
+            self.link
+                .write(|connection| async move { connection.unlink(keys).await })
+        };
+        let groups = groups.into_iter().filter(|keys| !keys.is_empty());
+        stream::iter(groups.map(unlink))
+            .buffer_unordered(MAX_COMMANDS)
+            .try_fold(0, async |total, removed| Ok(total + removed))
+            .await
+    }
+
+    /// Sorts items into groups that one command can hold each, and keeps their order within.
+    fn groups<'k, T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        key: impl Fn(&T) -> &'k str,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Result<Vec<Group<T>>> {
+        let mut full = Vec::new();
+        let mut open: BTreeMap<u16, (usize, Vec<T>)> = BTreeMap::new();
+        let mut scratch = String::new();
+        for item in items {
+            let key = key(&item);
+            self.keys.check(key)?;
+            let slot = if self.link.is_cluster {
+                self.keys.join_into(key, &mut scratch);
+                slot(scratch.as_bytes())
+            } else {
+                0
+            };
+            let (weight, items) = open.entry(slot).or_default();
+            let more = bytes(&item);
+            if !items.is_empty() && (items.len() == MAX_KEYS || *weight + more > MAX_BYTES) {
+                let items = std::mem::take(items);
+                full.push(Group { slot, items });
+                *weight = 0;
+            }
+            *weight += more;
+            items.push(item);
+        }
+        let rest = open.into_iter().map(|(slot, (_, items))| Group { slot, items });
+        full.extend(rest);
+        Ok(full)
+    }
+}
+
+fn bytes_of(keys: &[&str]) -> usize {
+    keys.iter().map(|key| key.len()).sum()
+}

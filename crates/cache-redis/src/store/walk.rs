@@ -1,0 +1,116 @@
+//! Walks over the key space: `scan` and `clear`, in pages, on one server after the other.
+
+use bytes::Bytes;
+use cache_core::{Cursor, Error, ErrorKind, Page, Result, Scope};
+
+use super::RedisStore;
+
+/// The least and the most keys that a server looks at for one page: it answers nobody else meanwhile.
+const PAGE: std::ops::RangeInclusive<usize> = 16..=1_000;
+/// How many keys a server looks at for one page of a `clear`.
+const CLEAR_PAGE: usize = 500;
+
+/// Where a walk stands.
+///
+/// The fingerprint stands for the servers and slots that it began with. When these change, cursors mean
+/// nothing any more and keys may have moved behind the walk: it begins anew, and finds some keys twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    fingerprint: u64,
+    server: usize,
+    cursor: u64,
+}
+
+impl Place {
+    fn to_cursor(self) -> Cursor {
+        let Self {
+            fingerprint,
+            server,
+            cursor,
+        } = self;
+        Cursor::Token(format!("{fingerprint:x} {server} {cursor}"))
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        let mut parts = token.split(' ');
+        Some(Self {
+            fingerprint: u64::from_str_radix(parts.next()?, 16).ok()?,
+            server: parts.next()?.parse().ok()?,
+            cursor: parts.next()?.parse().ok()?,
+        })
+    }
+}
+
+impl RedisStore {
+    pub(super) async fn page(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
+        let place = match cursor {
+            Cursor::Start => None,
+            Cursor::Token(token) => Some(Place::parse(&token).ok_or_else(foreign_cursor)?),
+            _ => return Err(foreign_cursor()),
+        };
+        let (stored, next) = self.stored_page(scope, place, limit).await?;
+        let own = |key: &Bytes| {
+            let key = self.keys.decode(key)?;
+            scope.contains(key).then(|| key.to_owned())
+        };
+        Ok(Page::new(
+            stored.iter().filter_map(own).collect(),
+            next.map(Place::to_cursor),
+        ))
+    }
+
+    pub(super) async fn clear_pages(&self, scope: &Scope) -> Result<u64> {
+        if self.keys.are_bare() && scope.prefix().is_empty() {
+            return Err(Error::new(ErrorKind::Unsupported {
+                what: "clear with bare keys: it would empty the database, others' keys too".into(),
+            }));
+        }
+        let mut cleared = 0;
+        let mut place = None;
+        loop {
+            let (mut stored, next) = self.stored_page(scope, place, CLEAR_PAGE).await?;
+            let is_own = |key: &Bytes| self.keys.decode(key).is_some_and(|key| scope.contains(key));
+            stored.retain(is_own);
+            cleared += self.unlink_stored(stored).await?;
+            match next {
+                Some(next) => place = Some(next),
+                None => return Ok(cleared),
+            }
+        }
+    }
+
+    /// Returns keys as they are stored, perhaps some of others, and the next place.
+    async fn stored_page(
+        &self,
+        scope: &Scope,
+        place: Option<Place>,
+        limit: usize,
+    ) -> Result<(Vec<Bytes>, Option<Place>)> {
+        let map = self.link.map();
+        let start = Place {
+            fingerprint: map.fingerprint,
+            server: 0,
+            cursor: 0,
+        };
+        let place = place
+            .filter(|place| place.fingerprint == map.fingerprint && place.server < map.servers.len())
+            .unwrap_or(start);
+        let pattern = self.keys.pattern(scope.prefix());
+        let count = u32::try_from(limit.clamp(*PAGE.start(), *PAGE.end())).unwrap_or(u32::MAX);
+        let scan = self.link.read(|connection| {
+            let (server, pattern) = (map.servers[place.server].clone(), pattern.clone());
+            async move { connection.scan(server, place.cursor, &pattern, count).await }
+        });
+        let page = scan.await?;
+        let next = Place {
+            cursor: page.cursor,
+            server: place.server + usize::from(page.cursor == 0),
+            ..place
+        };
+        Ok((page.keys, (next.server < map.servers.len()).then_some(next)))
+    }
+}
+
+fn foreign_cursor() -> Error {
+    Error::invalid("cursor", "is not one of this backend")
+}
