@@ -150,6 +150,8 @@ impl ServerBuilder {
                     "appendonly no",
                     "enable-debug-command local",
                     "repl-diskless-sync-delay 0",
+                    // A cluster names a replica only after the first byte of its stream.
+                    "repl-ping-replica-period 1",
                     // What the handle calls must not push out what clients call.
                     "slowlog-max-len 1024",
                 ]

@@ -24,6 +24,7 @@ mod admin;
 mod builder;
 mod cluster;
 mod flavor;
+mod pipe;
 mod process;
 mod proxy;
 mod resp;

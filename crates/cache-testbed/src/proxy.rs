@@ -1,18 +1,17 @@
 //! A bad network.
 
 use std::future::pending;
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
+use crate::pipe::{Arrivals, End, Faults, Shared, forward};
 use crate::spawn::free_port;
 
 /// A TCP proxy in front of a server, of which the faults change while connections are open.
@@ -34,67 +33,6 @@ pub enum Direction {
     /// From the server to the client.
     Reply,
 }
-
-#[derive(Debug)]
-struct Shared {
-    target: String,
-    faults: watch::Sender<Faults>,
-    listening: watch::Sender<bool>,
-    connections: AtomicU64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Faults {
-    arrivals: Arrivals,
-    request: Way,
-    reply: Way,
-    /// The next reply chunk gets a wrong byte.
-    flip: bool,
-    /// Connections before this one lose their next reply.
-    cut_before: u64,
-    /// Connections before this one have to end.
-    end_before: u64,
-    end: End,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Way {
-    delay: Duration,
-    stalled: bool,
-}
-
-/// What happens to new connections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Arrivals {
-    #[default]
-    Forward,
-    Refuse,
-    Silent,
-}
-
-/// A listener that ends when it is dropped.
-///
-/// A process that is just being forked for a server has a copy of it for a moment, and so would
-/// keep it open.
-struct Listener(TcpListener);
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        // It fails only for one that has ended.
-        rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both).ok();
-    }
-}
-
-/// How a connection ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum End {
-    #[default]
-    Close,
-    Reset,
-}
-
-/// Bytes and the time from which they may go on; none at all is the end of the stream.
-type Chunk = (Option<Instant>, Vec<u8>);
 
 impl Proxy {
     /// Starts in front of "host:port".
@@ -148,17 +86,17 @@ impl Proxy {
 
     /// Passes bytes of one direction on after this time; zero is the end of it.
     pub fn delay(&self, direction: Direction, time: Duration) {
-        self.change(|faults| faults.way(direction).delay = time);
+        self.change(|faults| faults.way_mut(direction).delay = time);
     }
 
     /// Holds the bytes of one direction, and the end of the stream; connections stay open.
     pub fn stall(&self, direction: Direction) {
-        self.change(|faults| faults.way(direction).stalled = true);
+        self.change(|faults| faults.way_mut(direction).stalled = true);
     }
 
     /// Passes on what was held, and what follows.
     pub fn unstall(&self, direction: Direction) {
-        self.change(|faults| faults.way(direction).stalled = false);
+        self.change(|faults| faults.way_mut(direction).stalled = false);
     }
 
     /// Takes the next reply from each connection that is open now, and closes it instead.
@@ -221,24 +159,16 @@ impl Drop for Proxy {
     }
 }
 
-impl Faults {
-    const fn way(&mut self, direction: Direction) -> &mut Way {
-        match direction {
-            Direction::Request => &mut self.request,
-            Direction::Reply => &mut self.reply,
-        }
-    }
-}
+/// A listener that ends when it is dropped.
+///
+/// A process that is just being forked for a server has a copy of it for a moment, and so would
+/// keep it open.
+struct Listener(TcpListener);
 
-impl Shared {
-    fn way(&self, direction: Direction) -> Way {
-        *self.faults.borrow().clone().way(direction)
-    }
-
-    async fn until(&self, condition: impl FnMut(&Faults) -> bool) -> Faults {
-        let mut faults = self.faults.subscribe();
-        let seen = faults.wait_for(condition).await;
-        *seen.expect("the sender is in self")
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // It fails only for one that has ended.
+        rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both).ok();
     }
 }
 
@@ -258,7 +188,9 @@ async fn serve(shared: Arc<Shared>, port: u16, listener: TcpListener) {
         tokio::select! {
             client = accept(listener.as_ref()) => {
                 let id = shared.connections.fetch_add(1, Ordering::Relaxed);
-                connections.spawn(connection(Arc::clone(&shared), client, id));
+                // Not as it was when the loop began: both arms may be ready at once.
+                let silent = shared.faults.borrow().arrivals == Arrivals::Silent;
+                connections.spawn(connection(Arc::clone(&shared), client, id, silent));
             }
             _ = faults.changed() => {}
         }
@@ -287,52 +219,16 @@ async fn accept(listener: Option<&Listener>) -> TcpStream {
     }
 }
 
-async fn connection(shared: Arc<Shared>, mut client: TcpStream, id: u64) {
+async fn connection(shared: Arc<Shared>, mut client: TcpStream, id: u64, silent: bool) {
     let ended = shared.until(|faults| faults.end_before > id);
-    let silent = shared.faults.borrow().arrivals == Arrivals::Silent;
     let mut server = None;
     let end = tokio::select! {
         faults = ended => faults.end,
-        end = forward(&shared, id, silent, &mut client, &mut server) => end,
+        end = forward(&shared, id, &mut client, &mut server), if !silent => end,
     };
     for stream in [Some(client), server].into_iter().flatten() {
         finish(stream, end).await;
     }
-}
-
-/// Passes bytes on in both directions, and returns how the connection has to end.
-async fn forward(
-    shared: &Shared,
-    id: u64,
-    silent: bool,
-    client: &mut TcpStream,
-    server: &mut Option<TcpStream>,
-) -> End {
-    if silent {
-        return pending().await;
-    }
-    let Ok(connected) = TcpStream::connect(&shared.target).await else {
-        return End::Reset;
-    };
-    let server = server.insert(connected);
-    for stream in [&*client, &*server] {
-        stream.set_nodelay(true).ok();
-    }
-    let (from_client, to_client) = client.split();
-    let (from_server, to_server) = server.split();
-    let pipe = |direction, from, to| Pipe {
-        shared,
-        id,
-        direction,
-        from,
-        to,
-    };
-    let asked = AtomicBool::new(false);
-    let both = tokio::try_join!(
-        pipe(Direction::Request, from_client, to_server).run(&asked),
-        pipe(Direction::Reply, from_server, to_client).run(&asked),
-    );
-    both.map_or_else(|end| end, |_| End::Close)
 }
 
 async fn finish(mut stream: TcpStream, end: End) {
@@ -341,78 +237,4 @@ async fn finish(mut stream: TcpStream, end: End) {
         End::Close => stream.shutdown().await.ok(),
         End::Reset => stream.set_zero_linger().ok(),
     };
-}
-
-/// One direction of a connection.
-struct Pipe<'a> {
-    shared: &'a Shared,
-    id: u64,
-    direction: Direction,
-    from: ReadHalf<'a>,
-    to: WriteHalf<'a>,
-}
-
-impl Pipe<'_> {
-    /// Passes bytes on until their end; `asked` tells that the reply to them has to be cut.
-    async fn run(self, asked: &AtomicBool) -> Result<(), End> {
-        let Self {
-            shared,
-            id,
-            direction,
-            mut from,
-            mut to,
-        } = self;
-        let (sender, mut chunks) = mpsc::channel::<Chunk>(64);
-        let read = async {
-            let mut bytes = vec![0; 16 * 1024];
-            loop {
-                let length = from.read(&mut bytes).await.map_err(reset)?;
-                let delay = shared.way(direction).delay;
-                // Even a moment that is now would wait for a tick of the timer.
-                let due = (!delay.is_zero()).then(|| Instant::now() + delay);
-                let chunk = (due, bytes[..length].to_vec());
-                if sender.send(chunk).await.is_err() || length == 0 {
-                    return Ok(());
-                }
-            }
-        };
-        let write = async {
-            while let Some((due, mut bytes)) = chunks.recv().await {
-                if let Some(due) = due {
-                    sleep_until(due).await;
-                }
-                let faults = shared.until(|faults| !faults.clone().way(direction).stalled);
-                let faults = faults.await;
-                if bytes.is_empty() {
-                    // The other side may have gone, which is just as well.
-                    to.shutdown().await.ok();
-                    break;
-                }
-                match direction {
-                    Direction::Request if faults.cut_before > id => {
-                        asked.store(true, Ordering::Relaxed);
-                    }
-                    Direction::Reply if asked.load(Ordering::Relaxed) => return Err(End::Close),
-                    Direction::Reply if take_flip(shared) => {
-                        let middle = bytes.len() / 2;
-                        bytes[middle] = !bytes[middle];
-                    }
-                    _ => {}
-                }
-                to.write_all(&bytes).await.map_err(reset)?;
-            }
-            Ok(())
-        };
-        tokio::try_join!(read, write).map(|_| ())
-    }
-}
-
-fn take_flip(shared: &Shared) -> bool {
-    let take = |faults: &mut Faults| std::mem::take(&mut faults.flip);
-    shared.faults.send_if_modified(take)
-}
-
-/// A side that vanished makes the other one vanish.
-fn reset(_: io::Error) -> End {
-    End::Reset
 }
