@@ -3,7 +3,7 @@
 //! [`Server`], [`Cluster`] and [`Sentinels`] run the binaries that `scripts/install-servers`
 //! brings; a binary that is missing is a panic, never a test that is skipped. [`TestCa`] makes
 //! certificates and [`Proxy`] makes a bad network. What a test starts ends with its handle, and
-//! at the latest with the process.
+//! at the latest with the process; the directory of a server in a static stays, for its log.
 //!
 //! All but [`Proxy`] blocks, which is short enough for an asynchronous test, and panics when
 //! something does not happen in time.

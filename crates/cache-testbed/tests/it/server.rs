@@ -189,7 +189,10 @@ fn start_a_server_and_wait() {
 
 #[test]
 fn a_process_that_is_killed_leaves_no_server() {
+    // Nobody is there to remove the directory of that server.
+    let dir = tempfile::tempdir().unwrap();
     let mut process = Command::new(std::env::current_exe().unwrap())
+        .env("TMPDIR", dir.path())
         .args([
             "server::start_a_server_and_wait",
             "--exact",
