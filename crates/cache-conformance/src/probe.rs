@@ -1,6 +1,7 @@
 //! A backend under test, in the words of the tests: texts in, texts out, errors fail.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -288,8 +289,19 @@ pub(crate) fn text(value: impl TestValue) -> String {
 pub(crate) async fn ok<T>(call: &str, result: impl Future<Output = Result<T>>) -> T {
     match result.await {
         Ok(answer) => answer,
-        Err(error) => panic!("{call} failed on a healthy backend: {error}"),
+        Err(error) => panic!("{call} failed on a healthy backend: {}", chain(&error)),
     }
+}
+
+/// The text of an error and of what caused it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Returns the scope of the keys that start with `prefix` in a namespace within others.

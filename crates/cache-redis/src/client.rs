@@ -19,6 +19,7 @@
 //! | listeners end at the first lag | [`supervisor`] has its own loop |
 //! | a pipeline makes one system call for each command | bulk writes are one MSET, MSETEX or script in [`commands`] |
 //! | multi-key commands across slots fail | the store groups keys by [`slot`] |
+//! | an error that quotes an argument which is no UTF-8, and the reply of `COMMAND INFO` in RESP3, break the connection | [`commands`] asks for `MSETEX` without arguments before it uses it |
 //! | `EVALSHA` is sent without pipelining | [`commands`] sends it as a custom command |
 //! | server errors all have the kind `Unknown`, and quote arguments | [`failure`] sorts them by their first word and cuts the quotes |
 //! | `Debug` of its configuration shows passwords | it is never printed |
@@ -32,8 +33,8 @@ mod supervisor;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -46,8 +47,8 @@ pub(crate) use self::connection::{Connection, ServerMap};
 pub(crate) use self::failure::Failure;
 use self::failure::Lost;
 pub(crate) use self::settings::Settings;
-use self::supervisor::Health;
 pub use self::supervisor::ConnectionState;
+use self::supervisor::Health;
 use crate::RedisConfig;
 use crate::stats::Counters;
 
@@ -61,7 +62,8 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
 
 /// The way to the servers: some connections, each watched by a task.
 ///
-/// The tasks and the connections end with it.
+/// The tasks and the connections end with it. The futures of fred are deep: they are boxed here, or
+/// programs that nest them a little deeper would reach the compiler's limit.
 #[derive(Debug)]
 pub(crate) struct Link {
     lanes: Box<[Arc<Lane>]>,
@@ -89,8 +91,6 @@ struct Lane {
     health: Health,
     /// Wakes the supervisor when an operation has failed.
     doubt: Notify,
-    /// What the server can do for bulk writes; see [`BulkWrite`].
-    bulk_write: AtomicU8,
 }
 
 impl Link {
@@ -109,11 +109,11 @@ impl Link {
     }
 
     /// Uses a client that belongs to the user: it is watched, and never replaced.
-    pub(crate) fn of_client(client: fred::clients::Client, config: &RedisConfig) -> Self {
+    pub(crate) fn of_client(client: &fred::clients::Client, config: &RedisConfig) -> Self {
         use fred::interfaces::ClientLike;
 
         let is_cluster = client.client_config().server.is_clustered();
-        let settings = Arc::new(Settings::of_client(&client, config));
+        let settings = Arc::new(Settings::of_client(client, config));
         let connection = Connection::borrowed(client, &settings);
         Self::new(vec![connection], is_cluster, &settings)
     }
@@ -128,7 +128,6 @@ impl Link {
                 connection: ArcSwap::from_pointee(connection),
                 health,
                 doubt: Notify::new(),
-                bulk_write: AtomicU8::new(0),
             })
         };
         let lanes: Box<[_]> = connections.into_iter().map(lane).collect();
@@ -161,7 +160,7 @@ impl Link {
         F: Future<Output = Result<T, Failure>>,
     {
         let lane = self.lane();
-        let answer = run(lane.connection.load_full()).await;
+        let answer = Box::pin(run(lane.connection.load_full())).await;
         answer.map_err(|failure| self.note(lane, &failure))
     }
 
@@ -172,7 +171,7 @@ impl Link {
     {
         let lane = self.lane();
         let connection = lane.connection.load_full();
-        let failure = match run(Arc::clone(&connection)).await {
+        let failure = match Box::pin(run(Arc::clone(&connection))).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
@@ -180,38 +179,25 @@ impl Link {
             return Err(self.note(lane, &failure));
         }
         self.counters.retried();
-        let answer = run(lane.connection.load_full()).await;
+        let answer = Box::pin(run(lane.connection.load_full())).await;
         answer.map_err(|failure| self.note(lane, &failure))
     }
 
     /// Runs a bulk write in the best form that the server knows.
     pub(crate) async fn bulk_write<T, F>(
         &self,
-        run: impl Fn(Arc<Connection>, BulkWrite) -> F,
+        run: impl FnOnce(Arc<Connection>, BulkWrite) -> F,
     ) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,
     {
         let lane = self.lane();
         let connection = lane.connection.load_full();
-        let form = match BulkWrite::from_byte(lane.bulk_write.load(Ordering::Relaxed)) {
-            Some(form) => form,
-            None => {
-                let form = connection.best_bulk_write().await;
-                lane.bulk_write.store(form.to_byte(), Ordering::Relaxed);
-                form
-            }
+        let answer = match connection.bulk_write().await {
+            Ok(form) => Box::pin(run(connection, form)).await,
+            Err(failure) => Err(failure),
         };
-        match run(Arc::clone(&connection), form).await {
-            // After a failover to an older server: it did nothing yet.
-            Err(failure) if failure.is_unknown_command() && form != BulkWrite::Script => {
-                let known = BulkWrite::Script;
-                lane.bulk_write.store(known.to_byte(), Ordering::Relaxed);
-                let answer = run(connection, known).await;
-                answer.map_err(|failure| self.note(lane, &failure))
-            }
-            answer => answer.map_err(|failure| self.note(lane, &failure)),
-        }
+        answer.map_err(|failure| self.note(lane, &failure))
     }
 
     /// Counts a failure, and has the servers probed if one of them may be gone.
@@ -245,6 +231,8 @@ impl Link {
     /// Returns the state of the worst connection.
     pub(crate) fn state(&self) -> ConnectionState {
         let states = self.lanes.iter().map(|lane| lane.health.state());
-        states.max_by_key(ConnectionState::badness).unwrap_or_default()
+        states
+            .max_by_key(ConnectionState::badness)
+            .unwrap_or_default()
     }
 }

@@ -89,7 +89,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an option out of its limits.
-    pub fn from_client(client: fred::clients::Client, config: &RedisConfig) -> Result<Self> {
+    pub fn from_client(client: &fred::clients::Client, config: &RedisConfig) -> Result<Self> {
         config.check()?;
         Ok(Self::over(Link::of_client(client, config), config))
     }
@@ -344,7 +344,8 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
-        self.observe("scan", 0, self.page(scope, cursor, limit)).await
+        self.observe("scan", 0, self.page(scope, cursor, limit))
+            .await
     }
 
     async fn clear(&self, scope: &Scope) -> Result<u64> {

@@ -1,5 +1,6 @@
 //! The commands that the store sends, one round trip each.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
 
 use super::connection::Connection;
-use super::failure::Failure;
+use super::failure::{Failure, Lost};
 use super::slot;
 
 type Answer<T> = Result<T, Failure>;
@@ -57,7 +58,10 @@ pub(crate) enum BulkWrite {
 }
 
 impl BulkWrite {
-    pub(super) const fn from_byte(byte: u8) -> Option<Self> {
+    /// What stands for "not known yet".
+    pub(super) const UNKNOWN: u8 = 0;
+
+    const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::MsetEx),
             2 => Some(Self::Script),
@@ -65,7 +69,7 @@ impl BulkWrite {
         }
     }
 
-    pub(super) const fn to_byte(self) -> u8 {
+    const fn to_byte(self) -> u8 {
         match self {
             Self::MsetEx => 1,
             Self::Script => 2,
@@ -123,9 +127,14 @@ impl Connection {
         condition: Option<SetOptions>,
         get: bool,
     ) -> Answer<Option<Bytes>> {
-        let expiration = expiry.remaining().map(|ttl| Expiration::PX(milliseconds(ttl)));
+        let expiration = expiry
+            .remaining()
+            .map(|ttl| Expiration::PX(milliseconds(ttl)));
         let key = Key::from(key);
-        let answer: Value = self.client.set(key, value, expiration, condition, get).await?;
+        let answer: Value = self
+            .client
+            .set(key, value, expiration, condition, get)
+            .await?;
         bytes_or_nothing(answer)
     }
 
@@ -168,45 +177,49 @@ impl Connection {
     pub(crate) async fn set_many(
         &self,
         slot: u16,
-        pairs: &[(Bytes, Bytes)],
+        pairs: Vec<(Bytes, Bytes)>,
         expiry: Expiry,
         form: BulkWrite,
     ) -> Answer<()> {
+        let count = Value::Integer(i64::try_from(pairs.len()).unwrap_or(i64::MAX));
         let mut arguments: Vec<Value> = Vec::with_capacity(pairs.len() * 2 + 3);
-        let flat = pairs
-            .iter()
-            .flat_map(|(key, value)| [key.clone().into(), value.clone().into()]);
-        let number = |count: usize| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
+        let flat = |(key, value): (Bytes, Bytes)| [Value::Bytes(key), Value::Bytes(value)];
         match (expiry, form) {
             (Expiry::Never, _) => {
-                arguments.extend(flat);
+                arguments.extend(pairs.into_iter().flat_map(flat));
                 self.custom("MSET", slot, arguments).await?;
             }
             (Expiry::After(ttl), BulkWrite::MsetEx) => {
-                arguments.push(number(pairs.len()));
-                arguments.extend(flat);
+                arguments.push(count);
+                arguments.extend(pairs.into_iter().flat_map(flat));
                 arguments.push(Value::from_static_str("PX"));
                 arguments.push(Value::Integer(milliseconds(ttl)));
                 self.custom("MSETEX", slot, arguments).await?;
             }
             (Expiry::After(ttl), BulkWrite::Script) => {
-                let keys = pairs.iter().map(|(key, _)| key.clone()).collect();
+                let (keys, values): (Vec<Bytes>, Vec<Bytes>) = pairs.into_iter().unzip();
                 arguments.push(Value::Integer(milliseconds(ttl)));
-                arguments.extend(pairs.iter().map(|(_, value)| value.clone().into()));
+                arguments.extend(values.into_iter().map(Value::Bytes));
                 self.eval(&SET_MANY, slot, keys, arguments).await?;
             }
         }
         Ok(())
     }
 
-    /// Asks the server which form of bulk write it knows; what it does not say it does not know.
-    pub(super) async fn best_bulk_write(&self) -> BulkWrite {
-        let name = vec![Value::from_static_str("INFO"), Value::from_static_str("msetex")];
-        let known = match self.custom("COMMAND", 0, name).await {
-            Ok(Value::Array(commands)) => matches!(commands.first(), Some(Value::Array(_))),
-            _ => false,
+    /// Returns the form of bulk writes that the server knows, and asks it once for each connection.
+    pub(super) async fn bulk_write(&self) -> Answer<BulkWrite> {
+        if let Some(known) = BulkWrite::from_byte(self.bulk_write.load(Ordering::Relaxed)) {
+            return Ok(known);
+        }
+        // Without arguments: a server that knows the command complains about their number, and one
+        // that does not has nothing to quote.
+        let form = match self.custom("MSETEX", 0, Vec::new()).await {
+            Err(failure) if failure.is_unknown_command() => BulkWrite::Script,
+            Err(failure) if failure.lost() != Lost::Nothing => return Err(failure),
+            _ => BulkWrite::MsetEx,
         };
-        if known { BulkWrite::MsetEx } else { BulkWrite::Script }
+        self.bulk_write.store(form.to_byte(), Ordering::Relaxed);
+        Ok(form)
     }
 
     /// Returns a page of the keys of one server.
@@ -218,9 +231,14 @@ impl Connection {
         count: u32,
     ) -> Answer<ScanPage> {
         let cursor = cursor.to_string();
-        let page: Value = self.at(server).scan_page(cursor, pattern.to_owned(), Some(count), None).await?;
+        let page: Value = self
+            .at(server)
+            .scan_page(cursor, pattern.to_owned(), Some(count), None)
+            .await?;
         let [cursor, keys] = two(page)?;
-        let keys = list(keys)?.into_iter().map(|key| bytes_or_nothing(key)?.ok_or_else(Failure::unexpected));
+        let keys = list(keys)?
+            .into_iter()
+            .map(|key| bytes_or_nothing(key)?.ok_or_else(Failure::unexpected));
         Ok(ScanPage {
             cursor: cursor.as_u64().ok_or_else(Failure::unexpected)?,
             keys: keys.collect::<Answer<_>>()?,
@@ -280,7 +298,9 @@ fn remaining(milliseconds: i64) -> Option<Expiry> {
         -1 => Some(Expiry::Never),
         // The last part of a millisecond is left.
         0 => Some(Expiry::After(Duration::from_millis(1))),
-        left => u64::try_from(left).ok().map(|left| Expiry::After(Duration::from_millis(left))),
+        left => u64::try_from(left)
+            .ok()
+            .map(|left| Expiry::After(Duration::from_millis(left))),
     }
 }
 

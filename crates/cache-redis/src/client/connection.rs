@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cache_core::{Error, ErrorKind, Result};
@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 use tokio::time;
 
 use super::AbortOnDrop;
+use super::commands::BulkWrite;
 use super::failure::Failure;
 use super::settings::{MAX_REDIRECTIONS, Settings};
 
@@ -30,6 +31,8 @@ pub(crate) struct Connection {
     pub(super) is_ours: bool,
     /// How often the client has opened connections since it was first connected.
     opened: AtomicU64,
+    /// What the server can do for bulk writes; see [`BulkWrite`].
+    pub(super) bulk_write: AtomicU8,
 }
 
 /// The task of a client; its sockets close with it.
@@ -57,22 +60,22 @@ impl Connection {
             Ok(Err(cause)) => return Err(Failure::from(cause).to_error().during("connect")),
             Err(_) => return Err(Error::new(ErrorKind::Timeout).during("connect")),
         };
-        let connection = Self::new(client, settings, Some(AbortOnDrop(task)), true);
+        let connection = Self::new(&client, settings, Some(AbortOnDrop(task)), true);
         connection.introduce(None).await;
         Ok(connection)
     }
 
     /// Returns a connection that is none yet, for the supervisor to replace.
     pub(super) fn unopened(settings: &Arc<Settings>) -> Self {
-        Self::new(settings.build(Vec::new(), &[]), settings, None, true)
+        Self::new(&settings.build(Vec::new(), &[]), settings, None, true)
     }
 
     /// Wraps a client of the user.
-    pub(super) fn borrowed(client: Client, settings: &Arc<Settings>) -> Self {
+    pub(super) fn borrowed(client: &Client, settings: &Arc<Settings>) -> Self {
         Self::new(client, settings, None, false)
     }
 
-    fn new(client: Client, settings: &Arc<Settings>, task: Option<Task>, is_ours: bool) -> Self {
+    fn new(client: &Client, settings: &Arc<Settings>, task: Option<Task>, is_ours: bool) -> Self {
         let options = Options {
             max_attempts: Some(1 + MAX_REDIRECTIONS),
             max_redirections: Some(MAX_REDIRECTIONS),
@@ -86,6 +89,7 @@ impl Connection {
             task,
             is_ours,
             opened: AtomicU64::new(0),
+            bulk_write: AtomicU8::new(BulkWrite::UNKNOWN),
         }
     }
 
@@ -137,6 +141,8 @@ impl Connection {
     /// Notes that the client has opened another connection to a server.
     pub(super) fn note_opened(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
+        // It may be another one, of another version.
+        self.bulk_write.store(BulkWrite::UNKNOWN, Ordering::Relaxed);
     }
 
     pub(super) const fn is_open(&self) -> bool {

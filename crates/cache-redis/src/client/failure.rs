@@ -61,8 +61,10 @@ impl Failure {
         }
     }
 
+    /// Tells whether the server does not know the command or does not permit it to us.
     pub(crate) fn is_unknown_command(&self) -> bool {
-        self.0.details().starts_with("ERR unknown command")
+        let text = self.0.details();
+        text.starts_with("ERR unknown command") || text.starts_with("NOPERM")
     }
 
     /// Tells whether the key holds something that is not a string.
@@ -79,7 +81,9 @@ impl Failure {
         let text = self.0.details();
         let answered = KINDS.iter().find(|(word, _)| text.starts_with(word));
         let kind = match self.0.kind() {
-            _ if answered.is_some() => answered.map_or(ErrorKind::Backend, |(_, kind)| kind.clone()),
+            _ if answered.is_some() => {
+                answered.map_or(ErrorKind::Backend, |(_, kind)| kind.clone())
+            }
             FredKind::Auth => ErrorKind::Unauthorized,
             FredKind::Timeout => ErrorKind::Timeout,
             FredKind::IO
@@ -118,7 +122,10 @@ impl Failure {
         let quotes = [", with args beginning with", " user_script:"];
         let end = quotes.iter().filter_map(|quote| text.find(quote)).min();
         let text = &text[..end.unwrap_or(text.len())];
-        text.chars().take(MAX_TEXT).filter(|c| !c.is_control()).collect()
+        text.chars()
+            .take(MAX_TEXT)
+            .filter(|c| !c.is_control())
+            .collect()
     }
 }
 

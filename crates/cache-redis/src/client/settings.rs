@@ -12,8 +12,8 @@ use fred::types::config::{
     ServerConfig, TcpConfig,
 };
 
-use crate::config::{Address, Protocol, Servers};
 use crate::RedisConfig;
+use crate::config::{Address, Protocol, Servers};
 
 /// How many redirections a command follows while slots move.
 pub(super) const MAX_REDIRECTIONS: u32 = 8;

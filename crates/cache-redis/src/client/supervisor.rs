@@ -117,7 +117,11 @@ pub(super) async fn watch(lane: Arc<Lane>, settings: Arc<Settings>, counters: Ar
 }
 
 /// Asks all servers, and returns those that did not answer.
-async fn probe(connection: &Connection, health: &Health, settings: &Settings) -> Vec<Option<Server>> {
+async fn probe(
+    connection: &Connection,
+    health: &Health,
+    settings: &Settings,
+) -> Vec<Option<Server>> {
     let servers = connection.servers();
     let limit = settings.probe_timeout();
     let ask = |server: Option<Server>| async move {
@@ -193,4 +197,3 @@ fn delay(settings: &Settings, rounds: u32) -> Duration {
     // Up to half as long again.
     delay + delay.mul_f64(fastrand::f64() / 2.0)
 }
-

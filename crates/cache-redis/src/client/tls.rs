@@ -1,9 +1,9 @@
 //! From our TLS settings to fred's connectors.
 
 use cache_core::{Error, Result};
-use fred::types::config::{TlsConfig, TlsHostMapping};
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 use fred::types::config::TlsConnector;
+use fred::types::config::{TlsConfig, TlsHostMapping};
 
 use crate::Tls;
 use crate::config::Library;
@@ -94,7 +94,8 @@ fn native(tls: &Tls) -> Result<TlsConnector> {
         builder.identity(identity);
     }
     let connector = builder.build();
-    let connector = connector.map_err(|cause| Error::invalid("tls", "is refused").with_source(cause))?;
+    let connector =
+        connector.map_err(|cause| Error::invalid("tls", "is refused").with_source(cause))?;
     Ok(connector.into())
 }
 

@@ -1,7 +1,6 @@
 //! Operations on many keys: a command for each slot of a cluster, or one for all.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use cache_core::{Expiry, Result};
@@ -90,10 +89,8 @@ impl RedisStore {
             .into_iter()
             .map(|(key, value)| (self.keys.join(key), value))
             .collect();
-        let pairs = Arc::new(pairs);
-        let set = self.link.bulk_write(|connection, form| {
-            let pairs = Arc::clone(&pairs);
-            async move { connection.set_many(slot, &pairs, expiry, form).await }
+        let set = self.link.bulk_write(|connection, form| async move {
+            connection.set_many(slot, pairs, expiry, form).await
         });
         set.await
     }
@@ -159,7 +156,9 @@ impl RedisStore {
             *weight += more;
             items.push(item);
         }
-        let rest = open.into_iter().map(|(slot, (_, items))| Group { slot, items });
+        let rest = open
+            .into_iter()
+            .map(|(slot, (_, items))| Group { slot, items });
         full.extend(rest);
         Ok(full)
     }

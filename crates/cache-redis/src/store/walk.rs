@@ -93,7 +93,9 @@ impl RedisStore {
             cursor: 0,
         };
         let place = place
-            .filter(|place| place.fingerprint == map.fingerprint && place.server < map.servers.len())
+            .filter(|place| {
+                place.fingerprint == map.fingerprint && place.server < map.servers.len()
+            })
             .unwrap_or(start);
         let pattern = self.keys.pattern(scope.prefix());
         let count = u32::try_from(limit.clamp(*PAGE.start(), *PAGE.end())).unwrap_or(u32::MAX);

@@ -1,0 +1,163 @@
+//! The contract, clause by clause, on every server, topology, protocol and format.
+
+use std::marker::PhantomData;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cache_conformance::{Fixture, TestValue, conformance_tests};
+use cache_core::{CacheBackend, Compression, EncodedBackend, JsonCodec, MsgPackCodec};
+use cache_redis::{Protocol, RedisBackend, RedisConfig, RedisStore, Tls};
+use cache_testbed::{Cluster, Flavor, Sentinels, Server, TestCa};
+
+static REDIS_7: LazyLock<Server> = LazyLock::new(|| Server::builder(Flavor::Redis7).start());
+static REDIS_8: LazyLock<Server> = LazyLock::new(|| Server::builder(Flavor::Redis8).start());
+static VALKEY_9: LazyLock<Server> = LazyLock::new(|| Server::builder(Flavor::Valkey9).start());
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(Flavor::Redis7));
+static SENTINELS: LazyLock<Sentinels> = LazyLock::new(|| Sentinels::start(Flavor::Redis7));
+static CA: LazyLock<TestCa> = LazyLock::new(TestCa::new);
+static TLS: LazyLock<Server> = LazyLock::new(|| {
+    let server = Server::builder(Flavor::Redis7).tls(&CA);
+    server.require_client_certificates().start()
+});
+static ACL: LazyLock<Server> = LazyLock::new(|| {
+    let server = Server::builder(Flavor::Redis7).password("root");
+    server.acl_user(LEAST_PRIVILEGE).start()
+});
+
+/// The user of `docs/redis.md`.
+const LEAST_PRIVILEGE: &str = "app on >secret ~conformance-* -@all +get +set +mget +mset +unlink \
+    +pttl +pexpire +persist +scan +evalsha +eval +ping +hello +auth +select +client|id \
+    +client|setname +info +role";
+
+/// Stores on one server, each with a namespace of its own.
+struct Remote<V, B> {
+    config: RedisConfig,
+    wrap: fn(RedisStore) -> B,
+    value: PhantomData<V>,
+}
+
+impl<V: TestValue, B: CacheBackend<V>> Fixture for Remote<V, B> {
+    type Value = V;
+    type Backend = B;
+
+    async fn fresh(&self) -> B {
+        (self.wrap)(connect(self.config.clone()).await)
+    }
+
+    async fn oversized(&self) -> Option<(B, V)> {
+        let store = connect(self.config.clone().max_value_bytes(1_000)).await;
+        // Noise, which no compression makes smaller.
+        let noise: String = (0..2_000_u64)
+            .map(|i| {
+                char::from(b'a' + (i.wrapping_mul(i).wrapping_mul(2_654_435_761) >> 16) as u8 % 26)
+            })
+            .collect();
+        Some(((self.wrap)(store), V::from_text(&noise)))
+    }
+
+    async fn advance(&self, by: Duration) {
+        tokio::time::sleep(by).await;
+    }
+
+    fn granularity(&self) -> Duration {
+        Duration::from_millis(40)
+    }
+}
+
+/// Connects a store with a namespace of its own.
+async fn connect(config: RedisConfig) -> RedisStore {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let config = config.namespace(format!("conformance-{number}"));
+    RedisStore::connect(config)
+        .await
+        .expect("the server is there")
+}
+
+/// A fixture of a server at a URL.
+fn at<V, B>(url: &str, wrap: fn(RedisStore) -> B) -> Remote<V, B> {
+    with(RedisConfig::from_url(url).expect("the URL is right"), wrap)
+}
+
+fn with<V, B>(config: RedisConfig, wrap: fn(RedisStore) -> B) -> Remote<V, B> {
+    // The suite runs many tests at once; a loaded machine is not what it is about.
+    let patience = Duration::from_secs(10);
+    Remote {
+        config: config.command_timeout(patience).connect_timeout(patience),
+        wrap,
+        value: PhantomData,
+    }
+}
+
+fn msgpack(store: RedisStore) -> RedisBackend<MsgPackCodec> {
+    EncodedBackend::new(store, MsgPackCodec::new())
+}
+
+fn json(store: RedisStore) -> RedisBackend<JsonCodec> {
+    EncodedBackend::new(store, JsonCodec::new())
+}
+
+fn lz4(store: RedisStore) -> RedisBackend<MsgPackCodec> {
+    msgpack(store).with_compression(Compression::lz4().above(0))
+}
+
+fn zstd(store: RedisStore) -> RedisBackend<MsgPackCodec> {
+    msgpack(store).with_compression(Compression::zstd(3).above(0))
+}
+
+fn raw(store: RedisStore) -> RedisBackend<JsonCodec> {
+    json(store).raw()
+}
+
+fn plain(store: RedisStore) -> RedisStore {
+    store
+}
+
+fn tls() -> Tls {
+    let client = CA.client();
+    Tls::new()
+        .trust_only(CA.pem())
+        .client_certificate(client.pem, client.key_pem)
+}
+
+fn over_tls(tls: Tls) -> RedisConfig {
+    RedisConfig::standalone("127.0.0.1", TLS.port()).tls(tls)
+}
+
+fn as_least_privileged_user() -> RedisConfig {
+    let config = RedisConfig::standalone("127.0.0.1", ACL.port());
+    config.username("app").password("secret")
+}
+
+fn resp2() -> RedisConfig {
+    RedisConfig::standalone("127.0.0.1", VALKEY_9.port()).protocol(Protocol::Resp2)
+}
+
+conformance_tests!(redis_7, at(&REDIS_7.url(), msgpack) as Remote<String, _>);
+conformance_tests!(redis_8, at(&REDIS_8.url(), msgpack) as Remote<String, _>);
+conformance_tests!(valkey_9, at(&VALKEY_9.url(), msgpack) as Remote<String, _>);
+conformance_tests!(cluster, at(&CLUSTER.url(), msgpack) as Remote<String, _>);
+conformance_tests!(
+    sentinels,
+    at(&SENTINELS.url(), msgpack) as Remote<String, _>
+);
+conformance_tests!(
+    tls_rustls,
+    with(over_tls(tls()), msgpack) as Remote<String, _>
+);
+conformance_tests!(
+    tls_native,
+    with(over_tls(tls().native()), msgpack) as Remote<String, _>
+);
+conformance_tests!(
+    acl_user,
+    with(as_least_privileged_user(), msgpack) as Remote<String, _>
+);
+conformance_tests!(with_resp2, with(resp2(), msgpack) as Remote<String, _>);
+conformance_tests!(with_json, at(&REDIS_8.url(), json) as Remote<String, _>);
+conformance_tests!(with_lz4, at(&VALKEY_9.url(), lz4) as Remote<String, _>);
+conformance_tests!(with_zstd, at(&REDIS_7.url(), zstd) as Remote<String, _>);
+conformance_tests!(with_raw_json, at(&REDIS_7.url(), raw) as Remote<String, _>);
+conformance_tests!(plain_bytes, at(&REDIS_8.url(), plain) as Remote<Bytes, _>);
