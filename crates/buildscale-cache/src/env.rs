@@ -62,7 +62,7 @@ where
         let config = variables.override_config(config)?;
         let cache = match variables.backend()? {
             Backend::Local => local(&variables, config)?,
-            Backend::Redis => return Err(variables.not_built("redis")),
+            Backend::Redis => return redis(&variables, config).await,
             Backend::Tiered => return Err(variables.not_built("tiered")),
         };
         match variables.read("NAMESPACE")? {
@@ -72,6 +72,37 @@ where
             None => Ok(cache),
         }
     }
+}
+
+/// A cache in Redis, where the namespace bounds the keys in the database.
+#[cfg(feature = "redis")]
+async fn redis<V>(variables: &Variables<'_>, config: CacheConfig) -> Result<Cache<V>>
+where
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    let Some(url) = variables.read("REDIS_URL")? else {
+        let problem = format!(
+            "asks for redis, but {} is not set",
+            variables.name("REDIS_URL")
+        );
+        return Err(Error::invalid(variables.name("BACKEND"), problem));
+    };
+    let url = cache_redis::RedisConfig::from_url(&url);
+    let mut settings = url
+        .map_err(|error| variables.blame("REDIS_URL", &error))?
+        .with_cache_config(config);
+    if let Some(name) = variables.read("NAMESPACE")? {
+        // Checked here, so that the error names the variable.
+        cache_core::Scope::of(&[&name], "")
+            .map_err(|error| variables.blame("NAMESPACE", &error))?;
+        settings = settings.namespace(name);
+    }
+    crate::redis::connect(settings).await
+}
+
+#[cfg(not(feature = "redis"))]
+async fn redis<V>(variables: &Variables<'_>, _: CacheConfig) -> Result<Cache<V>> {
+    Err(variables.not_built("redis"))
 }
 
 #[cfg(feature = "local")]

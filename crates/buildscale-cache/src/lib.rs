@@ -25,7 +25,8 @@
 //! | constructor | backend | feature |
 //! |---|---|---|
 //! | [`Cache::new_local(config)`](LocalExt::new_local) | in this process | `local` |
-//! | [`Cache::from_env(config)`](EnvExt::from_env) | what the environment says | |
+//! | [`Cache::new_redis(url, config).await?`](RedisExt::new_redis) | Redis or Valkey | `redis` |
+//! | [`Cache::from_env(config).await?`](EnvExt::from_env) | what the environment says | |
 //! | [`Cache::new(backend)`](Cache::new) | any, your own included | |
 //!
 //! # Features
@@ -33,6 +34,9 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `local` | yes | [`LocalBackend`], [`Cache::new_local`](LocalExt::new_local) |
+//! | `redis` | | [`RedisStore`], [`RedisConfig`], [`Cache::new_redis`](RedisExt::new_redis) |
+//! | `rustls` | | TLS to Redis through rustls |
+//! | `native-tls` | | TLS to Redis through the system's library |
 //! | `json` | yes | [`JsonCodec`] |
 //! | `msgpack` | | [`MsgPackCodec`] |
 //! | `lz4` | | [`Compression::lz4`] |
@@ -56,6 +60,8 @@ mod env;
 #[cfg(feature = "local")]
 mod local;
 pub mod prelude;
+#[cfg(feature = "redis")]
+mod redis;
 
 #[cfg(feature = "json")]
 #[doc(inline)]
@@ -74,7 +80,15 @@ pub use cache_core::{
 #[cfg(feature = "local")]
 #[doc(inline)]
 pub use cache_local::{LocalBackend, LocalConfig, Removal, RemovalCause};
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use cache_redis::{
+    ConnectionState, DEFAULT_NAMESPACE, Protocol, RedisBackend, RedisConfig, RedisStats,
+    RedisStore, Tls, fred,
+};
 
 pub use self::env::EnvExt;
 #[cfg(feature = "local")]
 pub use self::local::LocalExt;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisExt;

@@ -2,4 +2,6 @@
 
 #[cfg(feature = "local")]
 pub use crate::LocalExt;
+#[cfg(feature = "redis")]
+pub use crate::RedisExt;
 pub use crate::{Cache, CacheConfig, EnvExt, Error, Expiry, SetOptions, Ttl};

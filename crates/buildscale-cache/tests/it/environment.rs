@@ -121,6 +121,13 @@ fn a_backend_that_is_not_built_in_is_an_error_and_its_password_is_not_shown() {
         "BUILDSCALE_CACHE_REDIS_URL",
         "redis://:hunter2@127.0.0.1:6379",
     );
+    let tiered = [url, ("BUILDSCALE_CACHE_BACKEND", "tiered")];
+    assert_eq!(
+        from_env_with(&tiered),
+        "BUILDSCALE_CACHE_BACKEND asks for a backend that needs the feature `tiered`, \
+         which is not built in"
+    );
+    #[cfg(not(feature = "redis"))]
     assert_eq!(
         from_env_with(&[url]),
         "BUILDSCALE_CACHE_REDIS_URL asks for a backend that needs the feature `redis`, \
@@ -128,4 +135,59 @@ fn a_backend_that_is_not_built_in_is_an_error_and_its_password_is_not_shown() {
     );
     let report = from_env_with(&[url, ("BUILDSCALE_CACHE_BACKEND", "local")]);
     assert_eq!(report, "ttl Some(11), in the root true");
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use cache_testbed::{Flavor, Server};
+
+    use super::from_env_with;
+
+    #[test]
+    fn a_url_gives_a_cache_in_redis_with_the_namespace_in_front_of_keys() {
+        let server = Server::builder(Flavor::Redis7).start();
+        let url = ("BUILDSCALE_CACHE_REDIS_URL", server.url());
+        let default = from_env_with(&[(url.0, &url.1)]);
+        assert_eq!(default, "ttl Some(11), in the root true");
+        assert_eq!(server.command(&["PTTL", "cache:key"]).integer() / 1_000, 10);
+
+        let named = [(url.0, &*url.1), ("BUILDSCALE_CACHE_NAMESPACE", "shop")];
+        from_env_with(&named);
+        assert_eq!(server.command(&["EXISTS", "shop:key"]).integer(), 1);
+    }
+
+    #[test]
+    fn a_url_that_is_wrong_is_an_error_that_names_the_variable_and_shows_no_password() {
+        let report = from_env_with(&[("BUILDSCALE_CACHE_REDIS_URL", "http://:hunter2@host")]);
+        assert_eq!(
+            report,
+            "BUILDSCALE_CACHE_REDIS_URL is refused: url has an unknown scheme; known are redis, \
+             rediss, redis-cluster, redis-sentinel, redis+unix and the same with valkey"
+        );
+        let report = from_env_with(&[("BUILDSCALE_CACHE_BACKEND", "redis")]);
+        assert_eq!(
+            report,
+            "BUILDSCALE_CACHE_BACKEND asks for redis, but BUILDSCALE_CACHE_REDIS_URL is not set"
+        );
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_an_error_at_once() {
+        let report =
+            from_env_with(&[("BUILDSCALE_CACHE_REDIS_URL", "redis://:hunter2@127.0.0.1:1")]);
+        assert_eq!(report, "connect: the store is unavailable");
+    }
+
+    #[test]
+    fn a_namespace_that_is_none_is_refused_for_redis_too() {
+        let report = from_env_with(&[
+            ("BUILDSCALE_CACHE_REDIS_URL", "redis://127.0.0.1:1"),
+            ("BUILDSCALE_CACHE_NAMESPACE", "a:b"),
+        ]);
+        assert_eq!(
+            report,
+            "BUILDSCALE_CACHE_NAMESPACE is refused: namespace holds ':', allowed are ASCII \
+             letters, digits, '-', '_' and '.'"
+        );
+    }
 }
