@@ -1,0 +1,200 @@
+//! Servers that refuse, that are not there, and that are no Redis.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cache_core::{CacheBackend, ErrorKind, Expiry};
+use cache_redis::{ConnectionState, RedisConfig, RedisStore};
+use cache_testbed::{Flavor, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::{chain, config};
+
+async fn refusal(config: RedisConfig) -> cache_core::Error {
+    RedisStore::connect(config)
+        .await
+        .expect_err("it is refused")
+}
+
+#[tokio::test]
+async fn wrong_and_missing_credentials_are_unauthorized() {
+    let server = Server::builder(Flavor::Redis7).password("secret").start();
+    let at = RedisConfig::standalone("127.0.0.1", server.port());
+    let protocols = [cache_redis::Protocol::Resp2, cache_redis::Protocol::Resp3];
+    for at in protocols.map(|protocol| at.clone().protocol(protocol)) {
+        let cases = [
+            at.clone(),
+            at.clone().password("wrong"),
+            at.clone().username("no").password("secret"),
+        ];
+        for config in cases {
+            let error = refusal(config.clone()).await;
+            assert_eq!(
+                *error.kind(),
+                ErrorKind::Unauthorized,
+                "{config:?}: {}",
+                chain(&error)
+            );
+            assert!(!error.is_transient());
+        }
+        assert!(RedisStore::connect(at.password("secret")).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_may_not_do_is_unauthorized_and_the_rest_works() {
+    let server =
+        Server::builder(Flavor::Redis7).acl_user("reader on >pw ~cache:* -@all +get +ping +hello");
+    let server = server.start();
+    let config = config(&server).username("reader").password("pw");
+    let store = RedisStore::connect(config).await.unwrap();
+    assert_eq!(store.get("a").await.unwrap(), None);
+    let error = store.delete("a").await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Unauthorized);
+    assert!(chain(&error).contains("NOPERM"), "{}", chain(&error));
+    let pairs = vec![("a", Bytes::new())];
+    let error = store
+        .set_many(pairs, Expiry::After(Duration::from_secs(1)))
+        .await
+        .unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Unauthorized);
+    assert_eq!(store.wire_stats().unauthorized, 2);
+    assert_eq!(store.state(), ConnectionState::Connected);
+}
+
+#[tokio::test]
+async fn a_password_that_changes_is_an_error_until_it_is_right_again() {
+    let server = Server::builder(Flavor::Redis7).password("old").start();
+    let store = RedisStore::connect(config(&server)).await.unwrap();
+    server
+        .command(&["CONFIG", "SET", "requirepass", "new"])
+        .assert_ok();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let start = Instant::now();
+    while store.get("a").await.is_ok() {
+        assert!(start.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Not more often than the delays allow.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let refused = server.command(&["INFO", "errorstats"]).text();
+    let count: u64 = refused
+        .split("errorstat_WRONGPASS:count=")
+        .nth(1)
+        .and_then(|rest| rest.split(['\r', '\n']).next()?.parse().ok())
+        .unwrap_or_default();
+    assert!(count < 40, "{count} attempts: {refused}");
+    server
+        .command(&["CONFIG", "SET", "requirepass", "old"])
+        .assert_ok();
+    let start = Instant::now();
+    while store.get("a").await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable_at_once() {
+    let start = Instant::now();
+    let error = refusal(RedisConfig::standalone("127.0.0.1", 1)).await;
+    assert_eq!(*error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+    assert_eq!(error.operation(), Some("connect"));
+    let error = refusal(RedisConfig::standalone("no-such-host.invalid", 6379)).await;
+    assert!(error.is_transient(), "{}", chain(&error));
+    let error = refusal(RedisConfig::unix("/no/such/socket")).await;
+    assert_eq!(*error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_is_a_timeout() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = RedisConfig::standalone("127.0.0.1", silent.local_addr().unwrap().port());
+    let start = Instant::now();
+    let error = refusal(config.connect_timeout(Duration::from_millis(200))).await;
+    assert_eq!(*error.kind(), ErrorKind::Timeout, "{}", chain(&error));
+    assert!(
+        start.elapsed() < Duration::from_millis(1_000),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+/// Answers every request with the same bytes.
+async fn server_that_says(answer: &'static [u8]) -> RedisConfig {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = [0; 1024];
+                while socket.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    if socket.write_all(answer).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    RedisConfig::standalone("127.0.0.1", port)
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_redis_is_an_error_in_time() {
+    let start = Instant::now();
+    for banner in [
+        &b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..],
+        b"220 mail.example.com ESMTP\r\n",
+        b"\0\0\0\0",
+    ] {
+        let error = refusal(server_that_says(banner).await).await;
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::Backend | ErrorKind::Timeout | ErrorKind::Unavailable
+            ),
+            "{}",
+            chain(&error)
+        );
+    }
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_server_without_resp3_says_what_to_do() {
+    let old =
+        server_that_says(b"-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n")
+            .await;
+    let error = refusal(old).await;
+    assert_eq!(
+        error.to_string(),
+        "connect: not supported by this backend: RESP3 by this server; choose protocol resp2"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_the_server_does_not_have_is_an_error() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let error = refusal(config(&server).database(200)).await;
+    assert!(
+        chain(&error).contains("DB index is out of range"),
+        "{}",
+        chain(&error)
+    );
+}
+
+#[tokio::test]
+async fn a_database_and_a_unix_socket_are_used() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let config = RedisConfig::unix(server.unix_socket()).database(3);
+    let store = RedisStore::connect(config).await.unwrap();
+    store
+        .set_many(vec![("a", Bytes::new())], Expiry::Never)
+        .await
+        .unwrap();
+    let keyspace = server.command(&["INFO", "keyspace"]).text();
+    assert!(keyspace.contains("db3:keys=1,"), "{keyspace}");
+}

@@ -1,0 +1,36 @@
+//! What the store does with a real server, beside the contract.
+
+mod access;
+mod clear;
+mod config;
+mod found;
+mod keys;
+mod observe;
+mod partition;
+mod round_trips;
+mod tls;
+
+use cache_redis::{RedisConfig, RedisStore};
+use cache_testbed::Server;
+
+/// Connects to a server of a test.
+async fn connect(server: &Server) -> RedisStore {
+    RedisStore::connect(config(server))
+        .await
+        .expect("the server is there")
+}
+
+fn config(server: &Server) -> RedisConfig {
+    RedisConfig::from_url(&server.url()).expect("the URL is right")
+}
+
+/// The text of an error and of all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! One round trip for each verb, counted by the server.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cache_core::{Cache, CacheBackend, Cursor, EncodedBackend, Expiry, MsgPackCodec, Scope};
+use cache_redis::RedisStore;
+use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
+
+use crate::connect;
+
+/// Runs an operation and returns the commands that the server was sent meanwhile.
+async fn sent<T>(server: &Server, operation: impl Future<Output = T>) -> Vec<(String, u64)> {
+    server.reset_stats();
+    operation.await;
+    let stats = server.command(&["INFO", "commandstats"]).text();
+    let mut calls: Vec<(String, u64)> = stats
+        .lines()
+        .filter_map(|line| {
+            let (name, counts) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            let count = counts.split(',').next()?.parse().ok()?;
+            Some((name.to_owned(), count))
+        })
+        // The test's own, and signs of life.
+        .filter(|(name, _)| !matches!(name.as_str(), "config|resetstat" | "info" | "ping"))
+        .collect();
+    calls.sort();
+    calls
+}
+
+fn once(name: &str) -> Vec<(String, u64)> {
+    vec![(name.to_owned(), 1)]
+}
+
+async fn cache(store: RedisStore) -> Cache<String> {
+    let cache = Cache::new(EncodedBackend::new(
+        store.with_default_ttl(Duration::from_secs(60)),
+        MsgPackCodec::new(),
+    ));
+    // The first bulk write asks what the server can do.
+    cache.mset([("warm", "up")]).await.unwrap();
+    cache
+}
+
+#[tokio::test]
+async fn every_verb_on_a_key_is_one_command() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let cache = cache(connect(&server).await).await;
+
+    assert_eq!(sent(&server, cache.set("a", "1")).await, once("set"));
+    assert_eq!(sent(&server, cache.set_ex("a", "1", 5)).await, once("set"));
+    assert_eq!(sent(&server, cache.set_nx("a", "2")).await, once("set"));
+    assert_eq!(
+        sent(&server, cache.get_and_set("a", "3")).await,
+        once("set")
+    );
+    assert_eq!(sent(&server, cache.get("a")).await, once("get"));
+    assert_eq!(sent(&server, cache.exists("a")).await, once("pttl"));
+    assert_eq!(sent(&server, cache.ttl("a")).await, once("pttl"));
+    assert_eq!(sent(&server, cache.expire("a", 10)).await, once("pexpire"));
+    assert_eq!(sent(&server, cache.persist("a")).await, once("persist"));
+    assert_eq!(sent(&server, cache.delete("a")).await, once("unlink"));
+    assert_eq!(sent(&server, cache.expire("a", 0)).await, once("unlink"));
+}
+
+#[tokio::test]
+async fn a_value_and_the_time_it_has_left_are_one_round_trip() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server).await;
+    store.get_entry("warm up").await.unwrap();
+    let of_the_script = |name: &str| (name.to_owned(), 1);
+    assert_eq!(
+        sent(&server, store.get_entry("a")).await,
+        [
+            of_the_script("evalsha"),
+            of_the_script("get"),
+            of_the_script("pttl")
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_hundred_keys_are_one_round_trip() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let cache = cache(connect(&server).await).await;
+    let keys: Vec<String> = (0..100).map(|i| format!("key {i}")).collect();
+    let pairs = keys.iter().map(|key| (key, "value"));
+
+    let of_the_script = ("set".to_owned(), 100);
+    assert_eq!(
+        sent(&server, cache.mset(pairs)).await,
+        [("evalsha".to_owned(), 1), of_the_script]
+    );
+    assert_eq!(sent(&server, cache.mget(&keys)).await, once("mget"));
+    assert_eq!(sent(&server, cache.mdelete(&keys)).await, once("unlink"));
+}
+
+#[tokio::test]
+async fn a_hundred_keys_with_a_time_to_live_are_one_msetex_where_the_server_has_it() {
+    let server = Server::builder(Flavor::Valkey9).start();
+    let cache = cache(connect(&server).await).await;
+    let pairs: Vec<(String, &str)> = (0..100).map(|i| (format!("key {i}"), "value")).collect();
+    assert_eq!(sent(&server, cache.mset(pairs)).await, once("msetex"));
+    assert_eq!(cache.ttl("key 99").await.unwrap(), Some(60));
+}
+
+#[tokio::test]
+async fn pairs_without_a_time_to_live_are_one_mset() {
+    let server = Server::builder(Flavor::Redis8).start();
+    let store = connect(&server).await;
+    store
+        .set_many(vec![("warm", Bytes::new())], Expiry::Never)
+        .await
+        .unwrap();
+    let pairs = vec![
+        ("a", Bytes::from("1")),
+        ("b", Bytes::from("2")),
+        ("a", Bytes::from("3")),
+    ];
+    assert_eq!(
+        sent(&server, store.set_many(pairs, Expiry::Never)).await,
+        once("mset")
+    );
+    assert_eq!(store.get("a").await.unwrap(), Some(Bytes::from("3")));
+}
+
+#[tokio::test]
+async fn in_a_cluster_each_slot_is_one_command_and_the_order_is_kept() {
+    let cluster = Cluster::builder(Flavor::Redis7).replicas(0).start();
+    let config = cache_redis::RedisConfig::from_url(&cluster.url()).unwrap();
+    let cache = cache(RedisStore::connect(config).await.unwrap()).await;
+    let keys: Vec<String> = (0..100).map(|i| format!("key {i}")).collect();
+    let pairs = keys.iter().map(|key| (key, key.as_str()));
+    cache.mset(pairs).await.unwrap();
+    let mut slots: Vec<u16> = keys
+        .iter()
+        .map(|key| slot_of_key(&format!("cache:{key}")))
+        .collect();
+    slots.sort_unstable();
+    slots.dedup();
+
+    for node in cluster.nodes() {
+        node.reset_stats();
+    }
+    let mut asked: Vec<&str> = keys.iter().map(String::as_str).collect();
+    asked.insert(7, "absent");
+    asked.push("key 3");
+    let found = cache.mget(&asked).await.unwrap();
+    for (key, value) in asked.iter().zip(found) {
+        assert_eq!(value.as_deref(), (*key != "absent").then_some(*key));
+    }
+    let calls: u64 = cluster.nodes().iter().map(|node| node.calls("mget")).sum();
+    let of_the_absent = u64::from(!slots.contains(&slot_of_key("cache:absent")));
+    assert_eq!(calls, slots.len() as u64 + of_the_absent);
+    assert_eq!(cache.mdelete(&asked).await.unwrap(), 100);
+}
+
+#[tokio::test]
+async fn a_million_keys_are_read_and_written_in_commands_of_bounded_size() {
+    let server = Server::builder(Flavor::Valkey9).start();
+    let store = connect(&server).await;
+    server.log_slower_than(Duration::from_millis(10));
+    let keys: Vec<String> = (0..1_000_000).map(|i| format!("key {i}")).collect();
+    let pairs = keys
+        .iter()
+        .map(|key| (key.as_str(), Bytes::from_static(b"v")))
+        .collect();
+    store
+        .set_many(pairs, Expiry::After(Duration::from_secs(600)))
+        .await
+        .unwrap();
+    let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let found = store.get_many(&asked).await.unwrap();
+    assert_eq!(found.iter().flatten().count(), 1_000_000);
+    assert_eq!(store.delete_many(&asked).await.unwrap(), 1_000_000);
+    let page = store
+        .scan(&Scope::root(), Cursor::Start, 100)
+        .await
+        .unwrap();
+    assert_eq!((page.keys.len(), page.next), (0, None));
+}

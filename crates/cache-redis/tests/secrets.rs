@@ -1,0 +1,146 @@
+//! Passwords, keys and values appear in nothing that is printed or logged, at any level.
+
+use std::fmt::Debug;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cache_core::{CacheBackend, Condition, Expiry, Scope, WriteOptions};
+use cache_redis::{Protocol, RedisConfig, RedisStore};
+use cache_testbed::{Flavor, Sentinels, Server};
+
+const PASSWORD: &str = "canary-of-the-password";
+const KEY: &str = "canary-of-the-key";
+const VALUE: &str = "canary-of-the-value";
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+
+    fn print(&self, shown: impl Debug) {
+        self.0
+            .lock()
+            .unwrap()
+            .extend(format!("{shown:?}\n").into_bytes());
+    }
+
+    fn print_error(&self, error: &cache_core::Error) {
+        let mut cause: Option<&dyn std::error::Error> = Some(error);
+        while let Some(error) = cause {
+            self.print(format!("{error} {error:?}"));
+            cause = error.source();
+        }
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_output_at_any_level_shows_a_password_a_key_or_a_value() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+        .with_writer(move || writer.clone())
+        .init();
+
+    let server = Server::builder(Flavor::Redis7).password(PASSWORD).start();
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        let config = RedisConfig::from_url(&server.url())
+            .unwrap()
+            .protocol(protocol);
+        log.print(&config);
+        use_all(&config, &log).await;
+        fail_all(&config, &server, &log).await;
+    }
+    let sentinels = Sentinels::start(Flavor::Redis7);
+    let url = format!("{}&sentinelPassword={PASSWORD}", sentinels.url());
+    let config = RedisConfig::from_url(&url).unwrap();
+    log.print(&config);
+    if let Err(error) = RedisStore::connect(config).await {
+        log.print_error(&error);
+    }
+
+    let text = log.text();
+    // The log is really one, of ours and of the client's.
+    assert!(text.contains("operation=\"get\""), "no spans of ours");
+    assert!(text.contains("fred"), "no lines of the client");
+    for canary in [PASSWORD, KEY, VALUE] {
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(canary)).collect();
+        assert!(lines.is_empty(), "{lines:#?}");
+    }
+}
+
+/// Uses every operation.
+async fn use_all(config: &RedisConfig, log: &Log) {
+    let store = RedisStore::connect(config.clone()).await.unwrap();
+    let minute = Expiry::After(Duration::from_secs(60));
+    let options = WriteOptions::new(minute, Condition::Always);
+    store.set(KEY, Bytes::from(VALUE), options).await.unwrap();
+    store.get(KEY).await.unwrap();
+    log.print(store.get_entry(KEY).await.unwrap());
+    store.swap(KEY, Bytes::from(VALUE), minute).await.unwrap();
+    store
+        .set_many(vec![(KEY, Bytes::from(VALUE))], minute)
+        .await
+        .unwrap();
+    store.get_many(&[KEY]).await.unwrap();
+    store.expiry(KEY).await.unwrap();
+    store.set_expiry(KEY, Expiry::Never).await.unwrap();
+    store
+        .scan(&Scope::root(), cache_core::Cursor::Start, 10)
+        .await
+        .unwrap();
+    store.delete(KEY).await.unwrap();
+    store.clear(&Scope::root()).await.unwrap();
+    log.print((&store, store.wire_stats(), store.stats()));
+}
+
+/// Has operations fail in several ways.
+async fn fail_all(config: &RedisConfig, server: &Server, log: &Log) {
+    let wrong = config.clone().password(format!("not-the-{PASSWORD}"));
+    log.print_error(&RedisStore::connect(wrong).await.unwrap_err());
+
+    let impatient = config.clone().command_timeout(Duration::from_millis(50));
+    let store = RedisStore::connect(impatient).await.unwrap();
+    let list = format!("cache:{KEY}");
+    server.command(&["RPUSH", &list, VALUE]);
+    log.print_error(
+        &store
+            .swap(KEY, Bytes::from(VALUE), Expiry::Never)
+            .await
+            .unwrap_err(),
+    );
+    server.command(&["DEL", &list]);
+    server.pause();
+    let options = WriteOptions::new(Expiry::Never, Condition::Always);
+    for _ in 0..3 {
+        let written = store.set(KEY, Bytes::from(VALUE), options).await;
+        log.print_error(&written.unwrap_err());
+    }
+    server.resume();
+    server.kill();
+    for _ in 0..3 {
+        if let Err(error) = store.get_many(&[KEY]).await {
+            log.print_error(&error);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.restart();
+}
