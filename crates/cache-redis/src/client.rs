@@ -12,7 +12,8 @@
 //! |---|---|
 //! | without a policy it never reconnects, and commands wait for ever | [`settings`] always sets a policy and every timeout |
 //! | after a lost reply it sends a command again, `SET NX` and scripts too | [`connection`] sends everything with `fail_fast`, which answers instead; reads are repeated by [`Link::read`] alone |
-//! | with `max_attempts: 1` a redirected command fails | [`connection`] allows as many attempts as redirections |
+//! | a redirected command mixes up the replies of others, or ends the client if the server is a new one | [`detour`] follows redirections, fred none |
+//! | a client whose first connection is given up goes on connecting | [`connection`] owns the task before it waits |
 //! | its `Pool` sends almost everything to one client | [`Link`] counts round the clients itself |
 //! | a server that hangs is never left: the unresponsive check looks at the last write | [`supervisor`] probes each server and replaces the client |
 //! | `is_connected` is true on dead links | [`supervisor`] judges by answers |
@@ -27,6 +28,7 @@
 
 mod commands;
 mod connection;
+mod detour;
 mod failure;
 mod settings;
 mod supervisor;
@@ -41,11 +43,12 @@ use arc_swap::ArcSwap;
 use cache_core::{Error, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::{self, Instant};
 
 pub(crate) use self::commands::{BulkWrite, Found, set_option};
 pub(crate) use self::connection::{Connection, ServerMap};
-pub(crate) use self::failure::Failure;
 use self::failure::Lost;
+pub(crate) use self::failure::{Failure, is_torn};
 pub(crate) use self::settings::Settings;
 pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;
@@ -71,6 +74,7 @@ pub(crate) struct Link {
     _watches: Vec<AbortOnDrop<()>>,
     next: AtomicUsize,
     pub(crate) is_cluster: bool,
+    command_timeout: Duration,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -142,6 +146,7 @@ impl Link {
             lanes,
             next: AtomicUsize::new(0),
             is_cluster,
+            command_timeout: settings.command_timeout,
             counters,
         }
     }
@@ -155,49 +160,104 @@ impl Link {
     }
 
     /// Runs a command that changes something: once.
-    pub(crate) async fn write<T, F>(&self, run: impl FnOnce(Arc<Connection>) -> F) -> Result<T>
+    ///
+    /// What it needs is kept in a cluster alone, where it may be sent elsewhere.
+    pub(crate) async fn write<P: Clone + Send + Sync, T: Send + Sync, F>(
+        &self,
+        payload: P,
+        run: impl Fn(Arc<Connection>, P) -> F + Send + Sync,
+    ) -> Result<T>
     where
-        F: Future<Output = Result<T, Failure>>,
+        F: Future<Output = Result<T, Failure>> + Send,
     {
         let lane = self.lane();
-        let answer = Box::pin(run(lane.connection.load_full())).await;
+        let kept = self.is_cluster.then(|| (Instant::now(), payload.clone()));
+        let mut answer = Box::pin(run(lane.connection.load_full(), payload)).await;
+        if let (Err(failure), Some((start, payload))) = (&answer, kept)
+            && failure.is_redirected()
+        {
+            let again = |connection| run(connection, payload.clone());
+            answer = self.reroute(lane, start, again).await;
+        }
         answer.map_err(|failure| self.note(lane, &failure))
     }
 
-    /// Runs a command that changes nothing: again if the connection broke while it ran.
+    /// Runs a command that changes nothing: again if the connection broke while it ran, within the
+    /// same time.
     pub(crate) async fn read<T, F>(&self, run: impl Fn(Arc<Connection>) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,
     {
         let lane = self.lane();
+        let start = Instant::now();
         let connection = lane.connection.load_full();
         let failure = match Box::pin(run(Arc::clone(&connection))).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        if failure.lost() != Lost::Reply || !connection.is_back_within(GRACE).await {
-            return Err(self.note(lane, &failure));
-        }
-        self.counters.retried();
-        let answer = Box::pin(run(lane.connection.load_full())).await;
+        let answer = if failure.is_redirected() {
+            self.reroute(lane, start, run).await
+        } else if failure.lost() == Lost::Reply && connection.is_back_within(GRACE).await {
+            self.counters.retried();
+            let again = Box::pin(run(lane.connection.load_full()));
+            self.in_time(start, again).await
+        } else {
+            Err(failure)
+        };
         answer.map_err(|failure| self.note(lane, &failure))
     }
 
     /// Runs a bulk write in the best form that the server knows.
-    pub(crate) async fn bulk_write<T, F>(
+    pub(crate) async fn bulk_write<P: Clone + Send + Sync, T: Send + Sync, F>(
         &self,
-        run: impl FnOnce(Arc<Connection>, BulkWrite) -> F,
+        payload: P,
+        run: impl Fn(Arc<Connection>, BulkWrite, P) -> F + Send + Sync,
     ) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let form = {
+            let lane = self.lane();
+            let form = lane.connection.load_full().bulk_write().await;
+            form.map_err(|failure| self.note(lane, &failure))?
+        };
+        self.write(payload, |connection, payload| {
+            run(connection, form, payload)
+        })
+        .await
+    }
+
+    /// Sends a command again that the cluster sent elsewhere, and that did nothing yet.
+    async fn reroute<T, F>(
+        &self,
+        lane: &Lane,
+        start: Instant,
+        run: impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let lane = self.lane();
         let connection = lane.connection.load_full();
-        let answer = match connection.bulk_write().await {
-            Ok(form) => Box::pin(run(connection, form)).await,
-            Err(failure) => Err(failure),
+        let way = async {
+            // fred has asked where the slots are. While one moves, that is not enough.
+            match run(Arc::clone(&connection)).await {
+                Err(failure) if failure.is_redirected() => {
+                    connection.detour.follow(&connection, run).await
+                }
+                answer => answer,
+            }
         };
-        answer.map_err(|failure| self.note(lane, &failure))
+        self.in_time(start, Box::pin(way)).await
+    }
+
+    /// Gives an operation what is left of its time.
+    async fn in_time<T>(
+        &self,
+        start: Instant,
+        run: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let answer = time::timeout_at(start + self.command_timeout, run).await;
+        answer.unwrap_or_else(|_| Err(Failure::timeout()))
     }
 
     /// Counts a failure, and has the servers probed if one of them may be gone.

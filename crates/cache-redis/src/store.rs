@@ -255,15 +255,18 @@ impl RedisStore {
         options: WriteOptions,
         get: bool,
     ) -> Result<Option<Bytes>> {
+        let bytes = key.len() + value.len();
         let key = self.keys.encode(key)?;
         self.check_value(&value)?;
         let condition = set_option(options.condition)?;
-        let bytes = key.len() + value.len();
-        let set = self.link.write(|connection| async move {
-            connection
-                .set(key, value, options.expiry, condition, get)
-                .await
-        });
+        let payload = (key, value, condition);
+        let set = self
+            .link
+            .write(payload, |connection, (key, value, condition)| async move {
+                connection
+                    .set(key, value, options.expiry, condition, get)
+                    .await
+            });
         self.observe(operation, bytes, set).await
     }
 }
@@ -305,11 +308,11 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     async fn delete(&self, key: &str) -> Result<bool> {
-        let key = self.keys.encode(key)?;
         let bytes = key.len();
-        let unlink = self
-            .link
-            .write(|connection| async move { connection.unlink(vec![key]).await });
+        let key = self.keys.encode(key)?;
+        let unlink = self.link.write(key, |connection, key| async move {
+            connection.unlink(vec![key]).await
+        });
         Ok(self.observe("delete", bytes, unlink).await? > 0)
     }
 
@@ -323,11 +326,11 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
-        let key = self.keys.encode(key)?;
         let bytes = key.len();
-        let change = self
-            .link
-            .write(|connection| async move { connection.set_expiry(key, expiry).await });
+        let key = self.keys.encode(key)?;
+        let change = self.link.write(key, |connection, key| async move {
+            connection.set_expiry(key, expiry).await
+        });
         self.observe("set_expiry", bytes, change).await
     }
 

@@ -263,6 +263,11 @@ impl Connection {
         arguments.push(Value::Integer(keys.len().try_into().unwrap_or(i64::MAX)));
         arguments.extend(keys.into_iter().map(Value::Bytes));
         arguments.extend(values);
+        if self.settings.is_direct {
+            // One command alone: `ASKING` counts for one.
+            arguments[0] = Value::from_static_str(script.source);
+            return self.custom("EVAL", slot, arguments).await;
+        }
         match self.custom("EVALSHA", slot, arguments.clone()).await {
             // The server has restarted or was told to forget its scripts; it did nothing yet.
             Err(failure) if failure.is_missing_script() => {

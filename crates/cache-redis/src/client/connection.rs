@@ -1,12 +1,15 @@
 //! One client of fred and the task that drives it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use cache_core::{Error, ErrorKind, Result};
+use cache_core::Result;
 use fred::clients::{Client, WithOptions};
 use fred::error::Error as FredError;
 use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
@@ -17,8 +20,9 @@ use tokio::time;
 
 use super::AbortOnDrop;
 use super::commands::BulkWrite;
+use super::detour::Detour;
 use super::failure::Failure;
-use super::settings::{MAX_REDIRECTIONS, Settings};
+use super::settings::Settings;
 
 /// A client that is connected, or on its way to be.
 pub(crate) struct Connection {
@@ -33,6 +37,8 @@ pub(crate) struct Connection {
     opened: AtomicU64,
     /// What the server can do for bulk writes; see [`BulkWrite`].
     pub(super) bulk_write: AtomicU8,
+    /// Where commands go that the cluster redirects.
+    pub(super) detour: Detour,
 }
 
 /// The task of a client; its sockets close with it.
@@ -51,18 +57,44 @@ impl Connection {
         known: Vec<Server>,
         silent: &[Server],
     ) -> Result<Self> {
+        let opened = Self::dial(settings, known, silent).await;
+        opened.map_err(|failure| failure.to_error().during("connect"))
+    }
+
+    /// Connects to one node of the cluster, which need not have slots yet.
+    pub(super) async fn open_direct(&self, node: &Server) -> Result<Self, Failure> {
+        let settings = Arc::new(self.settings.direct(node));
+        Self::dial(&settings, Vec::new(), &[]).await
+    }
+
+    async fn dial(
+        settings: &Arc<Settings>,
+        known: Vec<Server>,
+        silent: &[Server],
+    ) -> Result<Self, Failure> {
         let client = settings.build(known, silent);
         // Each server has its own time; several may have to be tried.
         let servers = client.client_config().server.hosts().len() + 1;
         let limit = settings.connect_timeout * u32::try_from(servers).unwrap_or(u32::MAX) * 2;
-        let task = match time::timeout(limit, client.init()).await {
-            Ok(Ok(task)) => task,
-            Ok(Err(cause)) => return Err(Failure::from(cause).to_error().during("connect")),
-            Err(_) => return Err(Error::new(ErrorKind::Timeout).during("connect")),
-        };
-        let connection = Self::new(&client, settings, Some(AbortOnDrop(task)), true);
+        // The task is ours before anything is waited for: it must end when this future is dropped.
+        // The first poll begins to listen, before there is anything to hear.
+        let mut connected = pin!(client.wait_for_connect());
+        poll_fn(|context| Poll::Ready(connected.as_mut().poll(context).is_ready())).await;
+        let task = AbortOnDrop(client.connect());
+        match time::timeout(limit, connected).await {
+            Ok(connected) => connected?,
+            Err(_) => return Err(Failure::timeout()),
+        }
+        let connection = Self::new(&client, settings, Some(task), true);
         connection.introduce(None).await;
         Ok(connection)
+    }
+
+    /// Has the server execute the next command even if its slot is only on the way there.
+    pub(super) async fn asking(&self) -> Result<(), Failure> {
+        let command = CustomCommand::new_static("ASKING", 0, false);
+        let _: Value = self.client.custom(command, Vec::<Value>::new()).await?;
+        Ok(())
     }
 
     /// Returns a connection that is none yet, for the supervisor to replace.
@@ -77,8 +109,8 @@ impl Connection {
 
     fn new(client: &Client, settings: &Arc<Settings>, task: Option<Task>, is_ours: bool) -> Self {
         let options = Options {
-            max_attempts: Some(1 + MAX_REDIRECTIONS),
-            max_redirections: Some(MAX_REDIRECTIONS),
+            max_attempts: Some(1),
+            max_redirections: Some(0),
             timeout: Some(settings.command_timeout),
             fail_fast: true,
             ..Options::default()
@@ -90,6 +122,7 @@ impl Connection {
             is_ours,
             opened: AtomicU64::new(0),
             bulk_write: AtomicU8::new(BulkWrite::UNKNOWN),
+            detour: Detour::new(),
         }
     }
 

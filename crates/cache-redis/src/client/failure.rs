@@ -1,7 +1,12 @@
 //! What can go wrong on the way to a server and back, in our terms.
 
+use std::error::Error as _;
+
 use cache_core::{Error, ErrorKind};
 use fred::error::{Error as FredError, ErrorKind as FredKind};
+use fred::types::config::Server;
+
+use super::detour::Redirection;
 
 /// A command that did not succeed.
 #[derive(Debug)]
@@ -53,8 +58,19 @@ impl Failure {
         Self(FredError::new(FredKind::Parse, "unexpected reply"))
     }
 
+    /// Creates the failure of a command that took too long with all its redirections.
+    pub(super) fn timeout() -> Self {
+        Self(FredError::new(FredKind::Timeout, "no answer in time"))
+    }
+
+    /// Creates the failure of a command for a cluster of which no node is known.
+    pub(super) fn nowhere() -> Self {
+        Self(FredError::new(FredKind::Cluster, "no node is known"))
+    }
+
     pub(crate) fn lost(&self) -> Lost {
         match self.0.kind() {
+            FredKind::Cluster if self.has_redirection() => Lost::Nothing,
             FredKind::IO => Lost::Reply,
             FredKind::Unknown | FredKind::InvalidArgument | FredKind::Auth => Lost::Nothing,
             _ => Lost::Unknown,
@@ -70,6 +86,31 @@ impl Failure {
     /// Tells whether the key holds something that is not a string.
     pub(super) fn is_wrong_type(&self) -> bool {
         self.0.details().starts_with("WRONGTYPE")
+    }
+
+    /// Tells whether the command was sent elsewhere by the cluster, and followed nowhere by fred.
+    pub(super) fn is_redirected(&self) -> bool {
+        *self.0.kind() == FredKind::Routing && self.0.details() == "Too many redirections."
+    }
+
+    fn has_redirection(&self) -> bool {
+        let text = self.0.details();
+        text.starts_with("MOVED ") || text.starts_with("ASK ")
+    }
+
+    /// Returns where the answer of this server sends the command: `MOVED slot host:port`.
+    pub(super) fn redirection(&self, from: &Server) -> Option<Redirection> {
+        let mut words = self.0.details().split(' ');
+        let asks = match words.next()? {
+            "ASK" => true,
+            "MOVED" => false,
+            _ => return None,
+        };
+        let (host, port) = words.nth(1)?.rsplit_once(':')?;
+        // Without a name it is the same host.
+        let host = if host.is_empty() { &from.host } else { host };
+        let server = Server::new(host, port.parse().ok()?);
+        Some(Redirection { server, asks })
     }
 
     pub(super) fn is_missing_script(&self) -> bool {
@@ -127,6 +168,13 @@ impl Failure {
             .filter(|c| !c.is_control())
             .collect()
     }
+}
+
+/// Tells whether a command was refused, by whom it was executed in no part, because a slot moves and
+/// some of its keys are here and some there. Each key alone is at one place.
+pub(crate) fn is_torn(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|Cause(text)| text.starts_with("TRYAGAIN"))
 }
 
 /// Tells whether a text of an unknown kind comes from a server: these start with a word in capitals.

@@ -15,12 +15,11 @@ use fred::types::config::{
 use crate::RedisConfig;
 use crate::config::{Address, Protocol, Servers};
 
-/// How many redirections a command follows while slots move.
-pub(super) const MAX_REDIRECTIONS: u32 = 8;
 /// Events of connections that may wait for the supervisor, which is quick.
 const EVENTS: usize = 64;
 
 /// All that is needed to connect, again and again.
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(super) config: Config,
     pub(super) performance: PerformanceConfig,
@@ -32,6 +31,8 @@ pub(crate) struct Settings {
     pub(super) retry_delays: (Duration, Duration),
     pub(super) client_name: Option<String>,
     pub(super) read_from_replicas: bool,
+    /// Whether the connection is to one node of a cluster, whatever the others are.
+    pub(super) is_direct: bool,
 }
 
 impl Settings {
@@ -73,6 +74,7 @@ impl Settings {
             retry_delays: (config.reconnect.shortest, config.reconnect.longest),
             client_name: config.client_name.clone(),
             read_from_replicas: config.read_from_replicas,
+            is_direct: false,
         })
     }
 
@@ -89,7 +91,20 @@ impl Settings {
             retry_delays: (config.reconnect.shortest, config.reconnect.longest),
             client_name: None,
             read_from_replicas: false,
+            is_direct: false,
         }
+    }
+
+    /// Returns how to connect to one node of a cluster.
+    pub(super) fn direct(&self, server: &Server) -> Self {
+        let mut settings = self.clone();
+        settings.config.server = ServerConfig::Centralized {
+            server: server.clone(),
+        };
+        settings.config.fail_fast = true;
+        settings.read_from_replicas = false;
+        settings.is_direct = true;
+        settings
     }
 
     /// Returns how long a server may take to give a sign of life. With a deadline that is meant
@@ -148,8 +163,8 @@ fn connection(config: &RedisConfig) -> ConnectionConfig {
     let mut connection = ConnectionConfig {
         connection_timeout: config.connect_timeout,
         internal_command_timeout: config.connect_timeout,
-        max_command_attempts: 1 + MAX_REDIRECTIONS,
-        max_redirections: MAX_REDIRECTIONS,
+        max_command_attempts: 1,
+        max_redirections: 0,
         max_command_buffer_len: config.queue_limit,
         // A password that was changed may be changed back: keep trying, with growing delays.
         reconnect_on_auth_error: true,

@@ -88,6 +88,7 @@ pub(super) async fn watch(lane: Arc<Lane>, settings: Arc<Settings>, counters: Ar
         let silent = probe(&connection, &lane.health, &settings).await;
         if silent.is_empty() {
             silent_rounds = 0;
+            connection.detour.tidy();
             tokio::select! {
                 () = time::sleep(settings.probe_interval) => {}
                 () = lane.doubt.notified() => time::sleep_until(asked + BREATH).await,

@@ -7,12 +7,14 @@ use cache_core::{Expiry, Result};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::RedisStore;
-use crate::client::{Found, slot};
+use crate::client::{Found, is_torn, slot};
 
 /// The most keys in one command: a server answers nobody else meanwhile.
 const MAX_KEYS: usize = 512;
 /// The most bytes of values in one command, but for a single larger value.
 const MAX_BYTES: usize = 1024 * 1024;
+/// The most keys of one operation that are under way: each command has its deadline, waiting included.
+const MAX_KEYS_UNDER_WAY: usize = 2_048;
 /// The most commands of one operation that are under way.
 const MAX_COMMANDS: usize = 128;
 
@@ -27,11 +29,12 @@ impl RedisStore {
         let groups = self.groups(keys.iter().copied().enumerate(), |(_, key)| key, |_| 0)?;
         let read_all = async {
             let mut found: Vec<Option<Bytes>> = vec![None; keys.len()];
+            let width = side_by_side(groups.iter().map(|group| group.items.len()));
             let mut reads = Vec::with_capacity(groups.len());
             for group in groups {
                 reads.push(self.read_group(group));
             }
-            let mut answers = stream::iter(reads).buffer_unordered(MAX_COMMANDS);
+            let mut answers = stream::iter(reads).buffer_unordered(width);
             while let Some(answer) = answers.try_next().await? {
                 for (place, value) in answer {
                     found[place] = self.accept(value.map_or(Found::Nothing, Found::Value));
@@ -47,12 +50,21 @@ impl RedisStore {
         &self,
         group: Group<(usize, &str)>,
     ) -> Result<impl Iterator<Item = (usize, Option<Bytes>)> + use<>> {
-        let mget = self.link.read(|connection| {
-            let keys = group.items.iter().map(|(_, key)| self.keys.join(key));
-            let keys = keys.collect();
-            async move { connection.mget(keys).await }
-        });
-        let values = mget.await?;
+        let mget = |items: &[(usize, &str)]| {
+            let keys: Vec<Bytes> = items.iter().map(|(_, key)| self.keys.join(key)).collect();
+            self.link.read(move |connection| {
+                let keys = keys.clone();
+                async move { connection.mget(keys).await }
+            })
+        };
+        let values = match mget(&group.items).await {
+            Err(error) if is_torn(&error) => {
+                let each = stream::iter(group.items.chunks(1)).map(mget);
+                let values: Vec<_> = each.buffered(MAX_COMMANDS).try_collect().await?;
+                values.concat()
+            }
+            values => values?,
+        };
         let places: Vec<usize> = group.items.iter().map(|(place, _)| *place).collect();
         Ok(places.into_iter().zip(values))
     }
@@ -72,13 +84,12 @@ impl RedisStore {
             .map(|(key, value)| key.len() + value.len())
             .sum();
         let groups = self.groups(latest, |(key, _)| key, |(_, value)| value.len())?;
+        let width = side_by_side(groups.iter().map(|group| group.items.len()));
         let mut writes = Vec::with_capacity(groups.len());
         for group in groups {
             writes.push(self.write_group(group, expiry));
         }
-        let write_all = stream::iter(writes)
-            .buffer_unordered(MAX_COMMANDS)
-            .try_collect();
+        let write_all = stream::iter(writes).buffer_unordered(width).try_collect();
         self.observe("set_many", bytes, write_all).await
     }
 
@@ -89,10 +100,20 @@ impl RedisStore {
             .into_iter()
             .map(|(key, value)| (self.keys.join(key), value))
             .collect();
-        let set = self.link.bulk_write(|connection, form| async move {
-            connection.set_many(slot, pairs, expiry, form).await
-        });
-        set.await
+        let set = |pairs: Vec<(Bytes, Bytes)>| {
+            self.link
+                .bulk_write(pairs, move |connection, form, pairs| async move {
+                    connection.set_many(slot, pairs, expiry, form).await
+                })
+        };
+        let kept = self.link.is_cluster.then(|| pairs.clone());
+        match (set(pairs).await, kept) {
+            (Err(error), Some(pairs)) if is_torn(&error) => {
+                let each = stream::iter(pairs).map(|pair| set(vec![pair]));
+                each.buffer_unordered(MAX_COMMANDS).try_collect().await
+            }
+            (answer, _) => answer,
+        }
     }
 
     pub(super) async fn unlink_many(&self, keys: &[&str]) -> Result<u64> {
@@ -116,9 +137,23 @@ impl RedisStore {
     }
 
     async fn unlink_groups(&self, groups: Vec<Vec<Bytes>>) -> Result<u64> {
-        let unlink = |keys: Vec<Bytes>| {
-            self.link
-                .write(|connection| async move { connection.unlink(keys).await })
+        let unlink_whole = |keys: Vec<Bytes>| {
+            self.link.write(keys, |connection, keys| async move {
+                connection.unlink(keys).await
+            })
+        };
+        let unlink = async |keys: Vec<Bytes>| {
+            let kept = self.link.is_cluster.then(|| keys.clone());
+            match (unlink_whole(keys).await, kept) {
+                (Err(error), Some(keys)) if is_torn(&error) => {
+                    stream::iter(keys)
+                        .map(|key| unlink_whole(vec![key]))
+                        .buffer_unordered(MAX_COMMANDS)
+                        .try_fold(0, async |total, removed| Ok(total + removed))
+                        .await
+                }
+                (removed, _) => removed,
+            }
         };
         let groups = groups.into_iter().filter(|keys| !keys.is_empty());
         stream::iter(groups.map(unlink))
@@ -162,6 +197,12 @@ impl RedisStore {
         full.extend(rest);
         Ok(full)
     }
+}
+
+/// Returns how many commands of these sizes may be under way at once.
+fn side_by_side(sizes: impl Iterator<Item = usize>) -> usize {
+    let largest = sizes.max().unwrap_or(1).max(1);
+    (MAX_KEYS_UNDER_WAY / largest).clamp(1, MAX_COMMANDS)
 }
 
 fn bytes_of(keys: &[&str]) -> usize {
