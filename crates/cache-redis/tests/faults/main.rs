@@ -1,0 +1,35 @@
+//! Faults of servers, topologies and the network, on real servers.
+//!
+//! Each test has servers of its own, so all may run at once. Run one with `-- --nocapture` to see
+//! how long a recovery took.
+
+mod cluster;
+mod load;
+mod sentinel;
+mod standalone;
+
+use std::time::Duration;
+
+use cache_core::ErrorKind;
+use cache_redis::{RedisConfig, RedisStore};
+
+/// How long a command may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long after a fault everything may take to work again.
+const LIMIT: Duration = Duration::from_secs(5);
+/// What operations fail as when a server does not do its work.
+const AWAY: [ErrorKind; 2] = [ErrorKind::Timeout, ErrorKind::Unavailable];
+
+fn config(url: &str) -> RedisConfig {
+    let config = RedisConfig::from_url(url).expect("the URL is right");
+    config
+        .hash_tags(true)
+        .command_timeout(COMMAND_TIMEOUT)
+        .connect_timeout(Duration::from_secs(1))
+}
+
+async fn connect(url: &str) -> RedisStore {
+    RedisStore::connect(config(url))
+        .await
+        .expect("the servers are there")
+}
