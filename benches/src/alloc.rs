@@ -14,6 +14,8 @@ pub type Counting = &'static StatsAlloc<System>;
 pub struct Counted {
     /// Calls of `alloc` and `realloc`.
     pub calls: usize,
+    /// Bytes that were asked for.
+    pub bytes: usize,
     /// Bytes that are held now and were not before; negative if more was freed.
     pub held: isize,
 }
@@ -27,6 +29,7 @@ pub fn counted<R>(work: impl FnOnce() -> R) -> (R, Counted) {
     let change = region.change();
     let counted = Counted {
         calls: change.allocations + change.reallocations,
+        bytes: change.bytes_allocated,
         held: change.bytes_allocated.cast_signed() - change.bytes_deallocated.cast_signed(),
     };
     (result, counted)

@@ -7,6 +7,7 @@ pub mod chart;
 pub mod paired;
 pub mod policies;
 pub mod ready;
+pub mod remote;
 pub mod rng;
 pub mod trace;
 pub mod workload;

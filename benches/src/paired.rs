@@ -1,21 +1,22 @@
 //! Comparisons that a noisy machine cannot tilt: the rivals take turns, and each turn is compared
 //! with the turns next to it.
 
-/// One rival: its name and what runs a turn and returns how long it took, in any unit.
-pub type Rival<'a> = (&'static str, Box<dyn FnMut() -> f64 + 'a>);
+/// One rival: its name and what runs a turn and returns how long it took, in any unit, or several
+/// such figures.
+pub type Rival<'a, T = f64> = (&'static str, Box<dyn FnMut() -> T + 'a>);
 
 /// The times of all turns.
 #[derive(Debug)]
-pub struct Turns {
+pub struct Turns<T = f64> {
     names: Vec<&'static str>,
     /// Of each rival, its time in each round.
-    times: Vec<Vec<f64>>,
+    times: Vec<Vec<T>>,
 }
 
 /// Lets rivals take turns for so many rounds, after one round that does not count.
 ///
 /// Odd rounds go backwards, so that a machine that gets slower or faster favours nobody.
-pub fn interleave(rounds: usize, rivals: &mut [Rival<'_>]) -> Turns {
+pub fn interleave<T: Copy>(rounds: usize, rivals: &mut [Rival<'_, T>]) -> Turns<T> {
     let mut times = vec![Vec::with_capacity(rounds); rivals.len()];
     rivals.iter_mut().for_each(|(_, turn)| {
         turn();
@@ -31,6 +32,18 @@ pub fn interleave(rounds: usize, rivals: &mut [Rival<'_>]) -> Turns {
     }
     let names = rivals.iter().map(|(name, _)| *name).collect();
     Turns { names, times }
+}
+
+impl<T: Copy> Turns<T> {
+    /// Returns one of several figures.
+    #[must_use]
+    pub fn figure(&self, pick: impl Fn(T) -> f64) -> Turns {
+        let pick_all = |times: &Vec<T>| times.iter().map(|time| pick(*time)).collect();
+        Turns {
+            names: self.names.clone(),
+            times: self.times.iter().map(pick_all).collect(),
+        }
+    }
 }
 
 impl Turns {
@@ -51,6 +64,13 @@ impl Turns {
     pub fn ratio(&self, above: usize, below: usize) -> f64 {
         let pairs = self.times[above].iter().zip(&self.times[below]);
         median(pairs.map(|(above, below)| above / below).collect())
+    }
+
+    /// Returns the median over all rounds of one rival's time less another's.
+    #[must_use]
+    pub fn difference(&self, more: usize, less: usize) -> f64 {
+        let pairs = self.times[more].iter().zip(&self.times[less]);
+        median(pairs.map(|(more, less)| more - less).collect())
     }
 }
 
@@ -94,5 +114,7 @@ mod tests {
         );
         assert_eq!(*order.borrow(), "ab".to_owned() + "ab" + "ba" + "ab");
         assert_eq!((turns.time(1), turns.ratio(1, 0)), (3.0, 3.0));
+        assert_eq!(turns.difference(1, 0), 2.0);
+        assert_eq!(turns.figure(|time| time * 2.0).time(1), 6.0);
     }
 }
