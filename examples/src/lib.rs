@@ -12,3 +12,8 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/custom_backend.md")]
 pub struct CustomBackend;
+
+/// The guide to Redis, whose code is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/redis.md")]
+pub struct Redis;

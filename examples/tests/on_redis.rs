@@ -1,0 +1,47 @@
+//! The program of the guide runs unchanged on Redis and Valkey: the environment decides.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use cache_testbed::{Cluster, Flavor, Server};
+
+/// What the program prints. One line tells what a backend counts: a server frees entries itself.
+fn expected() -> String {
+    let local = include_str!("../04_cache_management.out");
+    let freed = "Entries freed in the background: ";
+    local.replace(&format!("{freed}5"), &format!("{freed}0"))
+}
+
+/// Runs the program with a URL of servers in its environment and returns what it prints.
+fn run(url: &str) -> String {
+    // Examples are built beside the tests.
+    let test = std::env::current_exe().expect("the test knows its own path");
+    let program: PathBuf = test
+        .ancestors()
+        .nth(2)
+        .expect("tests are built in a folder of the profile")
+        .join("examples/04_cache_management");
+    let output = Command::new(program)
+        .env("BUILDSCALE_CACHE_REDIS_URL", url)
+        .output()
+        .expect("the program is built");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+#[test]
+fn the_program_of_the_guide_prints_the_same_on_every_server() {
+    for flavor in Flavor::ALL {
+        let server = Server::builder(flavor).start();
+        assert_eq!(run(&server.url()), expected(), "{flavor:?}");
+        // It was really there.
+        assert!(server.calls("set") > 200);
+    }
+}
+
+#[test]
+fn the_program_of_the_guide_prints_the_same_on_a_cluster() {
+    let cluster = Cluster::builder(Flavor::Redis7).replicas(0).start();
+    assert_eq!(run(&cluster.url()), expected());
+}
