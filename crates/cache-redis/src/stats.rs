@@ -13,7 +13,7 @@ use cache_core::ErrorKind;
 pub struct RedisStats {
     /// Operations that were sent; a bulk operation counts once.
     pub operations: u64,
-    /// Bytes of the keys and values that were sent.
+    /// Bytes of the keys, without the namespace of the store, and of the values that were sent.
     pub bytes_sent: u64,
     /// Bytes of the values that were received.
     pub bytes_received: u64,

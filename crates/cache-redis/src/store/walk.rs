@@ -5,8 +5,9 @@ use cache_core::{Cursor, Error, ErrorKind, Page, Result, Scope};
 
 use super::RedisStore;
 
-/// The least and the most keys that a server looks at for one page: it answers nobody else meanwhile.
-const PAGE: std::ops::RangeInclusive<usize> = 16..=1_000;
+/// The least and the most keys that a server looks at for one page. Fewer would be many round trips
+/// among the keys of others, more would keep others waiting.
+const PAGE: std::ops::RangeInclusive<usize> = 250..=1_000;
 /// How many keys a server looks at for one page of a `clear`.
 const CLEAR_PAGE: usize = 500;
 
