@@ -1,12 +1,18 @@
 //! Nodes of a cluster that go away, and slots that move.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use cache_core::{CacheBackend, Cursor, Expiry, Scope};
+use cache_redis::RedisStore;
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
+use tokio::time::sleep;
 
 use crate::load::{self, KEYS, Load, Loss, Work};
-use crate::{AWAY, connect};
+use crate::{AWAY, LIMIT, connect};
 
 /// The slot of a key of the load, as the store names it.
 fn slot(index: usize) -> u16 {
@@ -91,4 +97,126 @@ async fn slots_that_move_harm_no_operation() {
     let report = load.stop().await;
     println!("cluster, moved: took {:?}", begin.elapsed());
     report.assert_unharmed();
+}
+
+/// Returns the keys that a walk finds, with the number of pages that failed.
+async fn walk(store: &RedisStore) -> (BTreeSet<String>, usize) {
+    let (mut found, mut failures) = (BTreeSet::new(), 0);
+    let mut cursor = Some(Cursor::Start);
+    let begin = Instant::now();
+    while let Some(place) = cursor.clone() {
+        assert!(begin.elapsed() < LIMIT * 2, "the walk ends");
+        match store.scan(&Scope::root(), place, 20).await {
+            Ok(page) => {
+                found.extend(page.keys);
+                cursor = page.next;
+            }
+            Err(error) => {
+                assert!(AWAY.contains(error.kind()), "{error:?}");
+                failures += 1;
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+    (found, failures)
+}
+
+/// Writes keys of many slots and waits until the replicas have them.
+async fn fill(cluster: &Cluster, store: &RedisStore) -> BTreeSet<String> {
+    let keys: BTreeSet<String> = (0..1_000).map(|number| format!("k{number}")).collect();
+    let entries = keys.iter().map(|key| (key.as_str(), Bytes::from("v")));
+    store
+        .set_many(entries.collect(), Expiry::Never)
+        .await
+        .unwrap();
+    for node in cluster
+        .nodes()
+        .iter()
+        .filter(|node| node.info("role") == "master")
+    {
+        node.command(&["WAIT", "1", "5000"]);
+    }
+    keys
+}
+
+async fn clear(store: &RedisStore) {
+    let begin = Instant::now();
+    while let Err(error) = store.clear(&Scope::root()).await {
+        assert!(AWAY.contains(error.kind()), "{error:?}");
+        assert!(begin.elapsed() < LIMIT * 2, "it is cleared");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_clear_find_all_while_slots_move() {
+    let cluster = Arc::new(Cluster::start(Flavor::Redis8));
+    let store = connect(&cluster.url()).await;
+    let keys = fill(&cluster, &store).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let mover = tokio::task::spawn_blocking({
+        let (cluster, done) = (Arc::clone(&cluster), Arc::clone(&done));
+        move || {
+            let (from, to) = (&cluster.nodes()[0], &cluster.nodes()[1]);
+            // Upwards: behind a walk that began at the first node and towards one that will come.
+            for slot in 0.. {
+                if done.load(Ordering::Relaxed) || slot == 2_000 {
+                    return slot;
+                }
+                cluster.move_slots(from, to, slot..=slot);
+            }
+            0
+        }
+    });
+    for _ in 0..5 {
+        let (found, _) = walk(&store).await;
+        assert_eq!(found.intersection(&keys).count(), keys.len());
+    }
+    clear(&store).await;
+    done.store(true, Ordering::Relaxed);
+    let moved = mover.await.unwrap();
+    assert!(moved > 10, "{moved} slots moved");
+    assert_eq!(walk(&store).await.0, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_clear_find_all_across_a_failover() {
+    let cluster = Cluster::start(Flavor::Valkey9);
+    let store = connect(&cluster.url()).await;
+    let keys = fill(&cluster, &store).await;
+    let walker = tokio::spawn({
+        let store = store.clone();
+        async move { walk(&store).await }
+    });
+    cluster.nodes()[0].kill();
+    let (found, failures) = walker.await.unwrap();
+    assert_eq!(found.intersection(&keys).count(), keys.len());
+    println!("cluster, walk across a failover: {failures} pages failed");
+    cluster.wait_until_ok();
+    cluster.nodes()[1].kill();
+    clear(&store).await;
+    assert_eq!(walk(&store).await.0, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_to_a_node_without_slots_harms_no_operation() {
+    let cluster = Cluster::start(Flavor::Valkey9);
+    let store = connect(&cluster.url()).await;
+    let load = Load::start(&store, Work::Bulk, Loss::Never).await;
+    let from = master(&cluster);
+    let is_other = |node: &&Server| node.info("master_port") != from.port().to_string();
+    let to = cluster.nodes()[3..]
+        .iter()
+        .find(is_other)
+        .expect("two replicas are of others");
+    to.command(&["CLUSTER", "REPLICATE", "NO", "ONE"])
+        .assert_ok();
+    cluster.begin_move(from, to, slot(0));
+    load.until_well(Instant::now()).await;
+    cluster.move_keys(from, to, slot(0));
+    load.until_well(Instant::now()).await;
+    cluster.end_move(to, slot(0));
+    load.until_well(Instant::now()).await;
+    assert_eq!(master(&cluster).port(), to.port());
+    load.stop().await.assert_unharmed();
 }

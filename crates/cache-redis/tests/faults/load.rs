@@ -246,6 +246,14 @@ impl Report {
             .count()
     }
 
+    pub(crate) fn failures_of(&self, operation: &str) -> usize {
+        let of = self
+            .records
+            .iter()
+            .filter(|record| record.operation == operation);
+        of.filter(|record| record.outcome != Outcome::Done).count()
+    }
+
     /// Returns how long the machine did not run us while an operation was under way.
     fn stalled(&self, record: &Record) -> Duration {
         let overlaps = self.stalls.iter().map(|(start, end)| {
