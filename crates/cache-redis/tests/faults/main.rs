@@ -10,6 +10,7 @@ mod load;
 mod sentinel;
 mod standalone;
 mod wire;
+mod workarounds;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,210 @@
+//! What the client library gets wrong and the store does not, where no other test shows it.
+//!
+//! | of the table in `client.rs` | tested by |
+//! |---|---|
+//! | no policy and no timeout | `standalone` |
+//! | commands are sent again after a lost reply | `wire` |
+//! | redirections mix up replies or end the client | `cluster`, `cancellation` |
+//! | a connection that is given up goes on | `wire` |
+//! | a server that hangs is never left; `is_connected` | `sentinel`, `cluster`, `standalone` |
+//! | a client that failed cannot be replaced | `borrowed` |
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_redis::{ConnectionState, RedisStore};
+use cache_testbed::{Cluster, Direction, Flavor, Proxy, Server};
+use futures_util::future::join_all;
+
+use crate::{LIMIT, config, connect, eventually};
+
+const NEVER: Duration = Duration::from_secs(3_600);
+const PLAIN: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const MINUTE: Expiry = Expiry::After(Duration::from_secs(60));
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_connections_of_a_pool_get_the_same_number_of_commands() {
+    const SIZE: usize = 4;
+    const EACH: usize = 100;
+    let server = Server::builder(Flavor::Valkey9).start();
+    let config = config(&server.url()).pool_size(SIZE).probe_interval(NEVER);
+    let store = RedisStore::connect(config).await.unwrap();
+    let totals = || {
+        let list = server.command(&["CLIENT", "LIST", "TYPE", "normal"]).text();
+        let others = list.lines().filter(|line| !line.contains("name=testbed "));
+        let totals = others.map(|line| {
+            let total = line
+                .split(' ')
+                .find_map(|field| field.strip_prefix("tot-cmds="));
+            total
+                .expect("it is told")
+                .parse::<usize>()
+                .expect("a number")
+        });
+        totals.collect::<Vec<_>>()
+    };
+    // The first probes are over.
+    eventually(|| async { store.state() == ConnectionState::Connected }).await;
+    eventually(|| async { server.calls("ping") == SIZE as u64 }).await;
+    let before = totals();
+    for _ in 0..SIZE * EACH {
+        store.get("a").await.unwrap();
+    }
+    let after = totals();
+    let each: Vec<usize> = before
+        .iter()
+        .zip(&after)
+        .map(|(before, after)| after - before)
+        .collect();
+    assert_eq!(each, [EACH; SIZE]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_lost_connections_than_events_are_kept_are_all_survived() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server.url()).await;
+    let kills = 100;
+    for done in 0..kills {
+        eventually(|| async { store.wire_stats().reconnects >= done }).await;
+        server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    }
+    eventually(|| async { store.wire_stats().reconnects >= kills }).await;
+    eventually(|| async { store.state() == ConnectionState::Connected }).await;
+    assert_eq!(store.get("a").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_share_round_trips() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let proxy = Proxy::start(server.address()).await;
+    let store = connect(&format!("redis://{}", proxy.address())).await;
+    store.set("a", "1".into(), PLAIN).await.unwrap();
+    // Known to the server from here on.
+    store.get_entry("a").await.unwrap();
+    proxy.delay(Direction::Reply, Duration::from_millis(20));
+    let start = Instant::now();
+    let found = join_all((0..200).map(|_| store.get_entry("a"))).await;
+    let took = start.elapsed();
+    assert!(found.into_iter().all(|entry| entry.unwrap().is_some()));
+    // One after the other would take 4 s.
+    assert!(took < Duration::from_millis(400), "{took:?}");
+    assert_eq!(server.calls("eval"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_forgets_its_scripts_is_told_them_once_more() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server.url()).await;
+    let entries = || vec![("a", Bytes::from("1")), ("b", Bytes::from("2"))];
+    for round in 1..=2 {
+        for _ in 0..3 {
+            store.set_many(entries(), MINUTE).await.unwrap();
+            let entry = store.get_entry("a").await.unwrap().expect("it was written");
+            assert_eq!(entry.value, "1");
+        }
+        // Of the two scripts each once: so the names that we have for them are theirs.
+        assert_eq!(server.calls("eval"), 2 * round);
+        server.command(&["SCRIPT", "FLUSH"]).assert_ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_all_slots_are_read_written_and_removed_in_one_operation() {
+    let cluster = Cluster::builder(Flavor::Redis8).replicas(0).start();
+    let store = connect(&cluster.url()).await;
+    let names: Vec<String> = (0..300).map(|number| format!("k{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for expiry in [Expiry::Never, MINUTE] {
+        let entries = names
+            .iter()
+            .map(|name| (*name, Bytes::from((*name).to_owned())));
+        store.set_many(entries.collect(), expiry).await.unwrap();
+        let found = store.get_many(&names).await.unwrap();
+        let expected: Vec<_> = names
+            .iter()
+            .map(|name| Some(Bytes::from((*name).to_owned())))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(store.delete_many(&names).await.unwrap(), 300);
+    }
+    for node in cluster.nodes() {
+        assert_ne!(node.calls("mget"), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bulk_write_is_one_command() {
+    let server = Server::builder(Flavor::Valkey9).start();
+    let store = connect(&server.url()).await;
+    let names: Vec<String> = (0..100).map(|number| format!("k{number}")).collect();
+    let entries = || {
+        names
+            .iter()
+            .map(|name| (name.as_str(), Bytes::from("v")))
+            .collect()
+    };
+    store.set_many(entries(), MINUTE).await.unwrap();
+    store.set_many(entries(), Expiry::Never).await.unwrap();
+    assert_eq!(
+        (
+            server.calls("msetex"),
+            server.calls("mset"),
+            server.calls("set")
+        ),
+        (1, 1, 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_that_are_no_text_break_no_connection_of_a_server_without_msetex() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server.url()).await;
+    let value = Bytes::from_static(b"\xff\xfe\r\n\x00");
+    let entries = vec![("a", value.clone()), ("b", value.clone())];
+    store.set_many(entries, MINUTE).await.unwrap();
+    let found = store.get_many(&["a", "b"]).await.unwrap();
+    assert_eq!(found, [Some(value.clone()), Some(value)]);
+    assert_eq!(store.wire_stats().reconnects, 0);
+}
+
+/// Prints how values of 8 MiB on one store slow down small reads on another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it measures; run it alone, with --release and --nocapture"]
+async fn measure_small_reads_beside_large_values() {
+    const READS: usize = 5_000;
+    let server = Server::builder(Flavor::Redis8).start();
+    let patient = config(&server.url()).command_timeout(LIMIT);
+    let small = RedisStore::connect(patient.clone()).await.unwrap();
+    let large = RedisStore::connect(patient).await.unwrap();
+    small.set("small", "1".into(), PLAIN).await.unwrap();
+    let measure = async |store: &RedisStore| {
+        let mut times = Vec::with_capacity(READS);
+        for _ in 0..READS {
+            let start = Instant::now();
+            store.get("small").await.unwrap();
+            times.push(start.elapsed());
+        }
+        times.sort_unstable();
+        (times[READS / 2], times[READS * 99 / 100])
+    };
+    let value = Bytes::from(vec![b'x'; 8 * 1024 * 1024]);
+    for _ in 0..3 {
+        let (p50, p99) = measure(&small).await;
+        println!("alone: p50 {p50:?}, p99 {p99:?}");
+        for (name, reader) in [("another store", &small), ("the same store", &large)] {
+            let busy = tokio::spawn({
+                let (large, value) = (large.clone(), value.clone());
+                async move {
+                    loop {
+                        large.set("large", value.clone(), PLAIN).await.unwrap();
+                        large.get("large").await.unwrap();
+                    }
+                }
+            });
+            let (p50, p99) = measure(reader).await;
+            println!("beside 8 MiB values, {name}: p50 {p50:?}, p99 {p99:?}");
+            busy.abort();
+        }
+    }
+}
