@@ -29,8 +29,13 @@ async fn clear_among_a_million_foreign_keys_takes_its_own_and_keeps_no_one_waiti
     // for a processor. What a command needs itself is what it takes in the best of some runs.
     let mut slowest = None;
     for _ in 0..10 {
-        let pairs = keys.iter().map(|key| (key.as_str(), Bytes::from_static(b"v")));
-        store.set_many(pairs.collect(), Expiry::Never).await.unwrap();
+        let pairs = keys
+            .iter()
+            .map(|key| (key.as_str(), Bytes::from_static(b"v")));
+        store
+            .set_many(pairs.collect(), Expiry::Never)
+            .await
+            .unwrap();
         server.log_slower_than(Duration::from_millis(5));
         assert_eq!(store.clear(&Scope::root()).await.unwrap(), 5_000);
         assert_eq!(server.command(&["DBSIZE"]).integer(), 1_000_005);

@@ -7,6 +7,7 @@ mod found;
 mod keys;
 mod observe;
 mod partition;
+mod replicas;
 mod round_trips;
 mod tls;
 
