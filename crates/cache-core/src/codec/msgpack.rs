@@ -1,7 +1,7 @@
 //! MessagePack through rmp-serde.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::{Codec, CodecError, CodecId, checker};
 
@@ -34,16 +34,18 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MsgPackCodec {
             .map_err(|_| CodecError::new("the value has no form in MessagePack"))
     }
 
-    fn decode(&self, mut bytes: &[u8]) -> Result<V, CodecError> {
-        let mut decoder = rmp_serde::Deserializer::new(&mut bytes);
+    fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
+        // Reads the slice in place; over `Read` it would copy each text once more.
+        let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
         decoder.set_max_depth(checker::MAX_DECODED_LEVELS);
         // The cause is not attached: its text can quote the value.
         let value = V::deserialize(&mut decoder)
             .map_err(|_| CodecError::new("the bytes are not MessagePack of this type"))?;
-        if bytes.is_empty() {
-            Ok(value)
-        } else {
-            Err(CodecError::new("bytes follow the MessagePack value"))
+        // It does not tell where it stands, but what fails at the first byte of another value has
+        // none left. A unit has no parts that could be cut off instead.
+        match <()>::deserialize(&mut decoder) {
+            Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
+            _ => Err(CodecError::new("bytes follow the MessagePack value")),
         }
     }
 }
@@ -89,11 +91,18 @@ mod tests {
 
     #[test]
     fn bytes_behind_the_value_are_refused() {
-        let decoded: Result<u8, _> = MsgPackCodec.decode(&[17, 18]);
-        assert_eq!(
-            decoded.unwrap_err().to_string(),
-            "bytes follow the MessagePack value"
-        );
+        // Whatever they look like: whole values, cut off ones, and what is none.
+        let nothing_and_a_number = [0xc0, 17];
+        for behind in 0..=u8::MAX {
+            for value in nothing_and_a_number {
+                let decoded: Result<Option<u8>, _> = MsgPackCodec.decode(&[value, behind]);
+                assert_eq!(
+                    decoded.unwrap_err().to_string(),
+                    "bytes follow the MessagePack value",
+                    "{behind:x}"
+                );
+            }
+        }
     }
 
     #[test]
