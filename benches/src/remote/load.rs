@@ -138,6 +138,9 @@ async fn one_task<C: Contender>(
 }
 
 /// Does an operation with the first key or with all of them.
+///
+/// # Panics
+/// If it fails.
 pub async fn once<C: Contender>(
     client: &C,
     operation: Operation,

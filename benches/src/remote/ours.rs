@@ -11,6 +11,9 @@ pub struct Ours(Cache<Record>);
 
 impl Ours {
     /// Connects.
+    ///
+    /// # Panics
+    /// If there is no server.
     pub async fn connect(target: &Target) -> Self {
         let config = RedisConfig::from_url(&target.url_of_ours()).expect("the URL is one");
         let store = RedisStore::connect(config.default_ttl(TTL)).await;

@@ -36,6 +36,9 @@ pub struct Fred<V> {
 
 impl<V> Fred<V> {
     /// Connects.
+    ///
+    /// # Panics
+    /// If there is no server.
     pub async fn connect(target: &Target, bulk: Bulk) -> Self {
         let mut config = Config::from_url(&target.url_of_others()).expect("the URL is one");
         config.version = RespVersion::RESP3;
@@ -75,8 +78,8 @@ impl<V: Payload> Contender for Fred<V> {
 
     async fn set(&self, key: &str, value: V) {
         let (key, value) = (stored_key(key), value.to_stored());
-        let set = self.client.set(key, value, expiration(), None, false);
-        set.await.expect("no failure")
+        let set = self.client.set::<(), _, _>(key, value, expiration(), None, false);
+        set.await.expect("no failure");
     }
 
     async fn get_many(&self, keys: &[&str]) -> Vec<V> {

@@ -12,6 +12,9 @@ pub struct RedisRs(ConnectionManager);
 
 impl RedisRs {
     /// Connects.
+    ///
+    /// # Panics
+    /// If there is no server.
     pub async fn connect(target: &Target) -> Self {
         let url = format!("{}?protocol=resp3", target.url_of_others());
         let client = Client::open(url).expect("the URL is one");
@@ -41,8 +44,8 @@ impl Contender for RedisRs {
     async fn set(&self, key: &str, value: Record) {
         let (key, value) = (stored_key(key), value.to_stored());
         let mut connection = self.0.clone();
-        let written = connection.set_options(key, &*value, options()).await;
-        written.expect("no failure")
+        let written: Result<(), _> = connection.set_options(key, &*value, options()).await;
+        written.expect("no failure");
     }
 
     async fn get_many(&self, keys: &[&str]) -> Vec<Record> {

@@ -23,6 +23,9 @@ pub struct Wire {
 
 impl Wire {
     /// Connects and encodes the commands.
+    ///
+    /// # Panics
+    /// If there is no server.
     pub async fn connect(target: &Target, load: Load, keys: &[String]) -> Self {
         let socket = TcpStream::connect(target.address()).await;
         let mut socket = socket.expect("the server is there");
