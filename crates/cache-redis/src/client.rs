@@ -276,6 +276,16 @@ impl Link {
         self.lanes[0].connection.load().map()
     }
 
+    /// Returns the servers as the cluster says they are: without being asked it tells of a slot that
+    /// has moved only to those who look for a key there.
+    pub(crate) async fn asked_map(&self) -> Result<ServerMap> {
+        let lane = &self.lanes[0];
+        let connection = lane.connection.load_full();
+        let asked = self.in_time(Instant::now(), connection.ask_for_slots());
+        asked.await.map_err(|failure| self.note(lane, &failure))?;
+        Ok(connection.map())
+    }
+
     /// Asks every server over every connection for a sign of life.
     pub(crate) async fn ping(&self) -> Result<()> {
         for lane in &self.lanes {

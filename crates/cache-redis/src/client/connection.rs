@@ -157,18 +157,27 @@ impl Connection {
         self.opened.load(Ordering::Relaxed).hash(&mut hasher);
         let mut servers = self.servers();
         servers.sort_unstable();
+        let mut slots = DefaultHasher::new();
         match self.client.cached_cluster_state() {
             Some(state) => {
                 for range in state.slots() {
-                    (range.start, range.end, &range.primary).hash(&mut hasher);
+                    (range.start, range.end, &range.primary).hash(&mut slots);
                 }
             }
-            None => self.client.active_connections().hash(&mut hasher),
+            None => self.client.active_connections().hash(&mut slots),
         }
+        let slots = slots.finish();
+        slots.hash(&mut hasher);
         ServerMap {
             servers,
             fingerprint: hasher.finish(),
+            slots,
         }
+    }
+
+    /// Asks the cluster who serves which slots.
+    pub(super) async fn ask_for_slots(&self) -> Result<(), Failure> {
+        Ok(self.client.sync_cluster().await?)
     }
 
     /// Notes that the client has opened another connection to a server.
@@ -222,6 +231,8 @@ pub(crate) struct ServerMap {
     pub(crate) servers: Vec<Option<Server>>,
     /// Differs from that of any other map: other servers, other slots or another connection.
     pub(crate) fingerprint: u64,
+    /// Differs from that of other slots alone.
+    pub(crate) slots: u64,
 }
 
 impl fmt::Debug for Connection {

@@ -105,6 +105,17 @@ impl RedisStore {
             async move { connection.scan(server, place.cursor, &pattern, count).await }
         });
         let page = scan.await?;
+        if page.cursor == 0 && self.link.is_cluster {
+            // Slots that moved since have taken their keys along, perhaps behind the walk.
+            let now = self.link.asked_map().await?;
+            if now.slots != map.slots {
+                let start = Place {
+                    fingerprint: now.fingerprint,
+                    ..start
+                };
+                return Ok((page.keys, Some(start)));
+            }
+        }
         let next = Place {
             cursor: page.cursor,
             server: place.server + usize::from(page.cursor == 0),

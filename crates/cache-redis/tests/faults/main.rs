@@ -2,6 +2,7 @@
 //!
 //! Each test has servers of its own, so all may run at once. Run one with `-- --nocapture` to see
 //! how long a recovery took.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod borrowed;
 mod cancellation;
