@@ -65,8 +65,7 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
 
 /// The way to the servers: some connections, each watched by a task.
 ///
-/// The tasks and the connections end with it. The futures of fred are deep: they are boxed here, or
-/// programs that nest them a little deeper would reach the compiler's limit.
+/// The tasks and the connections end with it.
 #[derive(Debug)]
 pub(crate) struct Link {
     lanes: Box<[Arc<Lane>]>,
@@ -172,12 +171,12 @@ impl Link {
     {
         let lane = self.lane();
         let kept = self.is_cluster.then(|| (Instant::now(), payload.clone()));
-        let mut answer = Box::pin(run(lane.connection.load_full(), payload)).await;
+        let mut answer = run(lane.connection.load_full(), payload).await;
         if let (Err(failure), Some((start, payload))) = (&answer, kept)
             && failure.is_redirected()
         {
             let again = |connection| run(connection, payload.clone());
-            answer = self.reroute(lane, start, again).await;
+            answer = Box::pin(self.reroute(lane, start, again)).await;
         }
         answer.map_err(|failure| self.note(lane, &failure))
     }
@@ -190,21 +189,35 @@ impl Link {
     {
         let lane = self.lane();
         let start = Instant::now();
-        let connection = lane.connection.load_full();
-        let failure = match Box::pin(run(Arc::clone(&connection))).await {
+        let failure = match run(lane.connection.load_full()).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        let answer = if failure.is_redirected() {
-            self.reroute(lane, start, run).await
-        } else if failure.lost() == Lost::Reply && connection.is_back_within(GRACE).await {
-            self.counters.retried();
-            let again = Box::pin(run(lane.connection.load_full()));
-            self.in_time(start, again).await
-        } else {
-            Err(failure)
-        };
+        // Boxed, as what hardly ever happens must not make the future of every read larger.
+        let answer = Box::pin(self.read_again(lane, start, failure, run)).await;
         answer.map_err(|failure| self.note(lane, &failure))
+    }
+
+    /// Runs a read again that failed, if that may help.
+    async fn read_again<T, F>(
+        &self,
+        lane: &Lane,
+        start: Instant,
+        failure: Failure,
+        run: impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        if failure.is_redirected() {
+            return self.reroute(lane, start, run).await;
+        }
+        let connection = lane.connection.load_full();
+        if failure.lost() != Lost::Reply || !connection.is_back_within(GRACE).await {
+            return Err(failure);
+        }
+        self.counters.retried();
+        self.in_time(start, run(lane.connection.load_full())).await
     }
 
     /// Runs a bulk write in the best form that the server knows.
@@ -247,7 +260,7 @@ impl Link {
                 answer => answer,
             }
         };
-        self.in_time(start, Box::pin(way)).await
+        self.in_time(start, way).await
     }
 
     /// Gives an operation what is left of its time.

@@ -70,6 +70,20 @@ impl Keys {
         Bytes::from([&self.prefix, self.tag(key), key].concat())
     }
 
+    /// Returns many keys in the database, which share one allocation.
+    pub(crate) fn join_all<'k>(&self, keys: impl Iterator<Item = &'k str> + Clone) -> Vec<Bytes> {
+        let length = |key: &str| self.prefix.len() + self.tag(key).len() + key.len();
+        let mut joined = String::with_capacity(keys.clone().map(length).sum());
+        let lengths = keys.map(|key| {
+            joined.extend([&self.prefix, self.tag(key), key]);
+            length(key)
+        });
+        let lengths: Vec<usize> = lengths.collect();
+        let mut rest = Bytes::from(joined);
+        let keys = lengths.into_iter().map(|length| rest.split_to(length));
+        keys.collect()
+    }
+
     /// Writes the key in the database over `buffer`.
     pub(crate) fn join_into(&self, key: &str, buffer: &mut String) {
         buffer.clear();
@@ -145,6 +159,8 @@ mod tests {
             prop_assert_eq!(keys(&a.0).decode(&left), Some(a.1.as_str()));
             prop_assert_eq!(left == keys(&b.0).encode(&b.1).unwrap(), a == b);
             prop_assert_eq!(keys(&b.0).decode(&left).is_some(), a.0 == b.0);
+            let both = keys(&a.0).join_all([a.1.as_str(), &b.1].into_iter());
+            prop_assert_eq!(both, [left, keys(&a.0).join(&b.1)]);
         }
 
         #[test]

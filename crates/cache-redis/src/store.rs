@@ -13,7 +13,7 @@ use cache_core::{
     BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, ErrorKind, Expiry,
     Page, ReadNow, Result, Scope, WriteOptions,
 };
-use tracing::Instrument;
+use tracing::instrument::{Instrument, Instrumented};
 
 use crate::client::{Found, Link, set_option};
 use crate::keys::Keys;
@@ -207,16 +207,12 @@ impl RedisStore {
         self.link.counters.snapshot()
     }
 
-    /// Runs an operation that sends so many bytes inside its span.
-    async fn observe<T>(
-        &self,
-        operation: &'static str,
-        bytes: usize,
-        run: impl Future<Output = Result<T>> + Send,
-    ) -> Result<T> {
+    /// Counts an operation that sends so many bytes, and runs it inside its span.
+    ///
+    /// Not an `async fn`: that would keep room for the operation twice.
+    fn observe<F: Future>(&self, operation: &'static str, bytes: usize, run: F) -> Instrumented<F> {
         self.link.counters.sent(bytes);
-        let span = tracing::debug_span!("redis", operation);
-        run.instrument(span).await
+        run.instrument(tracing::debug_span!("redis", operation))
     }
 
     /// Lets a value pass if it is one of this cache.

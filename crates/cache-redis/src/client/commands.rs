@@ -1,4 +1,8 @@
 //! The commands that the store sends, one round trip each.
+//!
+//! The futures of fred are deep and large: some kilobytes. They are boxed where they are made, or
+//! they would be copied by every function between here and the task, and programs that nest them a
+//! little deeper would reach the compiler's limit.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -97,9 +101,9 @@ impl Connection {
     pub(crate) async fn get(&self, key: Bytes) -> Answer<Found> {
         let key = Key::from(key);
         let answer: Result<Value, _> = if self.settings.read_from_replicas {
-            self.client.replicas().get(key).await
+            Box::pin(self.client.replicas().get(key)).await
         } else {
-            self.client.get(key).await
+            Box::pin(self.client.get(key)).await
         };
         found(answer.map_err(Failure::from))
     }
@@ -131,29 +135,29 @@ impl Connection {
             .remaining()
             .map(|ttl| Expiration::PX(milliseconds(ttl)));
         let key = Key::from(key);
-        let answer: Value = self
-            .client
-            .set(key, value, expiration, condition, get)
-            .await?;
+        let set = self.client.set(key, value, expiration, condition, get);
+        let answer: Value = Box::pin(set).await?;
         bytes_or_nothing(answer)
     }
 
     pub(crate) async fn unlink(&self, keys: Vec<Bytes>) -> Answer<u64> {
         let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
-        let removed: Value = self.client.unlink(keys).await?;
+        let removed: Value = Box::pin(self.client.unlink(keys)).await?;
         count(&removed)
     }
 
     pub(crate) async fn pttl(&self, key: Bytes) -> Answer<Option<Expiry>> {
-        let left: Value = self.client.pttl(Key::from(key)).await?;
+        let left: Value = Box::pin(self.client.pttl(Key::from(key))).await?;
         Ok(remaining(integer(&left)?))
     }
 
     pub(crate) async fn set_expiry(&self, key: Bytes, expiry: Expiry) -> Answer<bool> {
         let key = Key::from(key);
         let changed: Value = match expiry {
-            Expiry::Never => self.client.persist(key).await?,
-            Expiry::After(ttl) => self.client.pexpire(key, milliseconds(ttl), None).await?,
+            Expiry::Never => Box::pin(self.client.persist(key)).await?,
+            Expiry::After(ttl) => {
+                Box::pin(self.client.pexpire(key, milliseconds(ttl), None)).await?
+            }
         };
         Ok(integer(&changed)? != 0)
     }
@@ -162,9 +166,9 @@ impl Connection {
         let asked = keys.len();
         let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
         let answer: Value = if self.settings.read_from_replicas {
-            self.client.replicas().mget(keys).await?
+            Box::pin(self.client.replicas().mget(keys)).await?
         } else {
-            self.client.mget(keys).await?
+            Box::pin(self.client.mget(keys)).await?
         };
         let values = list(answer)?;
         if values.len() != asked {
@@ -231,10 +235,9 @@ impl Connection {
         count: u32,
     ) -> Answer<ScanPage> {
         let cursor = cursor.to_string();
-        let page: Value = self
-            .at(server)
-            .scan_page(cursor, pattern.to_owned(), Some(count), None)
-            .await?;
+        let client = self.at(server);
+        let page = client.scan_page(cursor, pattern.to_owned(), Some(count), None);
+        let page: Value = Box::pin(page).await?;
         let [cursor, keys] = two(page)?;
         let keys = list(keys)?
             .into_iter()
@@ -280,7 +283,7 @@ impl Connection {
 
     async fn custom(&self, name: &'static str, slot: u16, arguments: Vec<Value>) -> Answer<Value> {
         let command = CustomCommand::new_static(name, ClusterHash::Custom(slot), false);
-        Ok(self.client.custom(command, arguments).await?)
+        Ok(Box::pin(self.client.custom(command, arguments)).await?)
     }
 }
 

@@ -51,7 +51,7 @@ impl RedisStore {
         group: Group<(usize, &str)>,
     ) -> Result<impl Iterator<Item = (usize, Option<Bytes>)> + use<>> {
         let mget = |items: &[(usize, &str)]| {
-            let keys: Vec<Bytes> = items.iter().map(|(_, key)| self.keys.join(key)).collect();
+            let keys = self.keys.join_all(items.iter().map(|(_, key)| *key));
             self.link.read(move |connection| {
                 let keys = keys.clone();
                 async move { connection.mget(keys).await }
@@ -96,10 +96,9 @@ impl RedisStore {
     /// Writes pairs of one slot.
     async fn write_group(&self, group: Group<(&str, Bytes)>, expiry: Expiry) -> Result<()> {
         let Group { slot, items } = group;
-        let pairs: Vec<(Bytes, Bytes)> = items
-            .into_iter()
-            .map(|(key, value)| (self.keys.join(key), value))
-            .collect();
+        let keys = self.keys.join_all(items.iter().map(|(key, _)| *key));
+        let values = items.into_iter().map(|(_, value)| value);
+        let pairs: Vec<(Bytes, Bytes)> = keys.into_iter().zip(values).collect();
         let set = |pairs: Vec<(Bytes, Bytes)>| {
             self.link
                 .bulk_write(pairs, move |connection, form, pairs| async move {
@@ -118,7 +117,7 @@ impl RedisStore {
 
     pub(super) async fn unlink_many(&self, keys: &[&str]) -> Result<u64> {
         let groups = self.groups(keys.iter().copied(), |key| key, |_| 0)?;
-        let join = |group: Group<&str>| group.items.iter().map(|key| self.keys.join(key)).collect();
+        let join = |group: Group<&str>| self.keys.join_all(group.items.iter().copied());
         let unlink_all = self.unlink_groups(groups.into_iter().map(join).collect());
         self.observe("delete_many", bytes_of(keys), unlink_all)
             .await
