@@ -21,6 +21,9 @@ use crate::stats::Counters;
 
 /// How many rounds of probes without an answer make a server one that hangs.
 const PATIENCE: u32 = 2;
+/// How often a second client is tried before the servers are asked again: a sentinel may name a
+/// master that hangs for some seconds more, and each try at it takes its time.
+const TRIES: u32 = 3;
 /// The least time between two rounds of probes, however many operations fail.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -103,7 +106,7 @@ pub(super) async fn watch(lane: Arc<Lane>, settings: Arc<Settings>, counters: Ar
             "redis does not answer"
         );
         if silent_rounds >= PATIENCE
-            && let Some(fresh) = renew(&connection, &settings, &silent).await
+            && let Some(fresh) = renew(&connection, &settings, &silent, silent_rounds).await
         {
             tracing::info!("redis is connected anew");
             connection = Arc::new(fresh);
@@ -147,6 +150,7 @@ async fn renew(
     old: &Connection,
     settings: &Arc<Settings>,
     silent: &[Option<Server>],
+    rounds: u32,
 ) -> Option<Connection> {
     if !old.is_ours {
         // It stays the user's client; all that can be done is to have it dial again.
@@ -155,7 +159,16 @@ async fn renew(
         return None;
     }
     let named: Vec<Server> = silent.iter().flatten().cloned().collect();
-    let open = Connection::open_among(settings, old.nodes(), &named);
+    let open = async {
+        for round in rounds..rounds.saturating_add(TRIES) {
+            let opened = Connection::open_among(settings, old.nodes(), &named).await;
+            if opened.is_ok() {
+                return opened.ok();
+            }
+            time::sleep(delay(settings, round)).await;
+        }
+        None
+    };
     let recovery = async {
         loop {
             time::sleep(settings.probe_timeout()).await;
@@ -166,7 +179,7 @@ async fn renew(
         }
     };
     tokio::select! {
-        opened = open => opened.ok(),
+        opened = open => opened,
         () = recovery => None,
     }
 }

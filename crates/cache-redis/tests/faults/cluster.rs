@@ -10,7 +10,7 @@ use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 use tokio::time::{sleep, timeout};
 
 use crate::load::{self, KEYS, Load, Loss, Work};
-use crate::{AWAY, LIMIT, connect};
+use crate::{AWAY, LIMIT, config, connect};
 
 /// The slot of a key of the load, as the store names it.
 fn slot(index: usize) -> u16 {
@@ -19,6 +19,12 @@ fn slot(index: usize) -> u16 {
 
 fn master(cluster: &Cluster) -> &Server {
     cluster.master_of_slot(slot(0))
+}
+
+/// Connects so that no operation fails when the machine alone does not run it for a moment.
+async fn connect_patiently(cluster: &Cluster) -> RedisStore {
+    let config = config(&cluster.url()).command_timeout(LIMIT);
+    RedisStore::connect(config).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +78,7 @@ async fn the_successor_of_a_killed_node_is_used_within_the_limit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_that_move_harm_no_operation() {
     let cluster = Cluster::start(Flavor::Redis7);
-    let store = connect(&cluster.url()).await;
+    let store = connect_patiently(&cluster).await;
     let load = Load::start(&store, Work::Bulk, Loss::Never).await;
     let begin = Instant::now();
     let from = master(&cluster);
@@ -207,7 +213,7 @@ async fn keys_and_clear_find_all_across_a_failover() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_to_a_node_without_slots_harms_no_operation() {
     let cluster = Cluster::start(Flavor::Valkey9);
-    let store = connect(&cluster.url()).await;
+    let store = connect_patiently(&cluster).await;
     let load = Load::start(&store, Work::Bulk, Loss::Never).await;
     let from = master(&cluster);
     let is_other = |node: &&Server| node.info("master_port") != from.port().to_string();
