@@ -35,6 +35,8 @@ const TASKS: [usize; 4] = [1, 16, 64, 256];
 /// The places of the rivals that others are compared with.
 const OURS: usize = 0;
 const FRED: usize = 1;
+const REDIS_RS: usize = 3;
+const NO_CLIENT: usize = 4;
 
 /// Everybody, connected.
 struct Clients {
@@ -154,8 +156,8 @@ fn summary(table: &[(Load, Turns<Sample>)]) {
             load.size,
             load.tasks,
             wall.ratio(FRED, OURS),
-            wall.ratio(3, OURS),
-            wall.ratio(4, OURS),
+            wall.ratio(REDIS_RS, OURS),
+            wall.ratio(NO_CLIENT, OURS),
             cpu.ratio(OURS, FRED),
             cpu.difference(OURS, FRED) / 1e3,
         );
