@@ -78,7 +78,9 @@ impl<V: Payload> Contender for Fred<V> {
 
     async fn set(&self, key: &str, value: V) {
         let (key, value) = (stored_key(key), value.to_stored());
-        let set = self.client.set::<(), _, _>(key, value, expiration(), None, false);
+        let set = self
+            .client
+            .set::<(), _, _>(key, value, expiration(), None, false);
         set.await.expect("no failure");
     }
 
