@@ -31,11 +31,11 @@ struct Accounts {
 
 impl Accounts {
     fn over(store: &RedisStore) -> Result<Self, Error> {
-        // Users can be read by other programs; sessions are small.
+        // Users are plain JSON for other programs to read; sessions are small.
         let users = store.partition("users")?;
         let sessions = store.partition("sessions")?.with_default_ttl(IDLE);
         Ok(Self {
-            users: Cache::new(EncodedBackend::new(users, JsonCodec::new())),
+            users: Cache::new(EncodedBackend::new(users, JsonCodec::new()).raw()),
             sessions: Cache::new(EncodedBackend::new(sessions, MsgPackCodec::new())),
         })
     }

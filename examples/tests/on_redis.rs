@@ -5,6 +5,8 @@ use std::process::Command;
 
 use cache_testbed::{Cluster, Flavor, Server};
 
+const GUIDE: &str = "04_cache_management";
+
 /// What the program prints. One line tells what a backend counts: a server frees entries itself.
 fn expected() -> String {
     let local = include_str!("../04_cache_management.out");
@@ -12,15 +14,16 @@ fn expected() -> String {
     local.replace(&format!("{freed}5"), &format!("{freed}0"))
 }
 
-/// Runs the program with a URL of servers in its environment and returns what it prints.
-fn run(url: &str) -> String {
+/// Runs an example with a URL of servers in its environment and returns what it prints.
+fn run(example: &str, url: &str) -> String {
     // Examples are built beside the tests.
     let test = std::env::current_exe().expect("the test knows its own path");
     let program: PathBuf = test
         .ancestors()
         .nth(2)
         .expect("tests are built in a folder of the profile")
-        .join("examples/04_cache_management");
+        .join("examples")
+        .join(example);
     let output = Command::new(program)
         .env("BUILDSCALE_CACHE_REDIS_URL", url)
         .output()
@@ -34,7 +37,7 @@ fn run(url: &str) -> String {
 fn the_program_of_the_guide_prints_the_same_on_every_server() {
     for flavor in Flavor::ALL {
         let server = Server::builder(flavor).start();
-        assert_eq!(run(&server.url()), expected(), "{flavor:?}");
+        assert_eq!(run(GUIDE, &server.url()), expected(), "{flavor:?}");
         // It was really there.
         assert!(server.calls("set") > 200);
     }
@@ -43,5 +46,23 @@ fn the_program_of_the_guide_prints_the_same_on_every_server() {
 #[test]
 fn the_program_of_the_guide_prints_the_same_on_a_cluster() {
     let cluster = Cluster::builder(Flavor::Redis7).replicas(0).start();
-    assert_eq!(run(&cluster.url()), expected());
+    assert_eq!(run(GUIDE, &cluster.url()), expected());
+}
+
+#[test]
+fn sessions_are_kept_as_long_as_they_are_used() {
+    let server = Server::builder(Flavor::Valkey9).start();
+    let output = run("redis_sessions", &server.url());
+    assert!(
+        output.contains("token-1 is Some(User { name: \"Alice\" })"),
+        "{output}"
+    );
+    assert!(output.contains("seconds left: Some(1800)"), "{output}");
+    assert!(
+        output.contains("token-1 is None\nsessions: [\"token-2\"]"),
+        "{output}"
+    );
+    // Users are readable by others.
+    let user = server.command(&["GET", "users:alice"]).text();
+    assert_eq!(user, "{\"name\":\"Alice\"}");
 }

@@ -85,7 +85,19 @@ impl RedisStore {
     /// Uses a connected client of your own, which you can go on using.
     ///
     /// Of `config` the namespace, the limits, the default time to live, the command timeout and the
-    /// probe interval count; servers, credentials and the pool are the client's.
+    /// probe interval count; servers, credentials and the pool are the client's. It is watched like
+    /// any other, but never replaced: if its server hangs, it is told to dial again.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cache_redis::fred::prelude::*;
+    /// use cache_redis::{RedisConfig, RedisStore};
+    ///
+    /// let client = Builder::default_centralized().build()?;
+    /// client.init().await?;
+    /// let store = RedisStore::from_client(&client, &RedisConfig::default().namespace("shop"))?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an option out of its limits.

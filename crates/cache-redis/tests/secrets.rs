@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,8 @@ use cache_testbed::{Flavor, Sentinels, Server};
 
 const PASSWORD: &str = "canary-of-the-password";
 const KEY: &str = "canary-of-the-key";
+const WORKS: &str = "the server is healthy";
+const FAILS: &str = "this cannot work";
 const VALUE: &str = "canary-of-the-value";
 
 /// Everything that was logged.
@@ -19,15 +21,16 @@ const VALUE: &str = "canary-of-the-value";
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    fn lines(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().expect("nobody panics while logging")
+    }
+
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.lines()).into_owned()
     }
 
     fn print(&self, shown: impl Debug) {
-        self.0
-            .lock()
-            .unwrap()
-            .extend(format!("{shown:?}\n").into_bytes());
+        self.lines().extend(format!("{shown:?}\n").into_bytes());
     }
 
     fn print_error(&self, error: &cache_core::Error) {
@@ -41,7 +44,7 @@ impl Log {
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
+        self.lines().extend(bytes);
         Ok(bytes.len())
     }
 
@@ -89,50 +92,56 @@ async fn no_output_at_any_level_shows_a_password_a_key_or_a_value() {
 
 /// Uses every operation.
 async fn use_all(config: &RedisConfig, log: &Log) {
-    let store = RedisStore::connect(config.clone()).await.unwrap();
+    let store = RedisStore::connect(config.clone()).await.expect(WORKS);
     let minute = Expiry::After(Duration::from_secs(60));
     let options = WriteOptions::new(minute, Condition::Always);
-    store.set(KEY, Bytes::from(VALUE), options).await.unwrap();
-    store.get(KEY).await.unwrap();
-    log.print(store.get_entry(KEY).await.unwrap());
-    store.swap(KEY, Bytes::from(VALUE), minute).await.unwrap();
+    store
+        .set(KEY, Bytes::from(VALUE), options)
+        .await
+        .expect(WORKS);
+    store.get(KEY).await.expect(WORKS);
+    log.print(store.get_entry(KEY).await.expect(WORKS));
+    store
+        .swap(KEY, Bytes::from(VALUE), minute)
+        .await
+        .expect(WORKS);
     store
         .set_many(vec![(KEY, Bytes::from(VALUE))], minute)
         .await
-        .unwrap();
-    store.get_many(&[KEY]).await.unwrap();
-    store.expiry(KEY).await.unwrap();
-    store.set_expiry(KEY, Expiry::Never).await.unwrap();
+        .expect(WORKS);
+    store.get_many(&[KEY]).await.expect(WORKS);
+    store.expiry(KEY).await.expect(WORKS);
+    store.set_expiry(KEY, Expiry::Never).await.expect(WORKS);
     store
         .scan(&Scope::root(), cache_core::Cursor::Start, 10)
         .await
-        .unwrap();
-    store.delete(KEY).await.unwrap();
-    store.clear(&Scope::root()).await.unwrap();
+        .expect(WORKS);
+    store.delete(KEY).await.expect(WORKS);
+    store.clear(&Scope::root()).await.expect(WORKS);
     log.print((&store, store.wire_stats(), store.stats()));
 }
 
 /// Has operations fail in several ways.
 async fn fail_all(config: &RedisConfig, server: &Server, log: &Log) {
     let wrong = config.clone().password(format!("not-the-{PASSWORD}"));
-    log.print_error(&RedisStore::connect(wrong).await.unwrap_err());
+    log.print_error(&RedisStore::connect(wrong).await.expect_err(FAILS));
 
     let impatient = config.clone().command_timeout(Duration::from_millis(50));
-    let store = RedisStore::connect(impatient).await.unwrap();
+    let store = RedisStore::connect(impatient).await.expect(WORKS);
     let list = format!("cache:{KEY}");
     server.command(&["RPUSH", &list, VALUE]);
     log.print_error(
         &store
             .swap(KEY, Bytes::from(VALUE), Expiry::Never)
             .await
-            .unwrap_err(),
+            .expect_err(FAILS),
     );
     server.command(&["DEL", &list]);
     server.pause();
     let options = WriteOptions::new(Expiry::Never, Condition::Always);
     for _ in 0..3 {
         let written = store.set(KEY, Bytes::from(VALUE), options).await;
-        log.print_error(&written.unwrap_err());
+        log.print_error(&written.expect_err(FAILS));
     }
     server.resume();
     server.kill();

@@ -124,11 +124,13 @@ async fn a_server_that_accepts_and_says_nothing_is_a_timeout() {
 
 /// Answers every request with the same bytes.
 async fn server_that_says(answer: &'static [u8]) -> RedisConfig {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let port = listener.local_addr().expect("the port is known").port();
     tokio::spawn(async move {
         loop {
-            let (mut socket, _) = listener.accept().await.unwrap();
+            let (mut socket, _) = listener.accept().await.expect("it listens");
             tokio::spawn(async move {
                 let mut request = [0; 1024];
                 while socket.read(&mut request).await.is_ok_and(|read| read > 0) {

@@ -38,7 +38,10 @@ async fn cache(store: RedisStore) -> Cache<String> {
         MsgPackCodec::new(),
     ));
     // The first bulk write asks what the server can do.
-    cache.mset([("warm", "up")]).await.unwrap();
+    cache
+        .mset([("warm", "up")])
+        .await
+        .expect("the server is healthy");
     cache
 }
 
