@@ -72,7 +72,9 @@ impl Failure {
         match self.0.kind() {
             FredKind::Cluster if self.has_redirection() => Lost::Nothing,
             FredKind::IO => Lost::Reply,
-            FredKind::Unknown | FredKind::InvalidArgument | FredKind::Auth => Lost::Nothing,
+            FredKind::InvalidArgument | FredKind::Auth => Lost::Nothing,
+            // fred has errors of its own of this kind, such as that of a client that has ended.
+            FredKind::Unknown if is_reply(self.0.details()) => Lost::Nothing,
             _ => Lost::Unknown,
         }
     }
