@@ -5,7 +5,7 @@
 //!
 //! # What is worked around
 //!
-//! fred 10.1 needs help in these places. Each has its test in `tests/it/workarounds.rs`; when one
+//! fred 10.1 needs help in these places. Each has its test in `tests/faults`; when one
 //! is fixed in fred, what is named here can go.
 //!
 //! | fred 10.1 | here |
@@ -13,6 +13,7 @@
 //! | without a policy it never reconnects, and commands wait for ever | [`settings`] always sets a policy and every timeout |
 //! | after a lost reply it sends a command again, `SET NX` and scripts too | [`connection`] sends everything with `fail_fast`, which answers instead; reads are repeated by [`Link::read`] alone |
 //! | a redirected command mixes up the replies of others, or ends the client if the server is a new one | [`detour`] follows redirections, fred none |
+//! | a command for a named node that is not connected blocks a thread for ever | [`connection`] names the node by a slot |
 //! | a client whose first connection is given up goes on connecting | [`connection`] owns the task before it waits |
 //! | its `Pool` sends almost everything to one client | [`Link`] counts round the clients itself |
 //! | a server that hangs is never left: the unresponsive check looks at the last write | [`supervisor`] probes each server and replaces the client |

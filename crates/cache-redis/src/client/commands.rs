@@ -235,9 +235,11 @@ impl Connection {
         count: u32,
     ) -> Answer<ScanPage> {
         let cursor = cursor.to_string();
-        let client = self.at(server);
+        let client = self.at(server.as_ref())?;
         let page = client.scan_page(cursor, pattern.to_owned(), Some(count), None);
         let page: Value = Box::pin(page).await?;
+        // It may have gone to another server when the connection was lost.
+        self.at(server.as_ref())?;
         let [cursor, keys] = two(page)?;
         let keys = list(keys)?
             .into_iter()
@@ -250,7 +252,7 @@ impl Connection {
 
     /// Asks one server for a sign of life.
     pub(super) async fn ping(&self, server: Option<Server>) -> Answer<()> {
-        let _: Value = self.at(server).ping(None).await?;
+        let _: Value = self.at(server.as_ref())?.ping(None).await?;
         Ok(())
     }
 

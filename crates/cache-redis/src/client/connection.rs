@@ -14,7 +14,7 @@ use fred::clients::{Client, WithOptions};
 use fred::error::Error as FredError;
 use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
 use fred::types::config::{Options, Server};
-use fred::types::{ClientState, CustomCommand, Value};
+use fred::types::{ClientState, ClusterHash, CustomCommand, Value};
 use tokio::sync::broadcast;
 use tokio::time;
 
@@ -131,11 +131,14 @@ impl Connection {
         let Some(name) = &self.settings.client_name else {
             return;
         };
-        let command = CustomCommand::new_static("CLIENT SETNAME", 0, false);
+        // A slot of its own would take the place of the server's.
+        let command = CustomCommand::new_static("CLIENT SETNAME", ClusterHash::FirstKey, false);
         let servers = server.map_or_else(|| self.servers(), |server| vec![Some(server.clone())]);
         for server in servers {
             let name = vec![Value::from(name.as_str())];
-            let _: Result<Value, _> = self.at(server).custom(command.clone(), name).await;
+            if let Ok(client) = self.at(server.as_ref()) {
+                let _: Result<Value, _> = client.custom(command.clone(), name).await;
+            }
         }
     }
 
@@ -201,11 +204,31 @@ impl Connection {
         replicas.chain(primaries.clone()).collect()
     }
 
-    /// Returns the client with commands that go to one server.
-    pub(super) fn at(&self, server: Option<Server>) -> WithOptions<Client> {
+    /// Returns the client with commands that go to one server, or a failure if it is not connected
+    /// to that server.
+    ///
+    /// The server is named by one of its slots. If it is named itself and its connection is lost,
+    /// fred takes the command out of its queue and puts it back there, without end, and blocks a
+    /// thread of the runtime. A slot whose server is lost leads to another server, so ask again
+    /// afterwards where that matters.
+    pub(super) fn at(&self, server: Option<&Server>) -> Result<WithOptions<Client>, Failure> {
         let mut options = self.client.options().clone();
-        options.cluster_node = server;
-        Client::clone(&self.client).with_options(&options)
+        if let Some(server) = server {
+            let connected = self.client.active_connections();
+            // They are not known if the server does not tell us the number of our connection.
+            if !connected.is_empty() && !connected.contains(server) {
+                return Err(Failure::nowhere());
+            }
+            let state = self.client.cached_cluster_state();
+            let slot = state.and_then(|state| {
+                let mut ranges = state.slots().iter();
+                let own = ranges.find(|range| range.primary == *server)?;
+                Some(own.start)
+            });
+            let slot = slot.ok_or_else(Failure::nowhere)?;
+            options.cluster_hash = Some(ClusterHash::Custom(slot));
+        }
+        Ok(Client::clone(&self.client).with_options(&options))
     }
 
     /// Returns the events of new connections to servers.

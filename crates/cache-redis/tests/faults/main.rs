@@ -8,6 +8,7 @@ mod borrowed;
 mod cancellation;
 mod cluster;
 mod load;
+mod report;
 mod sentinel;
 mod standalone;
 mod wire;

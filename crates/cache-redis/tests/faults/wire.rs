@@ -42,8 +42,8 @@ async fn a_write_of_which_the_reply_is_cut_fails_and_is_sent_once() {
     let (server, proxy, store) = pair(NEVER).await;
     let minute = Expiry::After(Duration::from_secs(60));
     let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
-    let mut cuts = 0;
-    for command in ["set", "set if absent", "swap", "unlink", "pexpire", "mset"] {
+    let commands = ["set", "set if absent", "swap", "unlink", "pexpire", "mset"];
+    for (cuts, command) in (1..).zip(commands) {
         // Which bulk write the server knows is asked once for each connection.
         let entries = || vec![("a", Bytes::from("1"))];
         store.set_many(entries(), Expiry::Never).await.unwrap();
@@ -60,7 +60,6 @@ async fn a_write_of_which_the_reply_is_cut_fails_and_is_sent_once() {
         };
         let kind = outcome.map_err(|error| error.kind().clone());
         assert_eq!(kind, Err(ErrorKind::Unavailable), "{command}");
-        cuts += 1;
         eventually(|| async { store.wire_stats().reconnects == cuts }).await;
         // What was sent again would have been so before this.
         store.get("a").await.unwrap();
