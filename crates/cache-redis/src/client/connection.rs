@@ -213,19 +213,16 @@ impl Connection {
     /// afterwards where that matters.
     pub(super) fn at(&self, server: Option<&Server>) -> Result<WithOptions<Client>, Failure> {
         let mut options = self.client.options().clone();
-        if let Some(server) = server {
+        // What is no cluster has one server, whatever its name.
+        if let (Some(server), Some(state)) = (server, self.client.cached_cluster_state()) {
             let connected = self.client.active_connections();
             // They are not known if the server does not tell us the number of our connection.
             if !connected.is_empty() && !connected.contains(server) {
                 return Err(Failure::nowhere());
             }
-            let state = self.client.cached_cluster_state();
-            let slot = state.and_then(|state| {
-                let mut ranges = state.slots().iter();
-                let own = ranges.find(|range| range.primary == *server)?;
-                Some(own.start)
-            });
-            let slot = slot.ok_or_else(Failure::nowhere)?;
+            let mut ranges = state.slots().iter();
+            let own = ranges.find(|range| range.primary == *server);
+            let slot = own.ok_or_else(Failure::nowhere)?.start;
             options.cluster_hash = Some(ClusterHash::Custom(slot));
         }
         Ok(Client::clone(&self.client).with_options(&options))
