@@ -15,13 +15,15 @@ pub trait RedisExt: Sized {
     /// certificates and several caches over one pool there is [`RedisStore`]:
     /// `Cache::new(EncodedBackend::new(RedisStore::connect(config).await?, JsonCodec::new()))`.
     ///
-    /// ```no_run
+    /// ```
     /// use buildscale_cache::prelude::*;
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
-    /// let url = "redis://127.0.0.1:6379";
-    /// let cache: Cache<String> = Cache::new_redis(url, CacheConfig::default()).await?;
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let url = server.url(); // such as redis://127.0.0.1:6379
+    /// let cache: Cache<String> = Cache::new_redis(&url, CacheConfig::default()).await?;
     /// cache.set("user:123", "Alice").await?;
+    /// assert_eq!(cache.get("user:123").await?, Some("Alice".to_string()));
     /// # Ok(()) }
     /// ```
     ///

@@ -24,15 +24,17 @@ use crate::{ConnectionState, RedisConfig, RedisStats};
 /// A clone is the same store and shares its connections, which close with the last clone.
 /// [`EncodedBackend`](cache_core::EncodedBackend) makes it a backend for typed values.
 ///
-/// ```no_run
+/// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+/// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+/// # let url = server.url();
 /// use cache_core::{Cache, EncodedBackend, MsgPackCodec};
 /// use cache_redis::{RedisConfig, RedisStore};
 ///
-/// let store = RedisStore::connect(RedisConfig::from_url("redis://127.0.0.1:6379")?).await?;
+/// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
 /// let cache: Cache<String> = Cache::new(EncodedBackend::new(store.clone(), MsgPackCodec::new()));
 /// cache.set("user:123", "Alice").await?;
-/// assert_eq!(store.stats().operations, 1);
+/// assert_eq!(store.wire_stats().operations, 1);
 /// # Ok(()) }
 /// ```
 ///
@@ -88,12 +90,14 @@ impl RedisStore {
     /// probe interval count; servers, credentials and the pool are the client's. It is watched like
     /// any other, but never replaced: if its server hangs, it is told to dial again.
     ///
-    /// ```no_run
+    /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let url = server.url();
     /// use cache_redis::fred::prelude::*;
     /// use cache_redis::{RedisConfig, RedisStore};
     ///
-    /// let client = Builder::default_centralized().build()?;
+    /// let client = Builder::from_config(Config::from_url(&url)?).build()?;
     /// client.init().await?;
     /// let store = RedisStore::from_client(&client, &RedisConfig::default().namespace("shop"))?;
     /// # Ok(()) }
@@ -121,13 +125,15 @@ impl RedisStore {
     ///
     /// This is how caches of several types share a pool.
     ///
-    /// ```no_run
+    /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let url = server.url();
     /// use cache_core::{Cache, EncodedBackend, JsonCodec, MsgPackCodec};
     /// use cache_redis::{RedisConfig, RedisStore};
     /// use std::time::Duration;
     ///
-    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
     /// let users = store.partition("users")?;
     /// let sessions = store.partition("sessions")?.with_default_ttl(Duration::from_secs(1800));
     /// let users: Cache<String> = Cache::new(EncodedBackend::new(users, JsonCodec::new()));
@@ -148,12 +154,14 @@ impl RedisStore {
 
     /// Returns the same store with another time to live for writes that name none.
     ///
-    /// ```no_run
+    /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let url = server.url();
     /// use cache_redis::{RedisConfig, RedisStore};
     /// use std::time::Duration;
     ///
-    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
     /// let store = store.with_default_ttl(Duration::from_secs(60));
     /// # Ok(()) }
     /// ```
@@ -165,12 +173,14 @@ impl RedisStore {
 
     /// Asks every server for a sign of life and returns how long the answers took.
     ///
-    /// ```no_run
+    /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let url = server.url();
     /// use cache_redis::{RedisConfig, RedisStore};
     /// use std::time::Duration;
     ///
-    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
     /// assert!(store.ping().await? < Duration::from_millis(500));
     /// # Ok(()) }
     /// ```
@@ -191,11 +201,13 @@ impl RedisStore {
     ///
     /// They are asked every [probe interval](RedisConfig::probe_interval), and when operations fail.
     ///
-    /// ```no_run
+    /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let url = server.url();
     /// use cache_redis::{ConnectionState, RedisConfig, RedisStore};
     ///
-    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
     /// assert_eq!(store.state(), ConnectionState::Connected);
     /// # Ok(()) }
     /// ```
@@ -206,11 +218,13 @@ impl RedisStore {
 
     /// Returns what has been done over the connections.
     ///
-    /// ```no_run
+    /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let url = server.url();
     /// use cache_redis::{RedisConfig, RedisStore};
     ///
-    /// let store = RedisStore::connect(RedisConfig::default()).await?;
+    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
     /// assert_eq!(store.wire_stats().reconnects, 0);
     /// # Ok(()) }
     /// ```
