@@ -17,7 +17,7 @@ use cache_redis::{ConnectionState, RedisStore};
 use cache_testbed::{Cluster, Direction, Flavor, Proxy, Server};
 use futures_util::future::join_all;
 
-use crate::{LIMIT, config, connect, eventually};
+use crate::{config, connect, eventually};
 
 const NEVER: Duration = Duration::from_secs(3_600);
 const PLAIN: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
