@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cache_core::{CacheBackend, Cursor, Expiry, Scope};
-use cache_redis::RedisStore;
+use cache_redis::{ConnectionState, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 use tokio::time::{sleep, timeout};
 
 use crate::load::{self, KEYS, Load, Loss, Work};
-use crate::{AWAY, LIMIT, config, connect};
+use crate::{AWAY, LIMIT, config, connect, eventually};
 
 /// The slot of a key of the load, as the store names it.
 fn slot(index: usize) -> u16 {
@@ -54,7 +54,13 @@ async fn a_frozen_node_of_a_cluster_without_full_coverage_harms_its_own_keys_alo
     let fault = Instant::now();
     master(&cluster).pause();
     load.until_felt(fault).await;
+    let is_degraded = ConnectionState::Degraded {
+        silent: 1,
+        servers: 3,
+    };
+    eventually(|| async { store.state() == is_degraded }).await;
     load.until_well(fault).await;
+    eventually(|| async { store.state() == ConnectionState::Connected }).await;
     let report = load.stop().await;
     report.assert_sound(&AWAY);
     report.assert_recovered("cluster without full coverage, frozen", fault);

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, ErrorKind, Expiry};
+use cache_core::{CacheBackend, ErrorKind, Expiry, Scope};
 use cache_redis::{ConnectionState, RedisConfig, RedisStore};
-use cache_testbed::{Flavor, Server};
+use cache_testbed::{Cluster, Flavor, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -199,4 +199,51 @@ async fn a_database_and_a_unix_socket_are_used() {
         .unwrap();
     let keyspace = server.command(&["INFO", "keyspace"]).text();
     assert!(keyspace.contains("db3:keys=1,"), "{keyspace}");
+}
+
+#[tokio::test]
+async fn the_least_privileged_user_of_the_guide_is_enough_for_a_cluster() {
+    let guide = include_str!("../../../../docs/redis.md");
+    let acl = guide
+        .split("ACL SETUSER ")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("the guide has the user");
+    let cluster = Cluster::builder(Flavor::Valkey9).replicas(0).start();
+    for node in cluster.nodes() {
+        let of_a_cluster = ["+cluster|slots", "+asking"];
+        let words: Vec<&str> = ["ACL", "SETUSER"]
+            .into_iter()
+            .chain(acl.split_whitespace())
+            .chain(of_a_cluster)
+            .collect();
+        node.command(&words).assert_ok();
+    }
+    let config = RedisConfig::from_url(&cluster.url())
+        .unwrap()
+        .namespace("shop");
+    let store = RedisStore::connect(config.username("app").password("secret"))
+        .await
+        .unwrap();
+    let keys: Vec<String> = (0..50).map(|i| format!("key {i}")).collect();
+    let pairs = keys
+        .iter()
+        .map(|key| (key.as_str(), Bytes::new()))
+        .collect();
+    store
+        .set_many(pairs, Expiry::After(Duration::from_secs(60)))
+        .await
+        .unwrap();
+    store.get_entry("key 1").await.unwrap();
+    // A slot that moves sends commands elsewhere.
+    let slot = cache_testbed::slot_of_key("shop:key 1");
+    let (from, to) = (cluster.master_of_slot(slot), cluster.nodes());
+    let to = to
+        .iter()
+        .find(|node| node.port() != from.port())
+        .expect("there are three");
+    cluster.move_slots(from, to, slot..=slot);
+    let found = store.get("key 1").await.unwrap();
+    assert_eq!(found, Some(Bytes::new()));
+    assert_eq!(store.clear(&Scope::root()).await.unwrap(), 50);
 }
