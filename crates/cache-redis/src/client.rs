@@ -105,7 +105,7 @@ impl Link {
             if config.connect_lazily {
                 return Ok(Connection::unopened(&settings));
             }
-            Connection::open(&settings, &[]).await
+            Connection::open(&settings, Vec::new(), &[]).await
         };
         let all = (0..config.pool_size).map(|_| connect());
         let connections = futures_util::future::try_join_all(all).await?;

@@ -72,8 +72,8 @@ impl Counters {
         add(&self.retries, 1);
     }
 
-    pub(crate) fn reconnected(&self) {
-        add(&self.reconnects, 1);
+    pub(crate) fn reconnected(&self, times: u64) {
+        add(&self.reconnects, times);
     }
 
     pub(crate) fn snapshot(&self) -> RedisStats {

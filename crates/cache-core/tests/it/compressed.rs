@@ -10,6 +10,8 @@ use bytes::Bytes;
 use cache_core::{CacheBackend, Codec, Compression, EncodedBackend, JsonCodec, MsgPackCodec};
 use cache_local::LocalBackend;
 
+use crate::plain::Plain;
+
 use crate::sealed::{ALWAYS, HEADER_BYTES, LZ4, PLAIN, ZSTD, flags_of, reads, stored_by};
 
 const BOTH: [(u8, Compression); 2] = [(LZ4, Compression::lz4()), (ZSTD, Compression::zstd(3))];
@@ -203,23 +205,6 @@ async fn a_codec_may_use_a_cache_itself() {
             reads(&backend, stored).await,
             Some(format!("before {value}"))
         );
-    }
-}
-
-/// A codec whose payloads may start with anything.
-#[derive(Debug)]
-struct Plain;
-
-impl Codec<Bytes> for Plain {
-    fn id(&self) -> cache_core::CodecId {
-        cache_core::CodecId::custom(1)
-    }
-    fn encode(&self, value: &Bytes, out: &mut Vec<u8>) -> Result<(), cache_core::CodecError> {
-        out.extend_from_slice(value);
-        Ok(())
-    }
-    fn decode(&self, bytes: &[u8]) -> Result<Bytes, cache_core::CodecError> {
-        Ok(Bytes::copy_from_slice(bytes))
     }
 }
 

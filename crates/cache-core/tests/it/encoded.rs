@@ -9,6 +9,8 @@ use cache_core::{
 use cache_local::LocalBackend;
 use serde::{Deserialize, Serialize};
 
+use crate::plain::Plain;
+
 const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -311,23 +313,6 @@ proptest::proptest! {
             let decoded: f64 = codec.decode(&bytes).unwrap();
             proptest::prop_assert_eq!(decoded.to_bits(), bits);
         }
-    }
-}
-
-/// A codec whose payloads may start with anything.
-#[derive(Debug, Clone)]
-struct Plain;
-
-impl Codec<Bytes> for Plain {
-    fn id(&self) -> cache_core::CodecId {
-        cache_core::CodecId::custom(1)
-    }
-    fn encode(&self, value: &Bytes, out: &mut Vec<u8>) -> Result<(), cache_core::CodecError> {
-        out.extend_from_slice(value);
-        Ok(())
-    }
-    fn decode(&self, bytes: &[u8]) -> Result<Bytes, cache_core::CodecError> {
-        Ok(Bytes::copy_from_slice(bytes))
     }
 }
 

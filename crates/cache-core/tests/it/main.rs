@@ -8,4 +8,6 @@ mod golden;
 mod hostile;
 mod input;
 mod limits;
+#[cfg(all(feature = "json", feature = "msgpack"))]
+mod plain;
 mod sealed;

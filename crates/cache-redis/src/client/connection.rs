@@ -45,14 +45,9 @@ pub(crate) struct Connection {
 type Task = AbortOnDrop<Result<(), FredError>>;
 
 impl Connection {
-    /// Connects, and logs in, to all servers that are needed, except that a cluster is not asked
-    /// about its nodes at those in `silent`.
-    pub(super) async fn open(settings: &Arc<Settings>, silent: &[Server]) -> Result<Self> {
-        Self::open_among(settings, Vec::new(), silent).await
-    }
-
-    /// As [`open`](Self::open), starting from nodes that were known.
-    pub(super) async fn open_among(
+    /// Connects, and logs in, to all servers that are needed. A cluster is asked about its nodes at
+    /// those that are known, too, and not at those in `silent`.
+    pub(super) async fn open(
         settings: &Arc<Settings>,
         known: Vec<Server>,
         silent: &[Server],

@@ -112,7 +112,7 @@ pub(super) async fn watch(lane: Arc<Lane>, settings: Arc<Settings>, counters: Ar
             connection = Arc::new(fresh);
             events = connection.reconnections();
             lane.connection.store(Arc::clone(&connection));
-            counters.reconnected();
+            counters.reconnected(1);
             silent_rounds = 0;
             continue;
         }
@@ -161,7 +161,7 @@ async fn renew(
     let named: Vec<Server> = silent.iter().flatten().cloned().collect();
     let open = async {
         for round in rounds..rounds.saturating_add(TRIES) {
-            let opened = Connection::open_among(settings, old.nodes(), &named).await;
+            let opened = Connection::open(settings, old.nodes(), &named).await;
             if opened.is_ok() {
                 return opened.ok();
             }
@@ -189,13 +189,13 @@ async fn greet(connection: &Connection, event: Result<Server, RecvError>, counte
     match event {
         Ok(server) => {
             connection.note_opened();
-            counters.reconnected();
+            counters.reconnected(1);
             connection.introduce(Some(&server)).await;
         }
         // Some events were missed: all servers are told.
         Err(RecvError::Lagged(missed)) => {
             connection.note_opened();
-            (0..missed).for_each(|_| counters.reconnected());
+            counters.reconnected(missed);
             connection.introduce(None).await;
         }
         // The client has ended; the next probe finds out.

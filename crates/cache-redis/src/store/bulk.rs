@@ -26,7 +26,8 @@ struct Group<T> {
 
 impl RedisStore {
     pub(super) async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> {
-        let groups = self.groups(keys.iter().copied().enumerate(), |(_, key)| key, |_| 0)?;
+        self.check_keys(keys.iter().copied())?;
+        let groups = self.groups(keys.iter().copied().enumerate(), |(_, key)| key, |_| 0);
         let read_all = async {
             let mut found: Vec<Option<Bytes>> = vec![None; keys.len()];
             let width = side_by_side(groups.iter().map(|group| group.items.len()));
@@ -77,13 +78,14 @@ impl RedisStore {
         for (_, value) in &entries {
             self.check_value(value)?;
         }
+        self.check_keys(entries.iter().map(|(key, _)| *key))?;
         // Commands run side by side, so a repeated key must be in one of them only: the last.
         let latest: HashMap<&str, Bytes> = entries.into_iter().collect();
         let bytes = latest
             .iter()
             .map(|(key, value)| key.len() + value.len())
             .sum();
-        let groups = self.groups(latest, |(key, _)| key, |(_, value)| value.len())?;
+        let groups = self.groups(latest, |(key, _)| key, |(_, value)| value.len());
         let width = side_by_side(groups.iter().map(|group| group.items.len()));
         let mut writes = Vec::with_capacity(groups.len());
         for group in groups {
@@ -116,26 +118,13 @@ impl RedisStore {
     }
 
     pub(super) async fn unlink_many(&self, keys: &[&str]) -> Result<u64> {
-        let groups = self.groups(keys.iter().copied(), |key| key, |_| 0)?;
-        let join = |group: Group<&str>| self.keys.join_all(group.items.iter().copied());
-        let unlink_all = self.unlink_groups(groups.into_iter().map(join).collect());
-        self.observe("delete_many", bytes_of(keys), unlink_all)
+        self.check_keys(keys.iter().copied())?;
+        self.observe("delete_many", bytes_of(keys), self.unlink(keys))
             .await
     }
 
-    /// Removes stored keys of any slots and returns how many were there.
-    pub(super) async fn unlink_stored(&self, keys: Vec<Bytes>) -> Result<u64> {
-        if !self.link.is_cluster {
-            return self.unlink_groups(vec![keys]).await;
-        }
-        let mut by_slot: BTreeMap<u16, Vec<Bytes>> = BTreeMap::new();
-        for key in keys {
-            by_slot.entry(slot(&key)).or_default().push(key);
-        }
-        self.unlink_groups(by_slot.into_values().collect()).await
-    }
-
-    async fn unlink_groups(&self, groups: Vec<Vec<Bytes>>) -> Result<u64> {
+    /// Removes keys and returns how many were there.
+    pub(super) async fn unlink(&self, keys: &[&str]) -> Result<u64> {
         let unlink_whole = |keys: Vec<Bytes>| {
             self.link.write(keys, |connection, keys| async move {
                 connection.unlink(keys).await
@@ -154,11 +143,18 @@ impl RedisStore {
                 (removed, _) => removed,
             }
         };
-        let groups = groups.into_iter().filter(|keys| !keys.is_empty());
-        stream::iter(groups.map(unlink))
+        let groups = self.groups(keys.iter().copied(), |key| key, |_| 0);
+        let join = |group: Group<&str>| self.keys.join_all(group.items.iter().copied());
+        let groups: Vec<Vec<Bytes>> = groups.into_iter().map(join).collect();
+        stream::iter(groups.into_iter().map(unlink))
             .buffer_unordered(MAX_COMMANDS)
             .try_fold(0, async |total, removed| Ok(total + removed))
             .await
+    }
+
+    /// Refuses all of the keys if one is too long.
+    fn check_keys<'k>(&self, mut keys: impl Iterator<Item = &'k str>) -> Result<()> {
+        keys.try_for_each(|key| self.keys.check(key))
     }
 
     /// Sorts items into groups that one command can hold each, and keeps their order within.
@@ -167,13 +163,12 @@ impl RedisStore {
         items: impl IntoIterator<Item = T>,
         key: impl Fn(&T) -> &'k str,
         bytes: impl Fn(&T) -> usize,
-    ) -> Result<Vec<Group<T>>> {
+    ) -> Vec<Group<T>> {
         let mut full = Vec::new();
         let mut open: BTreeMap<u16, (usize, Vec<T>)> = BTreeMap::new();
         let mut scratch = String::new();
         for item in items {
             let key = key(&item);
-            self.keys.check(key)?;
             let slot = if self.link.is_cluster {
                 self.keys.join_into(key, &mut scratch);
                 slot(scratch.as_bytes())
@@ -194,7 +189,7 @@ impl RedisStore {
             .into_iter()
             .map(|(slot, (_, items))| Group { slot, items });
         full.extend(rest);
-        Ok(full)
+        full
     }
 }
 

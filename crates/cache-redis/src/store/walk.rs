@@ -49,15 +49,8 @@ impl RedisStore {
             Cursor::Token(token) => Some(Place::parse(&token).ok_or_else(foreign_cursor)?),
             _ => return Err(foreign_cursor()),
         };
-        let (stored, next) = self.stored_page(scope, place, limit).await?;
-        let own = |key: &Bytes| {
-            let key = self.keys.decode(key)?;
-            scope.contains(key).then(|| key.to_owned())
-        };
-        Ok(Page::new(
-            stored.iter().filter_map(own).collect(),
-            next.map(Place::to_cursor),
-        ))
+        let (keys, next) = self.own_page(scope, place, limit).await?;
+        Ok(Page::new(keys, next.map(Place::to_cursor)))
     }
 
     pub(super) async fn clear_pages(&self, scope: &Scope) -> Result<u64> {
@@ -69,10 +62,9 @@ impl RedisStore {
         let mut cleared = 0;
         let mut place = None;
         loop {
-            let (mut stored, next) = self.stored_page(scope, place, CLEAR_PAGE).await?;
-            let is_own = |key: &Bytes| self.keys.decode(key).is_some_and(|key| scope.contains(key));
-            stored.retain(is_own);
-            cleared += self.unlink_stored(stored).await?;
+            let (own, next) = self.own_page(scope, place, CLEAR_PAGE).await?;
+            let own: Vec<&str> = own.iter().map(String::as_str).collect();
+            cleared += self.unlink(&own).await?;
             match next {
                 Some(next) => place = Some(next),
                 None => return Ok(cleared),
@@ -80,13 +72,13 @@ impl RedisStore {
         }
     }
 
-    /// Returns keys as they are stored, perhaps some of others, and the next place.
-    async fn stored_page(
+    /// Returns keys of the scope and the next place.
+    async fn own_page(
         &self,
         scope: &Scope,
         place: Option<Place>,
         limit: usize,
-    ) -> Result<(Vec<Bytes>, Option<Place>)> {
+    ) -> Result<(Vec<String>, Option<Place>)> {
         let map = self.link.map();
         let start = Place {
             fingerprint: map.fingerprint,
@@ -105,6 +97,12 @@ impl RedisStore {
             async move { connection.scan(server, place.cursor, &pattern, count).await }
         });
         let page = scan.await?;
+        // A pattern matches some keys of others as well.
+        let own = |stored: &Bytes| {
+            let key = self.keys.decode(stored)?;
+            scope.contains(key).then(|| key.to_owned())
+        };
+        let keys = page.keys.iter().filter_map(own).collect();
         if page.cursor == 0 && self.link.is_cluster {
             // Slots that moved since have taken their keys along, perhaps behind the walk.
             let now = self.link.asked_map().await?;
@@ -113,7 +111,7 @@ impl RedisStore {
                     fingerprint: now.fingerprint,
                     ..start
                 };
-                return Ok((page.keys, Some(start)));
+                return Ok((keys, Some(start)));
             }
         }
         let next = Place {
@@ -121,7 +119,7 @@ impl RedisStore {
             server: place.server + usize::from(page.cursor == 0),
             ..place
         };
-        Ok((page.keys, (next.server < map.servers.len()).then_some(next)))
+        Ok((keys, (next.server < map.servers.len()).then_some(next)))
     }
 }
 
