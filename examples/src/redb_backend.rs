@@ -111,6 +111,7 @@ impl CacheBackend<Bytes> for RedbStore {
         }).await
     }
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> { each::get(self, keys).await }
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<Bytes>>>> { each::get_entry(self, keys).await }
     async fn delete_many(&self, keys: &[&str]) -> Result<u64> { each::delete(self, keys).await }
     async fn clear(&self, scope: &Scope) -> Result<u64> { each::clear(self, scope).await }
     async fn set_many(&self, entries: Vec<(&str, Bytes)>, expiry: Expiry) -> Result<()> {

@@ -225,6 +225,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBac
         self.call(self.backend.get_many(keys)).await
     }
 
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+        self.call(self.backend.get_entries(keys)).await
+    }
+
     async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
         self.call(self.backend.set_many(entries, expiry)).await
     }

@@ -121,6 +121,7 @@ macro_rules! __contract_tests {
         $crate::__tests! { bulk as bulk:
             c15_get_many_answers_in_the_order_of_the_keys
             c15_get_many_answers_a_repeated_key_each_time
+            c15_get_entries_tells_the_time_that_each_has_left
             c15_bulk_calls_take_more_keys_than_a_batch
             c16_set_many_writes_every_pair_with_the_expiry
             c16_the_last_pair_of_a_repeated_key_stays

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache_core::{
-    Cache, CacheBackend, Condition, Cursor, Expiry, ReadNow, Result, Scope, Ttl, WriteOptions,
+    Cache, CacheBackend, Condition, Cursor, Entry, Expiry, ReadNow, Result, Scope, Ttl,
+    WriteOptions,
 };
 
 use crate::{Fixture, Skipped, TestValue};
@@ -141,6 +142,12 @@ impl<F: Fixture> Probe<'_, F> {
         found.into_iter().map(|value| value.map(text)).collect()
     }
 
+    pub(crate) async fn get_entries(&self, keys: &[&str]) -> Vec<Option<(String, Expiry)>> {
+        let found = ok("get_entries", self.backend.get_entries(keys)).await;
+        let entry = |entry: Entry<F::Value>| (text(entry.value), entry.expiry);
+        found.into_iter().map(|found| found.map(entry)).collect()
+    }
+
     pub(crate) async fn set_many(&self, entries: &[(&str, &str)], expiry: Expiry) {
         let entries = entries
             .iter()
@@ -186,6 +193,9 @@ impl<F: Fixture> Probe<'_, F> {
             std::slice::from_ref(&value),
             "C02: get_many of {key:?} {agree}"
         );
+        let entries = self.get_entries(&[key]).await;
+        let in_bulk = entries.into_iter().flatten().next().map(|(text, _)| text);
+        assert_eq!(in_bulk, value, "C02: get_entries of {key:?} {agree}");
         if let ReadNow::Answer(answer) = self.backend.read_now(key) {
             let answer = answer.expect("read_now failed").map(text);
             assert_eq!(answer, value, "C03: read_now of {key:?} {agree}");

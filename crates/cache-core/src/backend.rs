@@ -33,7 +33,8 @@ use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
 ///
 /// *Values*
 /// - **C01** `get` returns the value that was written last, and `None` for an absent key.
-/// - **C02** All reads agree: `read_now`, `get`, `get_entry`, `get_many`, `expiry` and `scan`.
+/// - **C02** All reads agree: `read_now`, `get`, `get_entry`, `get_many`, `get_entries`, `expiry`
+///   and `scan`.
 /// - **C03** `read_now` gives the answer of `get` or says [`ReadNow::WouldWait`]; it never blocks.
 /// - **C04** Keys are any UTF-8 text and mean nothing: no character is special, case counts.
 /// - **C05** `set` without a condition returns `true` and replaces the value *and* the expiry; the
@@ -48,14 +49,15 @@ use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
 /// - **C10** An entry is present before its deadline and absent from then on, for every read.
 /// - **C11** An expired entry is absent for every write: `IfAbsent` succeeds on it, `IfPresent`,
 ///   `delete` and `set_expiry` return `false`, `swap` returns `None`.
-/// - **C12** `expiry` and `get_entry` report `Never`, or a remaining time that is above zero and
+/// - **C12** `expiry`, `get_entry` and `get_entries` report `Never`, or a remaining time that is above zero and
 ///   not above the one that was set.
 /// - **C13** `set_expiry` changes the expiry and nothing else. It returns `false` if the key is
 ///   absent, and for [`Expiry::Never`] also if the entry had no expiry to remove.
 /// - **C14** Times to live from one millisecond to 100 years are kept, to the millisecond.
 ///
 /// *Bulk*
-/// - **C15** `get_many` answers in the order of the keys, and answers a repeated key each time.
+/// - **C15** `get_many` and `get_entries` answer in the order of the keys, and answer a repeated
+///   key each time.
 /// - **C16** `set_many` writes every pair with the expiry; of a repeated key the last one stays.
 /// - **C17** `delete_many` counts the entries that it removed; a repeated key counts once.
 /// - **C18** Bulk calls with nothing do nothing.
@@ -125,6 +127,15 @@ pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static 
 
     /// Returns the values of `keys`, in their order.
     fn get_many(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Option<V>>>> + Send;
+
+    /// Returns the values of `keys` and the time that each has left, in their order.
+    ///
+    /// This is what a tier in front asks for: it may keep a value for as long as it is valid here,
+    /// and no longer.
+    fn get_entries(
+        &self,
+        keys: &[&str],
+    ) -> impl Future<Output = Result<Vec<Option<Entry<V>>>>> + Send;
 
     /// Writes all `entries`. Each is written atomically, all together are not.
     fn set_many(

@@ -9,6 +9,7 @@
 //! | write a backend for values in memory | [`CacheBackend`] |
 //! | write a backend for bytes in a store | [`ByteStore`] and [`EncodedBackend`] |
 //! | store values in another format | [`Codec`] |
+//! | tell caches that keys have changed | [`InvalidationBus`] |
 //! | steer the time in a test | [`Clock`] |
 //!
 //! # Features
@@ -24,6 +25,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
+pub mod bus;
 mod cache;
 mod clock;
 mod codec;
@@ -36,6 +38,7 @@ mod stats;
 mod store;
 
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
+pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
 pub use self::cache::{Cache, CacheBuilder};
 pub use self::clock::{Clock, ManualClock};
 #[cfg(feature = "json")]

@@ -216,6 +216,14 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
         }
         value
     }
+
+    fn decode_entry<V>(&self, stored: &Entry<Bytes>) -> Option<Entry<V>>
+    where
+        C: Codec<V>,
+    {
+        let value = self.decode(&stored.value)?;
+        Some(Entry::new(value, stored.expiry))
+    }
 }
 
 impl<V, S, C> CacheBackend<V> for EncodedBackend<S, C>
@@ -242,12 +250,8 @@ where
     }
 
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
-        let Some(entry) = self.store.get_entry(key).await? else {
-            return Ok(None);
-        };
-        Ok(self
-            .decode(&entry.value)
-            .map(|value| Entry::new(value, entry.expiry)))
+        let stored = self.store.get_entry(key).await?;
+        Ok(stored.and_then(|entry| self.decode_entry(&entry)))
     }
 
     async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
@@ -278,6 +282,14 @@ where
         Ok(found
             .into_iter()
             .map(|stored| self.decode(&stored?))
+            .collect())
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+        let found = self.store.get_entries(keys).await?;
+        Ok(found
+            .into_iter()
+            .map(|stored| self.decode_entry(&stored?))
             .collect())
     }
 

@@ -168,6 +168,14 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
         Ok(keys.iter().map(|key| self.store.get(key)).collect())
     }
 
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+        let entry = |key: &&str| self.store.get_entry(key);
+        Ok(keys
+            .iter()
+            .map(|key| entry(key).map(|(value, expiry)| Entry::new(value, expiry)))
+            .collect())
+    }
+
     async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
         self.before_write(expiry);
         self.store.set_many(entries, expiry)

@@ -15,6 +15,7 @@ use cache_core::{
 };
 use tracing::instrument::{Instrument, Instrumented};
 
+use self::bulk::Wanted;
 use crate::client::{Found, Link, set_option};
 use crate::keys::Keys;
 use crate::{ConnectionState, RedisConfig, RedisStats};
@@ -357,7 +358,15 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> {
-        self.read_many(keys).await
+        let found = self.read_many("get_many", keys, Wanted::Values).await?;
+        Ok(found
+            .into_iter()
+            .map(|entry| entry.map(|entry| entry.value))
+            .collect())
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<Bytes>>>> {
+        self.read_many("get_entries", keys, Wanted::Entries).await
     }
 
     async fn set_many(&self, entries: Vec<(&str, Bytes)>, expiry: Expiry) -> Result<()> {

@@ -42,6 +42,32 @@ pub async fn c15_get_many_answers_a_repeated_key_each_time<F: Fixture>(fixture: 
     );
 }
 
+/// C12, C15: `get_entries` tells each value and the time that it has left, in the order of the keys.
+pub async fn c15_get_entries_tells_the_time_that_each_has_left<F: Fixture>(fixture: &F) {
+    let probe = Probe::fresh(fixture).await;
+    probe.set("a", "1", Expiry::Never).await;
+    probe.set("b", "2", Expiry::After(LONG)).await;
+    let answer = probe.get_entries(&["b", "x", "a", "b"]).await;
+    let values: Vec<Option<&str>> = answer
+        .iter()
+        .map(|entry| entry.as_ref().map(|(value, _)| value.as_str()))
+        .collect();
+    let (one, two) = (Some("1"), Some("2"));
+    assert_eq!(values, [two, None, one, two], "C15: in the order of keys");
+    let left: Vec<Option<Expiry>> = answer
+        .iter()
+        .map(|entry| entry.as_ref().map(|(_, expiry)| *expiry))
+        .collect();
+    assert_eq!(left[2], Some(Expiry::Never), "C12: no expiry is reported");
+    for left in [left[0], left[3]] {
+        let left = left.and_then(Expiry::remaining);
+        assert!(
+            left.is_some_and(|left| !left.is_zero() && left <= LONG && left > LONG / 2),
+            "C12: get_entries reports the time that is left, not {left:?}"
+        );
+    }
+}
+
 /// C15, C16, C17: more keys than fit one batch of a store are all written, read and deleted.
 pub async fn c15_bulk_calls_take_more_keys_than_a_batch<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
@@ -142,6 +168,8 @@ pub async fn c18_bulk_calls_with_nothing_do_nothing<F: Fixture>(fixture: &F) {
     probe.set("key", "value", Expiry::After(LONG)).await;
     let backend = probe.backend();
     let answer = ok("C18: get_many of nothing", backend.get_many(&[])).await;
+    assert_eq!(answer.len(), 0, "C18: no keys, no answers");
+    let answer = ok("C18: get_entries of nothing", backend.get_entries(&[])).await;
     assert_eq!(answer.len(), 0, "C18: no keys, no answers");
     ok(
         "C18: set_many of nothing",

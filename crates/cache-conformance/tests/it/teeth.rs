@@ -66,6 +66,7 @@ caught! {
     WholeSeconds by expiry::c14_times_are_kept_to_the_millisecond
     CenturyIsNever by expiry::c14_a_century_is_kept
     GetManySorts by bulk::c15_get_many_answers_in_the_order_of_the_keys
+    GetEntriesForgetsExpiry by bulk::c15_get_entries_tells_the_time_that_each_has_left
     GetManyDropsRepeats by bulk::c15_get_many_answers_a_repeated_key_each_time
     SetManyKeepsFirst by bulk::c16_the_last_pair_of_a_repeated_key_stays
     DeleteManyCountsRepeats by bulk::c17_a_repeated_key_counts_once

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use cache_conformance::TestValue;
+use cache_core::backend::each;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, ErrorKind,
     Expiry, MAX_TTL, Page, ReadNow, Result, Scope, WriteOptions,
@@ -293,6 +294,16 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
             _ => {}
         }
         Ok(keys.into_iter().map(|key| self.value(key)).collect())
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+        let mut entries = each::get_entry(self, keys).await?;
+        if self.has(Bug::GetEntriesForgetsExpiry) {
+            for entry in entries.iter_mut().flatten() {
+                entry.expiry = Expiry::Never;
+            }
+        }
+        Ok(entries)
     }
 
     async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {

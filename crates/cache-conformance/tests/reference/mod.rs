@@ -23,6 +23,7 @@ pub(crate) enum Bug {
     ExpireRevivesExpired,
     ExpiredBlocksIfAbsent,
     GetEntryForgetsExpiry,
+    GetEntriesForgetsExpiry,
     GetManyDropsRepeats,
     GetManySorts,
     IfAbsentNotAtomic,

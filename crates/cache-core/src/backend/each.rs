@@ -3,7 +3,7 @@
 //! They are here to be called by name: a backend that loops says so in its own code.
 
 use super::{CacheBackend, Cursor};
-use crate::{Condition, Expiry, Result, Scope, WriteOptions};
+use crate::{Condition, Entry, Expiry, Result, Scope, WriteOptions};
 
 /// Calls `get` for each key.
 ///
@@ -19,6 +19,22 @@ where
         values.push(backend.get(key).await?);
     }
     Ok(values)
+}
+
+/// Calls `get_entry` for each key.
+///
+/// # Errors
+/// The first error ends the loop and is returned.
+pub async fn get_entry<V, B>(backend: &B, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>>
+where
+    V: Send + Sync + 'static,
+    B: CacheBackend<V> + ?Sized,
+{
+    let mut entries = Vec::with_capacity(keys.len());
+    for key in keys {
+        entries.push(backend.get_entry(key).await?);
+    }
+    Ok(entries)
 }
 
 /// Calls `set` for each pair, in order.

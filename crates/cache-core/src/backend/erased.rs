@@ -46,6 +46,7 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>>;
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool>;
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>>;
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>>;
     async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()>;
     async fn delete_many(&self, keys: &[&str]) -> Result<u64>;
     async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page>;
@@ -91,6 +92,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>> {
         CacheBackend::get_many(self, keys).await
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+        CacheBackend::get_entries(self, keys).await
     }
 
     async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {

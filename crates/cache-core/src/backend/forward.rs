@@ -46,6 +46,10 @@ macro_rules! forward_contract {
             $target.get_many(keys).await
         }
 
+        async fn get_entries(&$this, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+            $target.get_entries(keys).await
+        }
+
         async fn set_many(&$this, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
             $target.set_many(entries, expiry).await
         }

@@ -31,6 +31,16 @@ const GET_WITH_TTL: Script = Script {
     sha1: "7c4acab28f3f7d97f3fd4354e4273792c8b95b9b",
 };
 
+/// Reads many values and the time each has left as of one moment.
+const GET_MANY_WITH_TTL: Script = Script {
+    source: "local found = redis.call('MGET', unpack(KEYS)) \
+             for i = 1, #KEYS do \
+             if not found[i] then found[#KEYS + i] = -2 \
+             else found[#KEYS + i] = redis.call('PTTL', KEYS[i]) end end \
+             return found",
+    sha1: "b9fc7510397b24938230ff136eb2e6e2fbb79a05",
+};
+
 /// Writes all pairs with one time to live, in milliseconds.
 const SET_MANY: Script = Script {
     source: "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'PX', ARGV[1]) end",
@@ -162,7 +172,8 @@ impl Connection {
         Ok(integer(&changed)? != 0)
     }
 
-    pub(crate) async fn mget(&self, keys: Vec<Bytes>) -> Answer<Vec<Option<Bytes>>> {
+    /// Reads values without asking for the time that they have left.
+    pub(crate) async fn mget(&self, keys: Vec<Bytes>) -> Answer<Vec<Option<(Bytes, Expiry)>>> {
         let asked = keys.len();
         let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
         let answer: Value = if self.settings.read_from_replicas {
@@ -174,7 +185,28 @@ impl Connection {
         if values.len() != asked {
             return Err(Failure::unexpected());
         }
-        values.into_iter().map(bytes_or_nothing).collect()
+        let value = |value| Ok(bytes_or_nothing(value)?.map(|value| (value, Expiry::Never)));
+        values.into_iter().map(value).collect()
+    }
+
+    /// Reads values of keys of one slot and the time that each has left.
+    pub(crate) async fn mget_with_ttl(
+        &self,
+        slot: u16,
+        keys: Vec<Bytes>,
+    ) -> Answer<Vec<Option<(Bytes, Expiry)>>> {
+        let asked = keys.len();
+        let answer = self.eval(&GET_MANY_WITH_TTL, slot, keys, Vec::new()).await;
+        let mut values = list(answer?)?;
+        if values.len() != asked * 2 {
+            return Err(Failure::unexpected());
+        }
+        let left = values.split_off(asked);
+        let pair = |(value, left): (Value, Value)| {
+            let value = bytes_or_nothing(value)?;
+            Ok(value.zip(remaining(integer(&left)?)))
+        };
+        values.into_iter().zip(left).map(pair).collect()
     }
 
     /// Writes pairs of one slot, in one command.

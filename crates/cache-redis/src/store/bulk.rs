@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use cache_core::{Expiry, Result};
+use cache_core::{Entry, Expiry, Result};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::RedisStore;
@@ -18,6 +18,15 @@ const MAX_KEYS_UNDER_WAY: usize = 2_048;
 /// The most commands of one operation that are under way.
 const MAX_COMMANDS: usize = 128;
 
+/// What a bulk read asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// Values; the time that each has left is not asked for and reads as `Never`.
+    Values,
+    /// Values and the time that each has left.
+    Entries,
+}
+
 /// Items that one command can hold: all of one slot, if slots count.
 struct Group<T> {
     slot: u16,
@@ -25,37 +34,52 @@ struct Group<T> {
 }
 
 impl RedisStore {
-    pub(super) async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> {
+    pub(super) async fn read_many(
+        &self,
+        operation: &'static str,
+        keys: &[&str],
+        wanted: Wanted,
+    ) -> Result<Vec<Option<Entry<Bytes>>>> {
         self.check_keys(keys.iter().copied())?;
         let groups = self.groups(keys.iter().copied().enumerate(), |(_, key)| key, |_| 0);
         let read_all = async {
-            let mut found: Vec<Option<Bytes>> = vec![None; keys.len()];
+            let mut found: Vec<Option<Entry<Bytes>>> = vec![None; keys.len()];
             let width = side_by_side(groups.iter().map(|group| group.items.len()));
             let mut reads = Vec::with_capacity(groups.len());
             for group in groups {
-                reads.push(self.read_group(group));
+                reads.push(self.read_group(group, wanted));
             }
             let mut answers = stream::iter(reads).buffer_unordered(width);
             while let Some(answer) = answers.try_next().await? {
-                for (place, value) in answer {
-                    found[place] = self.accept(value.map_or(Found::Nothing, Found::Value));
+                for (place, entry) in answer {
+                    found[place] = entry.and_then(|(value, expiry)| {
+                        let value = self.accept(Found::Value(value))?;
+                        Some(Entry::new(value, expiry))
+                    });
                 }
             }
             Ok(found)
         };
-        self.observe("get_many", bytes_of(keys), read_all).await
+        self.observe(operation, bytes_of(keys), read_all).await
     }
 
     /// Reads keys of one slot and says for each value where it belongs.
     async fn read_group(
         &self,
         group: Group<(usize, &str)>,
-    ) -> Result<impl Iterator<Item = (usize, Option<Bytes>)> + use<>> {
+        wanted: Wanted,
+    ) -> Result<impl Iterator<Item = (usize, Option<(Bytes, Expiry)>)> + use<>> {
+        let slot = group.slot;
         let mget = |items: &[(usize, &str)]| {
             let keys = self.keys.join_all(items.iter().map(|(_, key)| *key));
             self.link.read(move |connection| {
                 let keys = keys.clone();
-                async move { connection.mget(keys).await }
+                async move {
+                    match wanted {
+                        Wanted::Values => connection.mget(keys).await,
+                        Wanted::Entries => connection.mget_with_ttl(slot, keys).await,
+                    }
+                }
             })
         };
         let values = match mget(&group.items).await {

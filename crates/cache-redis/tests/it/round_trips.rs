@@ -80,6 +80,20 @@ async fn a_value_and_the_time_it_has_left_are_one_round_trip() {
             of_the_script("pttl")
         ]
     );
+    store
+        .set_many(vec![("a", "1".into()), ("b", "2".into())], Expiry::Never)
+        .await
+        .unwrap();
+    store.get_entries(&["warm up"]).await.unwrap();
+    // Of keys that are not there, the time is not asked for.
+    assert_eq!(
+        sent(&server, store.get_entries(&["a", "x", "b"])).await,
+        [
+            of_the_script("evalsha"),
+            of_the_script("mget"),
+            ("pttl".to_owned(), 2)
+        ]
+    );
 }
 
 #[tokio::test]
