@@ -63,7 +63,7 @@ pub(crate) enum Boarding<'f, V> {
     Join(Join<V>),
 }
 
-impl<V> Fence<V> {
+impl<V: Send + Sync> Fence<V> {
     pub(crate) fn new() -> Self {
         let stripe = || Stripe {
             flights: Mutex::default(),
@@ -166,7 +166,7 @@ impl<V> Fence<V> {
 /// A flight that somebody else leads.
 pub(crate) struct Join<V>(Landing<V>);
 
-impl<V> Join<V> {
+impl<V: Send + Sync> Join<V> {
     /// Waits for the end of the flight; `None` if it was given up.
     pub(crate) async fn landed(mut self) -> Option<Outcome<V>> {
         let outcome = self.0.wait_for(Option::is_some).await.ok()?;
@@ -185,7 +185,7 @@ pub(crate) struct Lead<'f, V> {
     sender: watch::Sender<Option<Outcome<V>>>,
 }
 
-impl<V> Lead<'_, V> {
+impl<V: Send + Sync> Lead<'_, V> {
     /// Returns the permission to put what was read in the first tier, or `None` if the key has
     /// changed meanwhile. While it is held the key does not change.
     pub(crate) async fn permission(&self) -> Option<AsyncGuard<'_, ()>> {
@@ -205,7 +205,9 @@ impl<V> Lead<'_, V> {
             self.sender.send_replace(Some(Arc::new(outcome())));
         }
     }
+}
 
+impl<V> Lead<'_, V> {
     fn leave(&self) {
         let mut flights = self.stripe.flights();
         if flights.get(self.key).is_some_and(|now| now.id == self.id) {
