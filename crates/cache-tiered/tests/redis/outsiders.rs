@@ -19,7 +19,10 @@ fn encoded(text: &str) -> Vec<u8> {
 async fn fill(tiered: &Tiered) {
     let options = WriteOptions::new(Expiry::After(Duration::from_secs(600)), Condition::Always);
     for key in KEYS {
-        tiered.set(key, "old".into(), options).await.expect("the server answers");
+        tiered
+            .set(key, "old".into(), options)
+            .await
+            .expect("the server answers");
     }
     warm(tiered, &KEYS).await;
 }
