@@ -23,6 +23,8 @@ pub enum Fault {
     LoseReply(ErrorKind),
     /// The call starts after this time on tokio's clock.
     Delay(Duration),
+    /// The call takes effect at once and returns after this time on tokio's clock.
+    DelayReply(Duration),
     /// The call is pending once before it starts and once after it took effect: two more
     /// points at which a caller can drop it.
     Yield,
@@ -166,6 +168,11 @@ impl<B: Sync> FaultyBackend<B> {
             Fault::Delay(time) => {
                 tokio::time::sleep(time).await;
                 call.await
+            }
+            Fault::DelayReply(time) => {
+                let answer = call.await;
+                tokio::time::sleep(time).await;
+                answer
             }
             Fault::Yield => {
                 tokio::task::yield_now().await;

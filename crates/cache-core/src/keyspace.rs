@@ -129,6 +129,27 @@ impl Scope {
         &self.prefix
     }
 
+    /// Takes the scope apart into what [`of`](Self::of) makes the same scope from: the namespaces,
+    /// from the outermost in, and what the keys there start with.
+    ///
+    /// ```
+    /// use cache_core::Scope;
+    ///
+    /// let scope = Scope::of(&["shop", "sessions"], "user:")?;
+    /// let (namespaces, key_prefix) = scope.parts();
+    /// assert_eq!((&*namespaces, key_prefix), (&["shop", "sessions"][..], "user:"));
+    /// assert_eq!(Scope::of(&namespaces, key_prefix)?, scope);
+    /// # Ok::<(), cache_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn parts(&self) -> (Vec<&str>, &str) {
+        let (namespaces, escaped) = self.prefix.split_at(self.namespace_bytes);
+        // Each is `@name:`.
+        let names = namespaces.split_terminator(':').map(|name| &name[1..]);
+        let escape = usize::from(escaped.as_bytes().first() == Some(&MARK));
+        (names.collect(), &escaped[escape..])
+    }
+
     /// Tells whether a backend's key belongs to the scope.
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
@@ -164,7 +185,7 @@ fn too_long(field: &'static str, bytes: usize, limit: usize) -> Error {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Keyspace;
+    use super::{Keyspace, Scope};
 
     /// Names and keys made of the characters that could break the join.
     fn key() -> impl Strategy<Value = String> {
@@ -205,7 +226,10 @@ mod tests {
         ) {
             let space = keyspace(&own);
             let raw = space.encode(&key).unwrap().into_owned();
-            prop_assert_eq!(space.scope(&prefix).contains(&raw), key.starts_with(&prefix));
+            let scope = space.scope(&prefix);
+            prop_assert_eq!(scope.contains(&raw), key.starts_with(&prefix));
+            let (namespaces, key_prefix) = scope.parts();
+            prop_assert_eq!(Scope::of(&namespaces, key_prefix).unwrap(), scope.clone());
         }
     }
 }

@@ -51,5 +51,5 @@ pub use self::error::{Error, ErrorKind, Result};
 pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
 pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope};
 pub use self::options::{Condition, SetOptions, WriteOptions};
-pub use self::stats::{BackendStats, CacheStats};
+pub use self::stats::{BackendStats, CacheStats, Lease, TierStats};
 pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};

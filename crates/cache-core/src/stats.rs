@@ -1,6 +1,7 @@
 //! Counters: what the facade counts itself and what backends report.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use thread_local::ThreadLocal;
@@ -24,6 +25,17 @@ pub struct CacheStats {
 }
 
 impl CacheStats {
+    /// Returns the hits of the first and of the second tier, or `None` for a backend of one tier.
+    ///
+    /// ```
+    /// assert_eq!(cache_core::CacheStats::default().hits_by_tier(), None);
+    /// ```
+    #[must_use]
+    pub fn hits_by_tier(&self) -> Option<(u64, u64)> {
+        let l2 = self.backend.tiers?.l2_hits;
+        Some((self.hits.saturating_sub(l2), l2))
+    }
+
     /// Returns hits per read between 0 and 1, or `None` before the first read.
     ///
     /// ```
@@ -59,6 +71,68 @@ pub struct BackendStats {
     pub refused: u64,
     /// Stored values that could not be read (foreign, corrupt, of another schema): misses.
     pub unreadable: u64,
+    /// What the tiers of a backend of two tiers count.
+    pub tiers: Option<TierStats>,
+}
+
+/// What a backend of two tiers counts: the first in memory, the second shared.
+///
+/// Hits of the facade that are not [`l2_hits`](Self::l2_hits) are hits of the first tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TierStats {
+    /// Reads that the second tier answered with a value.
+    pub l2_hits: u64,
+    /// Reads that the second tier answered with nothing.
+    pub l2_misses: u64,
+    /// Reads that went past the first tier because the bus had not been heard of in time.
+    pub bypassed: u64,
+    /// Reads that shared a read of the second tier that was under way.
+    pub joined: u64,
+    /// Values of the second tier that were put in the first.
+    pub promotions: u64,
+    /// Values of the second tier that were not, because they may have changed since they were read.
+    pub dropped_fills: u64,
+    /// Reads that the first tier answered because the second had failed.
+    pub served_on_error: u64,
+    /// Keys and scopes that the bus said have changed.
+    pub messages: u64,
+    /// How often everything in the first tier was declared invalid.
+    pub flushes: u64,
+    /// Writes that were kept in the first tier alone.
+    pub local_only_writes: u64,
+    /// Writes of which it is unknown whether they reached the second tier.
+    pub unknown_writes: u64,
+    /// Keys of which a delete or a message has failed and is tried again.
+    pub recovery_pending: u64,
+    /// Keys of which a delete or a message has succeeded later.
+    pub recovered: u64,
+    /// Keys of which a delete or a message was given up for want of room.
+    pub recovery_dropped: u64,
+    /// Whether the first tier may serve.
+    pub lease: Lease,
+    /// How long ago the bus was last known to have told everything; `None` before the first time
+    /// and without a bus.
+    pub behind: Option<Duration>,
+    /// Entries that the first tier holds, invalid ones included.
+    pub l1_entries: Option<u64>,
+    /// Their weight.
+    pub l1_weight: Option<u64>,
+    /// Entries removed from the first tier because it was full.
+    pub l1_evicted: u64,
+}
+
+/// Whether the first tier of two may serve what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Lease {
+    /// It may not: the bus has not been heard of for longer than the bound.
+    #[default]
+    Lapsed,
+    /// It may: the bus is heard of.
+    Held,
+    /// It may without a bus: nothing in it is older than the bound.
+    Unneeded,
 }
 
 /// The facade's counters: one stripe per thread, which that thread alone writes, so that a

@@ -31,6 +31,8 @@ mod commands;
 mod connection;
 mod detour;
 mod failure;
+mod line;
+mod listen;
 mod settings;
 mod supervisor;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -48,8 +50,9 @@ use tokio::time::{self, Instant};
 
 pub(crate) use self::commands::{BulkWrite, Found, set_option};
 pub(crate) use self::connection::{Connection, ServerMap};
-use self::failure::Lost;
-pub(crate) use self::failure::{Failure, is_torn};
+pub(crate) use self::failure::{Failure, Lost, is_torn};
+pub(crate) use self::line::{Changes, Heard, Letter, Line, News};
+pub(crate) use self::listen::{Fence, Primary, cannot_listen};
 pub(crate) use self::settings::Settings;
 pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;
@@ -74,6 +77,7 @@ pub(crate) struct Link {
     _watches: Vec<AbortOnDrop<()>>,
     next: AtomicUsize,
     pub(crate) is_cluster: bool,
+    pub(crate) settings: Arc<Settings>,
     command_timeout: Duration,
     pub(crate) counters: Arc<Counters>,
 }
@@ -146,6 +150,7 @@ impl Link {
             lanes,
             next: AtomicUsize::new(0),
             is_cluster,
+            settings: Arc::clone(settings),
             command_timeout: settings.command_timeout,
             counters,
         }
@@ -288,6 +293,26 @@ impl Link {
     /// Returns the servers as one connection sees them now.
     pub(crate) fn map(&self) -> ServerMap {
         self.lanes[0].connection.load().map()
+    }
+
+    /// Returns the primaries of a cluster, as it says they are if it is asked, and as the first
+    /// connection sees them otherwise.
+    pub(crate) async fn primaries(&self, ask: bool) -> Result<Vec<Primary>> {
+        if ask {
+            self.asked_map().await?;
+        }
+        Ok(self.lanes[0].connection.load().primaries())
+    }
+
+    /// Returns the server of a slot, as the cluster says.
+    pub(crate) async fn owner(&self, key: &[u8]) -> Result<Option<fred::types::config::Server>> {
+        self.asked_map().await?;
+        Ok(self.lanes[0].connection.load().owner(slot(key)))
+    }
+
+    /// Returns how long to wait before servers are dialled again that failed so often.
+    pub(crate) fn delay(&self, rounds: u32) -> Duration {
+        supervisor::delay(&self.settings, rounds)
     }
 
     /// Returns the servers as the cluster says they are: without being asked it tells of a slot that

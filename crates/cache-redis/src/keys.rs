@@ -45,6 +45,24 @@ impl Keys {
         self.prefix.strip_suffix(':')
     }
 
+    /// Returns what all keys in the database start with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Returns a key in the database that is none of this store, in the slot of the tag: with braces,
+    /// and, where these are allowed, in a namespace of the facade that cannot be.
+    pub(crate) fn generation(&self, tag: u32) -> Bytes {
+        format!("{}@{{{tag}}}generation", self.prefix).into()
+    }
+
+    /// Returns the channel of those who change keys of this store: in a cluster each namespace has
+    /// another slot.
+    pub(crate) fn channel(&self) -> String {
+        let name = self.namespace().unwrap_or_default();
+        format!("{}@{{{name}}}invalidations", self.prefix)
+    }
+
     /// Refuses a key that is too long.
     pub(crate) fn check(&self, key: &str) -> Result<()> {
         if key.len() <= self.max_bytes {
@@ -171,6 +189,20 @@ mod tests {
             if let Some(key) = keys.decode(stored.as_bytes()) {
                 prop_assert_eq!(&keys.encode(key).unwrap()[..], stored.as_bytes());
             }
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_bus_is_none_of_a_cache() {
+        let root = cache_core::Scope::root();
+        for tags in [false, true] {
+            let keys = Keys::new(Some("a"), tags, usize::MAX);
+            let key = keys.generation(7);
+            assert_eq!(&key[..], b"a:@{7}generation");
+            assert!(
+                keys.decode(&key)
+                    .is_none_or(|key| tags && !root.contains(key))
+            );
         }
     }
 

@@ -6,6 +6,7 @@
 //! | cache typed values | [`RedisBackend`]: a [`RedisStore`] and a codec |
 //! | share connections between caches | [`RedisStore::partition`] |
 //! | use a client of your own | [`RedisStore::from_client`], [`fred`] |
+//! | keep a cache in memory true to the store | [`TrackingBus`]; [`PubSubBus`] for servers without client tracking |
 //! | know how the servers are | [`RedisStore::ping`], [`RedisStore::state`], [`RedisStore::wire_stats`] |
 //!
 //! It needs Redis 6.2 or later, or Valkey, and a Tokio runtime.
@@ -25,6 +26,7 @@
 //! Neither spans nor errors hold keys, values or passwords.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bus;
 mod client;
 mod config;
 mod keys;
@@ -34,6 +36,7 @@ mod store;
 /// The client library, for [`RedisStore::from_client`] alone.
 pub use fred;
 
+pub use self::bus::{BusConfig, PubSubBus, TrackingBus};
 pub use self::client::ConnectionState;
 pub use self::config::{DEFAULT_NAMESPACE, Protocol, RedisConfig, Tls};
 pub use self::stats::RedisStats;

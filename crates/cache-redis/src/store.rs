@@ -234,6 +234,14 @@ impl RedisStore {
         self.link.counters.snapshot()
     }
 
+    pub(crate) const fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    pub(crate) const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Counts an operation that sends so many bytes, and runs it inside its span.
     ///
     /// Not an `async fn`: that would keep room for the operation twice.

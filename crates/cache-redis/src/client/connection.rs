@@ -42,7 +42,7 @@ pub(crate) struct Connection {
 }
 
 /// The task of a client; its sockets close with it.
-type Task = AbortOnDrop<Result<(), FredError>>;
+pub(super) type Task = AbortOnDrop<Result<(), FredError>>;
 
 impl Connection {
     /// Connects, and logs in, to all servers that are needed. A cluster is asked about its nodes at
@@ -183,6 +183,11 @@ impl Connection {
         self.opened.fetch_add(1, Ordering::Relaxed);
         // It may be another one, of another version.
         self.bulk_write.store(BulkWrite::UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// Gives away what keeps the client connected, and what ends with it.
+    pub(super) fn take_task(&mut self) -> Option<Task> {
+        self.task.take()
     }
 
     pub(super) const fn is_open(&self) -> bool {

@@ -54,18 +54,43 @@ impl From<FredError> for Failure {
 
 impl Failure {
     /// Creates the failure of a reply of another kind than the command has.
-    pub(super) fn unexpected() -> Self {
+    pub(crate) fn unexpected() -> Self {
         Self(FredError::new(FredKind::Parse, "unexpected reply"))
     }
 
     /// Creates the failure of a command that took too long with all its redirections.
-    pub(super) fn timeout() -> Self {
+    pub(crate) fn timeout() -> Self {
         Self(FredError::new(FredKind::Timeout, "no answer in time"))
     }
 
     /// Creates the failure of a command for a cluster of which no node is known.
-    pub(super) fn nowhere() -> Self {
+    pub(crate) fn nowhere() -> Self {
         Self(FredError::new(FredKind::Cluster, "no node is known"))
+    }
+
+    /// Creates the failure of a connection that has ended.
+    pub(crate) fn ended() -> Self {
+        Self(FredError::new(FredKind::IO, "the connection has ended"))
+    }
+
+    /// Creates the failure of a server that only follows another.
+    pub(super) fn replica() -> Self {
+        Self(FredError::new(
+            FredKind::Unknown,
+            "READONLY the server is a replica",
+        ))
+    }
+
+    pub(crate) fn is_timeout(&self) -> bool {
+        *self.0.kind() == FredKind::Timeout
+    }
+
+    /// Tells whether the server does not know the command.
+    pub(super) fn is_missing_command(&self) -> bool {
+        let text = self.0.details();
+        text.starts_with("ERR unknown command")
+            || text.starts_with("ERR unknown subcommand")
+            || text.starts_with("ERR Unknown subcommand")
     }
 
     pub(crate) fn lost(&self) -> Lost {

@@ -1,5 +1,6 @@
 //! From our configuration to fred's.
 
+use std::fmt;
 use std::time::Duration;
 
 use cache_core::Result;
@@ -25,7 +26,7 @@ pub(crate) struct Settings {
     pub(super) performance: PerformanceConfig,
     pub(super) connection: ConnectionConfig,
     pub(super) policy: Option<ReconnectPolicy>,
-    pub(super) command_timeout: Duration,
+    pub(crate) command_timeout: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) probe_interval: Duration,
     pub(super) retry_delays: (Duration, Duration),
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(super) read_from_replicas: bool,
     /// Whether the connection is to one node of a cluster, whatever the others are.
     pub(super) is_direct: bool,
+    /// Whether servers that are away are no reason not to begin.
+    pub(crate) connects_lazily: bool,
 }
 
 impl Settings {
@@ -75,6 +78,7 @@ impl Settings {
             client_name: config.client_name.clone(),
             read_from_replicas: config.read_from_replicas,
             is_direct: false,
+            connects_lazily: config.connect_lazily,
         })
     }
 
@@ -92,11 +96,31 @@ impl Settings {
             client_name: None,
             read_from_replicas: false,
             is_direct: false,
+            connects_lazily: false,
         }
     }
 
+    /// Returns how to connect to listen: each client has one connection in its life, so that nothing is
+    /// missed unnoticed while another one is made.
+    pub(crate) fn listening(&self, capacity: usize, limit: Duration) -> Self {
+        let mut settings = self.clone();
+        settings.policy = None;
+        settings.config.fail_fast = true;
+        settings.performance.broadcast_channel_capacity = capacity;
+        settings.performance.default_command_timeout = limit;
+        settings.connection.max_command_attempts = 1;
+        settings.connection.max_redirections = 0;
+        settings.command_timeout = limit;
+        settings.read_from_replicas = false;
+        settings
+    }
+
+    pub(crate) fn is_resp3(&self) -> bool {
+        self.config.version == RespVersion::RESP3
+    }
+
     /// Returns how to connect to one node of a cluster.
-    pub(super) fn direct(&self, server: &Server) -> Self {
+    pub(crate) fn direct(&self, server: &Server) -> Self {
         let mut settings = self.clone();
         settings.config.server = ServerConfig::Centralized {
             server: server.clone(),
@@ -131,6 +155,13 @@ impl Settings {
             Some(self.connection.clone()),
             self.policy.clone(),
         )
+    }
+}
+
+// Written by hand: the derived form would print passwords.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
     }
 }
 

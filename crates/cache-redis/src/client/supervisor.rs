@@ -204,7 +204,7 @@ async fn greet(connection: &Connection, event: Result<Server, RecvError>, counte
 }
 
 /// Returns how long to wait before servers are asked again that were silent so often.
-fn delay(settings: &Settings, rounds: u32) -> Duration {
+pub(super) fn delay(settings: &Settings, rounds: u32) -> Duration {
     let (shortest, longest) = settings.retry_delays;
     let doubled = shortest.saturating_mul(1 << rounds.min(16));
     let delay = doubled.min(longest);

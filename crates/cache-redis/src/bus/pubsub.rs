@@ -1,0 +1,160 @@
+//! A bus on which those who change something say so.
+
+mod subscriber;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cache_core::bus::{InvalidationBus, InvalidationListener};
+use cache_core::{Invalidation, Result};
+use tokio::time;
+
+use self::subscriber::Subscriber;
+use super::{BusConfig, Outage, check_namespace, message, unsupported};
+use crate::RedisStore;
+use crate::client::{Failure, Link, Settings};
+use crate::keys::Keys;
+
+/// A bus on which those who change something say so, for servers without client tracking.
+///
+/// **It hears of the changes of those caches alone that use such a bus** with the same namespace: of
+/// no expiry, no eviction and no other program, except that it notices when the database is emptied.
+/// Where the server can tell of changes itself, [`TrackingBus`](super::TrackingBus) is the better bus.
+///
+/// Messages go over the channel `name:@{name}invalidations` of the server, in a cluster over the sharded
+/// channel of this name, for which the servers must be Redis 7 or Valkey.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+/// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+/// # let url = server.url();
+/// use cache_core::Invalidation;
+/// use cache_core::bus::InvalidationBus;
+/// use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore};
+///
+/// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
+/// let bus = PubSubBus::connect(&store, BusConfig::new()).await?;
+/// assert!(bus.needs_publish());
+/// bus.publish(&Invalidation::Keys(vec!["user:123".into()])).await?;
+/// # Ok(()) }
+/// ```
+///
+/// # How it knows that nothing is missing
+///
+/// Four times within the bound it sends a message to itself over the store's connections, and
+/// waits for it on the one over which it listens. A server passes messages on in the order in which
+/// it takes them, so then all earlier messages have been heard. If a message stays out, or one cannot
+/// be understood, or a connection broke, everything is forgotten first. So it is when a key is gone
+/// that the bus keeps in the namespace, `name:@{number}generation`: the database was emptied.
+#[derive(Debug)]
+pub struct PubSubBus {
+    link: Arc<Link>,
+    keys: Keys,
+    config: BusConfig,
+    settings: Arc<Settings>,
+    channel: String,
+    /// What tells our messages from those of others.
+    origin: u128,
+}
+
+impl PubSubBus {
+    /// Makes a bus for the keys of a store, and tries whether messages pass.
+    ///
+    /// It connects as the store does, and publishes over the store's connections, which it keeps
+    /// open. Only [`listen`](InvalidationBus::listen) opens those that last.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) for an option out of its limits,
+    /// [`Unsupported`](cache_core::ErrorKind::Unsupported) for a store with
+    /// [bare keys](crate::RedisConfig::bare_keys) and for a cluster without sharded channels,
+    /// [`Unauthorized`](cache_core::ErrorKind::Unauthorized) for credentials that do not permit it;
+    /// and as of [`RedisStore::connect`] if the servers cannot be reached, unless the store
+    /// [connects lazily](crate::RedisConfig::connect_lazily).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that is being made is given up.
+    pub async fn connect(store: &RedisStore, config: BusConfig) -> Result<Self> {
+        config.check()?;
+        check_namespace(store.keys())?;
+        let link = Arc::clone(store.link());
+        let settings = link.settings.listening(config.capacity, config.limit());
+        let bus = Self {
+            channel: store.keys().channel(),
+            origin: fastrand::u128(..),
+            keys: store.keys().clone(),
+            settings: Arc::new(settings),
+            link,
+            config,
+        };
+        // It is not urgent.
+        let limit = bus.link.settings.command_timeout.max(bus.config.limit());
+        match Box::pin(Subscriber::begin(&bus, limit)).await {
+            Err(error) if error.is_transient() && bus.settings.connects_lazily => Ok(bus),
+            Err(error) => Err(error.during("connect bus")),
+            Ok(_) => Ok(bus),
+        }
+    }
+
+    /// Sends a message, once.
+    async fn send(&self, channel: &str, message: Bytes) -> Result<()> {
+        let sharded = self.link.is_cluster;
+        let send = self.link.write(
+            (channel.to_owned(), message),
+            |connection, (channel, message)| async move {
+                connection.publish(sharded, &channel, message).await
+            },
+        );
+        send.await
+    }
+
+    /// Returns how to connect to the server of the channel.
+    async fn way(&self) -> Result<Arc<Settings>> {
+        if !self.link.is_cluster {
+            return Ok(Arc::clone(&self.settings));
+        }
+        let owner = self.link.owner(self.channel.as_bytes()).await?;
+        let owner = owner.ok_or_else(|| Failure::nowhere().to_error())?;
+        Ok(Arc::new(self.settings.direct(&owner)))
+    }
+}
+
+#[async_trait]
+impl InvalidationBus for PubSubBus {
+    fn bound(&self) -> Duration {
+        self.config.bound
+    }
+
+    fn needs_publish(&self) -> bool {
+        true
+    }
+
+    async fn listen(&self, listener: Arc<dyn InvalidationListener>) {
+        let mut outage = Outage::new("pub/sub");
+        loop {
+            let error = match Subscriber::begin(self, self.config.bound).await {
+                Ok(mut subscriber) => match subscriber.listen(&listener, &mut outage).await {
+                    Ok(never) => match never {},
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            let failures = outage.failed(&error);
+            time::sleep(self.link.delay(failures - 1)).await;
+        }
+    }
+
+    /// Says that something has changed, over the connections of the store.
+    ///
+    /// What is too long for a message of 64 KiB stands for everything.
+    async fn publish(&self, change: &Invalidation) -> Result<()> {
+        let messages = message::tell(self.origin, change);
+        let messages = messages.ok_or_else(|| unsupported("this kind of change by the bus"))?;
+        for message in messages {
+            let sent = self.send(&self.channel, message).await;
+            sent.map_err(|error| error.during("publish"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! How a read finds its value, and when the first tier keeps it.
+
+use std::time::Duration;
+
+use cache_core::{CacheBackend, Condition, Entry, Expiry, Result, WriteOptions};
+use tokio::time;
+
+use super::Tiers;
+use crate::config::{OnL2Error, WritePolicy};
+use crate::fence::{Boarding, Lead};
+use crate::promoted::{LOCAL_ONLY, Promoted};
+
+/// How long a read of which the key has changed meanwhile waits for a later one: its value is in
+/// hand, so no longer than nobody notices.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+impl<V, L1, L2> Tiers<V, L1, L2>
+where
+    V: Clone + Send + Sync + 'static,
+    L1: CacheBackend<Promoted<V>>,
+    L2: CacheBackend<V>,
+{
+    pub(super) async fn read(&self, key: &str) -> Result<Option<Entry<V>>> {
+        if let Some(entry) = self.from_l1(key).await {
+            return Ok(Some(entry));
+        }
+        let found = self.read_through(key).await;
+        self.or_from_l1(key, found).await
+    }
+
+    /// Returns the entry of the first tier, if it may serve it.
+    async fn from_l1(&self, key: &str) -> Option<Entry<V>> {
+        let may_serve = self.may_serve();
+        if !may_serve {
+            self.counters.bypassed.add(1);
+            if self.write_policy != WritePolicy::LocalOnOutage {
+                return None;
+            }
+        }
+        let held = self.held(key).await?;
+        if may_serve || held.epoch() == LOCAL_ONLY {
+            held.into_entry(self.clock.nanos())
+        } else {
+            None
+        }
+    }
+
+    /// Returns what the first tier holds and no flush has made invalid, whether or not it may serve.
+    async fn held(&self, key: &str) -> Option<Promoted<V>> {
+        let held = self.l1.get(key).await.ok().flatten()?;
+        let is_valid = held.epoch() == self.fence.epoch() || held.epoch() == LOCAL_ONLY;
+        is_valid.then_some(held)
+    }
+
+    /// Answers from the first tier what the second could not, if that was asked for.
+    async fn or_from_l1(
+        &self,
+        key: &str,
+        found: Result<Option<Entry<V>>>,
+    ) -> Result<Option<Entry<V>>> {
+        match found {
+            Err(error) if error.is_transient() && self.on_l2_error == OnL2Error::ServeL1 => {
+                let held = self.held(key).await;
+                let entry = held.and_then(|held| held.into_entry(self.clock.nanos()));
+                let entry = entry.ok_or(error)?;
+                self.counters.served_on_error.add(1);
+                Ok(Some(entry))
+            }
+            found => found,
+        }
+    }
+
+    /// Makes sure that the second tier may be believed about a key.
+    pub(super) async fn settle(&self, key: &str) -> Result<()> {
+        if self.recovery.distrusts(key) {
+            self.l2.delete(key).await?;
+            self.recovery.supersede([key]);
+        }
+        Ok(())
+    }
+
+    fn board<'f>(&'f self, key: &'f str) -> Boarding<'f, V> {
+        let now = self.clock.nanos();
+        // What began long ago may be older than the bound when it arrives.
+        let oldest = now.saturating_sub(nanos(self.bound / 2));
+        self.fence.board(key, now, oldest)
+    }
+
+    /// Reads the second tier, together with others that want the same key.
+    async fn read_through(&self, key: &str) -> Result<Option<Entry<V>>> {
+        self.settle(key).await?;
+        loop {
+            match self.board(key) {
+                Boarding::Lead(lead) => {
+                    let found = self.l2.get_entry(key).await;
+                    return self.arrive(lead, found).await;
+                }
+                Boarding::Join(join) => {
+                    if let Some(outcome) = join.landed().await {
+                        self.counters.joined.add(1);
+                        return (*outcome).clone();
+                    }
+                    // It was given up. Another of those who waited may have been there since.
+                    if let Some(entry) = self.from_l1(key).await {
+                        return Ok(Some(entry));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        let (mut leads, mut joins) = (Vec::new(), Vec::new());
+        for (place, key) in keys.iter().enumerate() {
+            found.push(self.from_l1(key).await);
+            if found[place].is_none() {
+                self.settle(key).await?;
+                match self.board(key) {
+                    Boarding::Lead(lead) => leads.push((place, lead)),
+                    Boarding::Join(join) => joins.push((place, join)),
+                }
+            }
+        }
+        if !leads.is_empty() {
+            let wanted: Vec<&str> = leads.iter().map(|(_, lead)| lead.key).collect();
+            let mut answers = match self.l2.get_entries(&wanted).await {
+                Ok(entries) => entries.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error); leads.len()],
+            }
+            .into_iter();
+            for (place, lead) in leads {
+                let answer = answers.next().unwrap_or(Ok(None));
+                let key = lead.key;
+                let arrived = self.arrive(lead, answer).await;
+                found[place] = self.or_from_l1(key, arrived).await?;
+            }
+        }
+        // Ours have landed, so two of these cannot wait for each other.
+        for (place, join) in joins {
+            let outcome = match join.landed().await {
+                Some(outcome) => (*outcome).clone(),
+                None => self.read_through(keys[place]).await,
+            };
+            self.counters.joined.add(1);
+            found[place] = self.or_from_l1(keys[place], outcome).await?;
+        }
+        Ok(found)
+    }
+
+    /// Keeps what a flight has brought, if the key has not changed meanwhile, and says what its
+    /// passengers are to be told.
+    async fn arrive(
+        &self,
+        lead: Lead<'_, V>,
+        found: Result<Option<Entry<V>>>,
+    ) -> Result<Option<Entry<V>>> {
+        let Ok(entry) = &found else {
+            lead.land(|| found.clone());
+            return found;
+        };
+        let count = if entry.is_some() {
+            &self.counters.l2_hits
+        } else {
+            &self.counters.l2_misses
+        };
+        count.add(1);
+        let told = if let Some(_permission) = lead.permission().await {
+            self.keep(&lead, entry.as_ref()).await;
+            found
+        } else {
+            self.counters.dropped_fills.add(1);
+            let newer = time::timeout(PATIENCE, self.newer(lead.key)).await;
+            match newer {
+                Ok(Some(newer)) => newer,
+                Ok(None) => found,
+                Err(_) => {
+                    // Whatever it brings may be older than what is told now.
+                    self.forget_key(lead.key).await;
+                    found
+                }
+            }
+        };
+        lead.land(|| told.clone());
+        told
+    }
+
+    /// Returns what was read later than what is in hand: nobody may be told something older
+    /// afterwards.
+    async fn newer(&self, key: &str) -> Option<Result<Option<Entry<V>>>> {
+        while let Some(join) = self.fence.flight(key) {
+            match join.landed().await {
+                Some(outcome) if outcome.is_ok() => return Some((*outcome).clone()),
+                _ => {}
+            }
+        }
+        let held = self.held(key).await?;
+        let entry = held.into_entry(self.clock.nanos())?;
+        Some(Ok(Some(entry)))
+    }
+
+    /// Puts an entry in the first tier, or takes out what is older than its absence.
+    async fn keep(&self, lead: &Lead<'_, V>, entry: Option<&Entry<V>>) {
+        let kept = match entry.and_then(|entry| self.promoted(lead, entry)) {
+            Some((promoted, expiry)) => {
+                let options = WriteOptions::new(expiry, Condition::Always);
+                self.l1.set(lead.key, promoted, options).await.is_ok()
+            }
+            None => false,
+        };
+        if kept {
+            self.counters.promotions.add(1);
+        } else {
+            self.take_out(lead.key).await;
+        }
+    }
+
+    /// Returns what the first tier is to hold, and for how long, or `None` if that is no time.
+    fn promoted(&self, lead: &Lead<'_, V>, entry: &Entry<V>) -> Option<(Promoted<V>, Expiry)> {
+        let left = entry.expiry.remaining();
+        let longest = left.map_or(self.longest, |left| left.min(self.longest));
+        let deadline = left.map_or(u64::MAX, |left| lead.started.saturating_add(nanos(left)));
+        let promoted = Promoted::new(entry.value.clone(), lead.epoch, deadline);
+        if longest == Duration::MAX {
+            return Some((promoted, Expiry::Never));
+        }
+        // Counted from the start of the read: the second tier looked at its clock after that.
+        let gone = self.clock.nanos().saturating_sub(lead.started);
+        let ttl = longest.checked_sub(Duration::from_nanos(gone))?;
+        (ttl >= Duration::from_millis(1)).then_some((promoted, Expiry::After(ttl)))
+    }
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

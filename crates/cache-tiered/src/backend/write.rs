@@ -1,0 +1,276 @@
+//! The order of a write: out of the first tier, into the second, out of the first again, told to
+//! others.
+
+use std::time::Duration;
+
+use cache_core::{
+    CacheBackend, Condition, Error, ErrorKind, Expiry, Invalidation, Result, Scope, WriteOptions,
+};
+use tokio::time;
+
+use super::Tiers;
+use crate::config::WritePolicy;
+use crate::promoted::{LOCAL_ONLY, Promoted};
+use crate::recovery::{Batch, Recovery, Task};
+
+/// The longest pause between two attempts to do what has failed.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+/// What a write concerns.
+#[derive(Clone, Copy)]
+pub(super) enum Change<'a> {
+    Key(&'a str),
+    Keys(&'a [&'a str]),
+    Scope(&'a Scope),
+}
+
+impl Change<'_> {
+    fn to_invalidation(self) -> Invalidation {
+        match self {
+            Self::Key(key) => Invalidation::Keys(vec![key.to_owned()]),
+            Self::Keys(keys) => Invalidation::Keys(keys.iter().map(ToString::to_string).collect()),
+            Self::Scope(scope) => Invalidation::Scope(scope.clone()),
+        }
+    }
+
+    fn leave_to(self, recovery: &Recovery, task: Task) {
+        match self {
+            Self::Key(key) => recovery.add_keys([key], task),
+            Self::Keys(keys) => recovery.add_keys(keys.iter().copied(), task),
+            Self::Scope(scope) => recovery.add_scope(scope, task),
+        }
+    }
+
+    fn supersede(self, recovery: &Recovery) {
+        match self {
+            Self::Key(key) => recovery.supersede([key]),
+            Self::Keys(keys) => recovery.supersede(keys.iter().copied()),
+            Self::Scope(scope) => recovery.supersede_scope(scope),
+        }
+    }
+}
+
+/// Tells others later of a write that was dropped on its way.
+struct Unfinished<'a> {
+    recovery: &'a Recovery,
+    change: Change<'a>,
+    is_armed: bool,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            self.change.leave_to(self.recovery, Task::Announce);
+        }
+    }
+}
+
+/// Tells whether a write that failed like this may have happened, at least in part.
+fn may_have_happened(error: &Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::InvalidInput { .. }
+            | ErrorKind::TooLarge { .. }
+            | ErrorKind::Encode
+            | ErrorKind::Unsupported { .. }
+    )
+}
+
+impl<V, L1, L2> Tiers<V, L1, L2>
+where
+    V: Clone + Send + Sync + 'static,
+    L1: CacheBackend<Promoted<V>>,
+    L2: CacheBackend<V>,
+{
+    /// Runs a write of the second tier; `changed` tells from its answer whether it changed anything.
+    pub(super) async fn write<T: Send>(
+        &self,
+        change: Change<'_>,
+        changed: impl FnOnce(&T) -> bool + Send,
+        run: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        self.run_write(change, changed, run, None).await
+    }
+
+    /// Runs a delete of the second tier, which is tried again later if it fails.
+    pub(super) async fn delete<T: Send>(
+        &self,
+        change: Change<'_>,
+        run: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        // Others are told even if there was nothing: they may hold what has been evicted since.
+        self.run_write(change, |_| true, run, Some(Task::Delete))
+            .await
+    }
+
+    async fn run_write<T: Send>(
+        &self,
+        change: Change<'_>,
+        changed: impl FnOnce(&T) -> bool + Send,
+        run: impl Future<Output = Result<T>> + Send,
+        again: Option<Task>,
+    ) -> Result<T> {
+        let needs_publish = self.bus.as_ref().is_some_and(|bus| bus.needs_publish());
+        self.forget(change).await;
+        let mut unfinished = Unfinished {
+            recovery: &self.recovery,
+            change,
+            is_armed: needs_publish,
+        };
+        let outcome = run.await;
+        let tell = match &outcome {
+            Ok(answer) => {
+                change.supersede(&self.recovery);
+                changed(answer)
+            }
+            Err(error) => {
+                self.counters
+                    .unknown_writes
+                    .add(u64::from(error.is_transient()));
+                if let Some(task) = again.filter(|_| error.is_transient()) {
+                    change.leave_to(&self.recovery, task);
+                }
+                may_have_happened(error)
+            }
+        };
+        // After what is left to do was noted, so that later reads know of it.
+        self.forget(change).await;
+        let told = if needs_publish && tell {
+            if outcome.is_err() {
+                // It may happen a little later still, and then they have to hear of it again.
+                change.leave_to(&self.recovery, Task::Announce);
+            }
+            self.publish(&change.to_invalidation()).await
+        } else {
+            Ok(())
+        };
+        if told.is_err() {
+            change.leave_to(&self.recovery, Task::Announce);
+        }
+        unfinished.is_armed = false;
+        // A write that others have not been told of is no success: they may serve what was before.
+        outcome.and_then(|answer| told.map(|()| answer))
+    }
+
+    pub(super) async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+        if options.condition != Condition::Always {
+            self.settle(key).await?;
+        }
+        let may_stay = self.write_policy == WritePolicy::LocalOnOutage
+            && options.condition == Condition::Always;
+        let spare = may_stay.then(|| value.clone());
+        let set = self.l2.set(key, value, options);
+        let written = self.write(Change::Key(key), |written| *written, set).await;
+        match (written, spare) {
+            (Err(error), Some(value)) if may_have_happened(&error) => {
+                self.keep_alone(key, value, options.expiry, error).await
+            }
+            (written, _) => written,
+        }
+    }
+
+    /// Keeps a value in the first tier that the second did not take.
+    async fn keep_alone(&self, key: &str, value: V, expiry: Expiry, error: Error) -> Result<bool> {
+        // What the second tier holds is older, and must not come back when this has ended.
+        self.recovery.add_keys([key], Task::Delete);
+        let ttl = expiry
+            .remaining()
+            .unwrap_or(Duration::MAX)
+            .min(self.longest);
+        let (expiry, deadline) = match ttl {
+            Duration::MAX => (Expiry::Never, u64::MAX),
+            ttl => (Expiry::After(ttl), self.clock.deadline_nanos(ttl)),
+        };
+        let alone = Promoted::new(value, LOCAL_ONLY, deadline);
+        let options = WriteOptions::new(expiry, Condition::Always);
+        let _held_off = self.fence.detach(key).await;
+        self.l1.set(key, alone, options).await.map_err(|_| error)?;
+        self.counters.local_only_writes.add(1);
+        Ok(true)
+    }
+
+    async fn publish(&self, change: &Invalidation) -> Result<()> {
+        match &self.bus {
+            Some(bus) if bus.needs_publish() => bus.publish(change).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes out of the first tier what a write concerns, and what is being read of it.
+    async fn forget(&self, change: Change<'_>) {
+        match change {
+            Change::Key(key) => self.forget_key(key).await,
+            Change::Keys(keys) => {
+                for key in keys {
+                    self.forget_key(key).await;
+                }
+            }
+            Change::Scope(scope) => self.forget_scope(scope).await,
+        }
+    }
+
+    pub(super) async fn forget_key(&self, key: &str) {
+        let _held_off = self.fence.detach(key).await;
+        self.take_out(key).await;
+    }
+
+    /// Removes a key from the first tier; the caller holds off others.
+    pub(super) async fn take_out(&self, key: &str) {
+        if self.l1.delete(key).await.is_err() {
+            // What cannot be taken out is made invalid with all the rest.
+            self.fence.flush();
+        }
+    }
+
+    pub(super) async fn forget_scope(&self, scope: &Scope) {
+        self.fence.detach_scope(scope).await;
+        if self.l1.clear(scope).await.is_err() {
+            self.fence.flush();
+        }
+    }
+
+    /// Does what has failed before, until the task is aborted.
+    pub(super) async fn recover(self: std::sync::Arc<Self>) {
+        let mut delay = self.bound.min(LONGEST_DELAY);
+        loop {
+            self.recovery.wait().await;
+            time::sleep(delay + delay.mul_f64(fastrand::f64() / 2.0)).await;
+            let batch = self.recovery.batch();
+            match self.replay(&batch).await {
+                Ok(()) => {
+                    self.counters.recovered.add(batch.len());
+                    self.recovery.done(&batch);
+                    delay = self.bound.min(LONGEST_DELAY);
+                }
+                Err(error) if error.is_transient() => {
+                    delay = (delay * 2).min(LONGEST_DELAY);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "failed deletes and messages are given up");
+                    self.recovery.give_up(&batch);
+                }
+            }
+        }
+    }
+
+    async fn replay(&self, batch: &Batch) -> Result<()> {
+        let deletes = batch.keys_to(Some(Task::Delete));
+        if !deletes.is_empty() {
+            self.l2.delete_many(&deletes).await?;
+        }
+        for (_, scope, task) in &batch.scopes {
+            if *task == Task::Delete {
+                self.l2.clear(scope).await?;
+            }
+            self.forget_scope(scope).await;
+            self.publish(&Change::Scope(scope).to_invalidation())
+                .await?;
+        }
+        let keys = batch.keys_to(None);
+        self.forget(Change::Keys(&keys)).await;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.publish(&Change::Keys(&keys).to_invalidation()).await
+    }
+}

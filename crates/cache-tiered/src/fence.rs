@@ -1,0 +1,221 @@
+//! Decides which reads of the second tier may be kept in the first, and until when it may serve.
+//!
+//! Every read of the second tier is a *flight*, at most one for each key: whoever wants the same
+//! key meanwhile waits for it. A change of the key *detaches* its flight: what the flight brings
+//! is not kept, and nobody joins it any more. So a value that was read before a change is never
+//! put in the first tier after it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cache_core::{Entry, Result, Scope};
+use tokio::sync::{MutexGuard as AsyncGuard, watch};
+
+/// A power of two. Keys of one stripe wait for each other while one is put in the first tier.
+const STRIPES: usize = 512;
+
+/// What a flight has brought.
+pub(crate) type Outcome<V> = Arc<Result<Option<Entry<V>>>>;
+
+type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
+
+/// The flights, the epoch and the lease.
+#[derive(Debug)]
+pub(crate) struct Fence<V> {
+    /// How often everything was declared invalid.
+    epoch: AtomicU64,
+    /// Until when the first tier may serve, in nanoseconds of the clock.
+    lease: AtomicU64,
+    next_flight: AtomicU64,
+    stripes: Box<[Stripe<V>]>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Stripe<V> {
+    flights: Mutex<HashMap<Box<str>, Flight<V>>>,
+    /// Held while a value is put in the first tier or taken from it.
+    first_tier: tokio::sync::Mutex<()>,
+}
+
+impl<V> Stripe<V> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<Box<str>, Flight<V>>> {
+        // What panics while it is held is the allocator at most; the map is whole.
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Flight<V> {
+    id: u64,
+    epoch: u64,
+    started: u64,
+    landing: Landing<V>,
+}
+
+/// The way to a value of the second tier.
+pub(crate) enum Boarding<'f, V> {
+    /// Nobody is reading the key: read it, then [`Lead::land`].
+    Lead(Lead<'f, V>),
+    /// Somebody is.
+    Join(Join<V>),
+}
+
+impl<V> Fence<V> {
+    pub(crate) fn new() -> Self {
+        let stripe = || Stripe {
+            flights: Mutex::default(),
+            first_tier: tokio::sync::Mutex::default(),
+        };
+        Self {
+            epoch: AtomicU64::new(0),
+            lease: AtomicU64::new(0),
+            next_flight: AtomicU64::new(0),
+            stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn stripe(&self, key: &str) -> &Stripe<V> {
+        &self.stripes[self.hasher.hash_one(key) as usize & (STRIPES - 1)]
+    }
+
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Declares everything invalid that was read so far and that is being read.
+    pub(crate) fn flush(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    #[inline]
+    pub(crate) fn lease(&self) -> u64 {
+        self.lease.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn extend_lease(&self, until: u64) {
+        self.lease.fetch_max(until, Ordering::AcqRel);
+    }
+
+    /// Joins the flight of a key, or starts one. A flight that began before `oldest` is left alone.
+    pub(crate) fn board<'f>(&'f self, key: &'f str, now: u64, oldest: u64) -> Boarding<'f, V> {
+        let stripe = self.stripe(key);
+        let epoch = self.epoch();
+        let mut flights = stripe.flights();
+        if let Some(flight) = flights.get(key)
+            && flight.epoch == epoch
+            && flight.started >= oldest
+        {
+            return Boarding::Join(Join(flight.landing.clone()));
+        }
+        let (sender, landing) = watch::channel(None);
+        let id = self.next_flight.fetch_add(1, Ordering::Relaxed);
+        let flight = Flight {
+            id,
+            epoch,
+            started: now,
+            landing,
+        };
+        flights.insert(key.into(), flight);
+        Boarding::Lead(Lead {
+            fence: self,
+            stripe,
+            key,
+            id,
+            epoch,
+            started: now,
+            sender,
+        })
+    }
+
+    /// Returns the way to join the flight of a key, if there is one.
+    pub(crate) fn flight(&self, key: &str) -> Option<Join<V>> {
+        let flights = self.stripe(key).flights();
+        let flight = flights.get(key)?;
+        (flight.epoch == self.epoch()).then(|| Join(flight.landing.clone()))
+    }
+
+    /// Detaches the flight of a key and holds off others that would put it in the first tier, from
+    /// which the caller takes it.
+    pub(crate) async fn detach(&self, key: &str) -> AsyncGuard<'_, ()> {
+        let stripe = self.stripe(key);
+        stripe.flights().remove(key);
+        stripe.first_tier.lock().await
+    }
+
+    /// Detaches the flights of a scope, and returns when none of them is about to land.
+    pub(crate) async fn detach_scope(&self, scope: &Scope) {
+        for stripe in &self.stripes {
+            stripe.flights().retain(|key, _| !scope.contains(key));
+            drop(stripe.first_tier.lock().await);
+        }
+    }
+
+    /// Returns how many flights are under way.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> usize {
+        let count = |stripe: &Stripe<V>| stripe.flights().len();
+        self.stripes.iter().map(count).sum()
+    }
+}
+
+/// A flight that somebody else leads.
+pub(crate) struct Join<V>(Landing<V>);
+
+impl<V> Join<V> {
+    /// Waits for the end of the flight; `None` if it was given up.
+    pub(crate) async fn landed(mut self) -> Option<Outcome<V>> {
+        let outcome = self.0.wait_for(Option::is_some).await.ok()?;
+        outcome.clone()
+    }
+}
+
+/// A flight, led. Dropped before it has landed, it lets somebody else begin.
+pub(crate) struct Lead<'f, V> {
+    fence: &'f Fence<V>,
+    stripe: &'f Stripe<V>,
+    pub(crate) key: &'f str,
+    id: u64,
+    pub(crate) epoch: u64,
+    pub(crate) started: u64,
+    sender: watch::Sender<Option<Outcome<V>>>,
+}
+
+impl<V> Lead<'_, V> {
+    /// Returns the permission to put what was read in the first tier, or `None` if the key has
+    /// changed meanwhile. While it is held the key does not change.
+    pub(crate) async fn permission(&self) -> Option<AsyncGuard<'_, ()>> {
+        let guard = self.stripe.first_tier.lock().await;
+        let is_attached = {
+            let flights = self.stripe.flights();
+            flights.get(self.key).is_some_and(|now| now.id == self.id)
+        };
+        (is_attached && self.epoch == self.fence.epoch()).then_some(guard)
+    }
+
+    /// Ends the flight and tells everybody who has joined.
+    pub(crate) fn land(self, outcome: impl FnOnce() -> Result<Option<Entry<V>>>) {
+        self.leave();
+        // Nobody can join from here on. The receiver in the table is gone.
+        if self.sender.receiver_count() > 0 {
+            self.sender.send_replace(Some(Arc::new(outcome())));
+        }
+    }
+
+    fn leave(&self) {
+        let mut flights = self.stripe.flights();
+        if flights.get(self.key).is_some_and(|now| now.id == self.id) {
+            flights.remove(self.key);
+        }
+    }
+}
+
+impl<V> Drop for Lead<'_, V> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

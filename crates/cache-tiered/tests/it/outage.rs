@@ -1,0 +1,224 @@
+//! The second tier or the bus does not answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cache_conformance::Fault;
+use cache_core::{
+    CacheBackend, ErrorKind, FlushCause, Invalidation, InvalidationBus, InvalidationListener,
+    Lease, Result,
+};
+use cache_tiered::{OnBusLoss, OnL2Error, TieredConfig, WritePolicy};
+use tokio::sync::watch;
+
+use super::{BOUND, Fleet, Node, always, settle, some};
+
+const MS: Duration = Duration::from_millis(1);
+const DOWN: Fault = Fault::Fail(ErrorKind::Unavailable);
+
+/// A bus that is heard of only when a test says so.
+#[derive(Debug)]
+struct Quiet(watch::Receiver<bool>);
+
+#[async_trait]
+impl InvalidationBus for Quiet {
+    fn bound(&self) -> Duration {
+        BOUND
+    }
+
+    fn needs_publish(&self) -> bool {
+        false
+    }
+
+    async fn listen(&self, listener: Arc<dyn InvalidationListener>) {
+        listener.flush(FlushCause::Connected).await;
+        let mut alive = self.0.clone();
+        loop {
+            if *alive.borrow_and_update() {
+                listener.caught_up(listener.now());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(BOUND / 4) => {}
+                _ = alive.changed() => {}
+            }
+        }
+    }
+
+    async fn publish(&self, _: &Invalidation) -> Result<()> {
+        unreachable!("nobody was asked to publish")
+    }
+}
+
+/// A node whose bus can be cut, with a value in its first tier.
+async fn with_cut(
+    fleet: &Fleet,
+    options: impl FnOnce(TieredConfig) -> TieredConfig,
+) -> (Node, watch::Sender<bool>) {
+    let (alive, bus) = watch::channel(true);
+    let config = options(TieredConfig::with_bus(Quiet(bus)));
+    let node = fleet.node_with(config).await;
+    node.set("key", "value").await;
+    node.get("key").await;
+    assert_eq!(node.held("key"), some("value"));
+    (node, alive)
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_bus_the_first_tier_serves_for_the_bound_and_not_longer() {
+    let fleet = Fleet::new();
+    let (node, alive) = with_cut(&fleet, |config| config).await;
+    alive.send_replace(false);
+    settle().await;
+    fleet.pass(BOUND - MS).await;
+    assert_eq!(node.held("key"), some("value"));
+    assert_eq!(node.stats().lease, Lease::Held);
+    fleet.pass(MS).await;
+    assert_eq!(node.held("key"), None);
+    assert_eq!(node.stats().lease, Lease::Lapsed);
+    // The second tier answers.
+    assert_eq!(node.get("key").await, some("value"));
+    assert_eq!(
+        node.stats().bypassed,
+        2,
+        "this read and the one that filled it"
+    );
+    alive.send_replace(true);
+    node.tiered.ready().await;
+    assert_eq!(node.held("key"), some("value"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_weaker_policies_serve_for_as_long_as_they_say() {
+    let fleet = Fleet::new();
+    let more = BOUND * 3;
+    let serve_for = |config: TieredConfig| config.on_bus_loss(OnBusLoss::ServeFor(more));
+    let (node, alive) = with_cut(&fleet, serve_for).await;
+    alive.send_replace(false);
+    settle().await;
+    fleet.pass(BOUND * 4 - MS).await;
+    assert_eq!(node.held("key"), some("value"));
+    fleet.pass(MS).await;
+    assert_eq!(node.held("key"), None);
+
+    let until_ttl = |config: TieredConfig| {
+        config
+            .l1_ttl(BOUND * 9)
+            .on_bus_loss(OnBusLoss::ServeUntilTtl)
+    };
+    let (node, alive) = with_cut(&fleet, until_ttl).await;
+    alive.send_replace(false);
+    settle().await;
+    fleet.pass(BOUND * 9 - MS).await;
+    assert_eq!(node.held("key"), some("value"));
+    fleet.pass(MS).await;
+    assert_eq!(node.held("key"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_second_tier_the_first_serves_while_the_bus_is_heard_of() {
+    let fleet = Fleet::new();
+    let (node, alive) = with_cut(&fleet, |config| config).await;
+    node.network.every(1, DOWN);
+    assert_eq!(node.get("key").await, some("value"));
+    let error = node.tiered.get("other").await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Unavailable);
+    alive.send_replace(false);
+    settle().await;
+    fleet.pass(BOUND).await;
+    // An outage is no miss, and nothing stale.
+    assert!(node.tiered.get("key").await.is_err());
+    assert!(node.tiered.get_many(&["key"]).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_may_be_stale_is_served_on_an_error_if_that_was_asked_for() {
+    let fleet = Fleet::new();
+    let serve = |config: TieredConfig| config.on_l2_error(OnL2Error::ServeL1);
+    let (node, alive) = with_cut(&fleet, serve).await;
+    alive.send_replace(false);
+    settle().await;
+    fleet.pass(BOUND).await;
+    node.network.every(1, DOWN);
+    assert_eq!(node.get("key").await, some("value"));
+    let found = node.tiered.get_many(&["key"]).await.unwrap();
+    assert_eq!(found, [some("value")]);
+    assert!(node.tiered.get("other").await.is_err());
+    assert_eq!(node.stats().served_on_error, 2);
+    // What was flushed is not served, come what may.
+    node.tiered.flush();
+    assert!(node.tiered.get("key").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_readers_share_the_error_and_do_not_queue_for_one_each() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    let timeout = Duration::from_millis(500);
+    node.network.every(1, Fault::Delay(timeout));
+    let start = tokio::time::Instant::now();
+    let reads: Vec<_> = (0..50)
+        .map(|_| {
+            let tiered = Arc::clone(&node.tiered);
+            tokio::spawn(async move { tiered.get("key").await })
+        })
+        .collect();
+    for read in reads {
+        assert_eq!(read.await.unwrap().unwrap(), None);
+    }
+    assert_eq!(start.elapsed().as_millis(), timeout.as_millis());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_write_leaves_nothing_old_in_the_first_tier() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    for lost in [DOWN, Fault::LoseReply(ErrorKind::Timeout)] {
+        node.set("key", "old").await;
+        node.get("key").await;
+        node.network.script([lost.clone()]);
+        let write = node.tiered.set("key", "new".into(), always()).await;
+        assert!(write.unwrap_err().is_transient());
+        assert_eq!(node.held("key"), None);
+        let expected = if lost == DOWN { "old" } else { "new" };
+        assert_eq!(node.get("key").await, some(expected));
+    }
+    assert_eq!(node.stats().unknown_writes, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_write_is_no_unknown_one() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    let limit = ErrorKind::TooLarge {
+        weight: 2,
+        limit: 1,
+    };
+    node.network.script([Fault::Fail(limit.clone())]);
+    let write = node.tiered.set("key", "new".into(), always()).await;
+    assert_eq!(write.unwrap_err().kind(), &limit);
+    let stats = node.stats();
+    assert_eq!((stats.unknown_writes, stats.recovery_pending), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_kept_alone_during_an_outage_if_that_was_asked_for() {
+    let fleet = Fleet::new();
+    let alone = |config: TieredConfig| config.write_policy(WritePolicy::LocalOnOutage);
+    let (node, alive) = with_cut(&fleet, alone).await;
+    alive.send_replace(false);
+    settle().await;
+    fleet.pass(BOUND).await;
+    node.network.every(1, DOWN);
+    node.set("key", "alone").await;
+    assert_eq!(node.get("key").await, some("alone"));
+    assert_eq!(node.stats().local_only_writes, 1);
+    assert_eq!(fleet.store.get("key").await.unwrap(), some("value"));
+
+    node.network.heal();
+    fleet.pass(BOUND * 10).await;
+    // What the second tier had was older than what was written.
+    assert_eq!(fleet.store.get("key").await.unwrap(), None);
+    assert_eq!(node.get("key").await, None);
+    assert_eq!(node.stats().recovery_pending, 0);
+}

@@ -1,0 +1,187 @@
+//! Deletes and messages that fail are kept, bounded, and done before the second tier is believed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_conformance::Fault;
+use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope, WriteOptions};
+
+use super::{BOUND, Fleet, always, settle, some};
+
+const DOWN: Fault = Fault::Fail(ErrorKind::Unavailable);
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_delete_has_left_is_not_served() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    node.get("key").await;
+    node.network.script([DOWN]);
+    assert!(node.tiered.delete("key").await.is_err());
+    assert_eq!(fleet.store.get("key").await.unwrap(), some("old"));
+    // The second tier answers again, and is not believed about this key.
+    assert_eq!(node.get("key").await, None);
+    assert_eq!(fleet.store.get("key").await.unwrap(), None);
+    assert_eq!(node.stats().recovery_pending, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_verb_waits_for_a_failed_delete() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+    for verb in 0..4 {
+        node.set("key", "old").await;
+        node.network.script([DOWN]);
+        assert!(node.tiered.delete("key").await.is_err());
+        match verb {
+            0 => assert_eq!(node.tiered.get_many(&["key"]).await.unwrap(), [None]),
+            1 => assert_eq!(node.tiered.expiry("key").await.unwrap(), None),
+            2 => assert!(!node.tiered.set_expiry("key", Expiry::Never).await.unwrap()),
+            _ => assert!(
+                node.tiered
+                    .set("key", "new".into(), if_absent)
+                    .await
+                    .unwrap()
+            ),
+        }
+    }
+    node.network.script([DOWN]);
+    assert!(node.tiered.delete("key").await.is_err());
+    let swapped = node.tiered.swap("key", "newer".into(), Expiry::Never).await;
+    assert_eq!(swapped.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_an_error_for_a_key_whose_delete_has_failed() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    node.network.every(1, DOWN);
+    assert!(node.tiered.delete("key").await.is_err());
+    assert!(node.tiered.get("key").await.is_err());
+    node.network.heal();
+    assert_eq!(node.get("key").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_delete_is_done_in_the_background_and_told_to_others() {
+    let fleet = Fleet::new();
+    let (one, other) = (fleet.node().await, fleet.node().await);
+    one.set("key", "old").await;
+    settle().await;
+    other.get("key").await;
+    one.network.every(1, DOWN);
+    assert!(one.tiered.delete("key").await.is_err());
+    settle().await;
+    // They are told at once that it may be gone.
+    assert_eq!(other.held("key"), None);
+    assert_eq!(other.get("key").await, some("old"));
+    fleet.pass(BOUND * 3).await;
+    assert_eq!(one.stats().recovery_pending, 1);
+    one.network.heal();
+    fleet.pass(Duration::from_secs(10)).await;
+    assert_eq!(fleet.store.get("key").await.unwrap(), None);
+    assert_eq!(other.get("key").await, None);
+    let stats = one.stats();
+    assert_eq!((stats.recovery_pending, stats.recovered), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_write_takes_the_place_of_a_failed_delete() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    node.network.script([DOWN]);
+    assert!(node.tiered.delete("key").await.is_err());
+    node.set("key", "new").await;
+    assert_eq!(node.stats().recovery_pending, 0);
+    fleet.pass(Duration::from_secs(10)).await;
+    assert_eq!(node.get("key").await, some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_clear_is_done_later_and_its_keys_are_not_believed_before() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("a", "1").await;
+    node.set("@other:a", "stays").await;
+    node.network.script([DOWN]);
+    assert!(node.tiered.clear(&Scope::root()).await.is_err());
+    assert_eq!(node.get("a").await, None);
+    assert_eq!(node.get("@other:a").await, some("stays"));
+    node.set("b", "2").await;
+    fleet.pass(Duration::from_secs(10)).await;
+    assert_eq!(node.get("b").await, None, "the clear has come after it");
+    assert_eq!(node.stats().recovery_pending, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_unknown_outcome_is_told_again_later() {
+    let fleet = Fleet::new();
+    let (one, other) = (fleet.node().await, fleet.node().await);
+    one.set("key", "old").await;
+    one.network.script([Fault::Fail(ErrorKind::Timeout)]);
+    let write = one.tiered.set("key", "new".into(), always()).await;
+    assert!(write.is_err());
+    settle().await;
+    assert_eq!(other.get("key").await, some("old"));
+    // It was on its way all the time.
+    fleet
+        .store
+        .set("key", "new".into(), always())
+        .await
+        .unwrap();
+    assert_eq!(other.held("key"), some("old"));
+    fleet.pass(BOUND * 2).await;
+    assert_eq!(other.get("key").await, some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_dropped_on_its_way_is_told_later() {
+    let fleet = Fleet::new();
+    let (one, other) = (fleet.node().await, fleet.node().await);
+    one.set("key", "old").await;
+    settle().await;
+    other.get("key").await;
+    one.network.script([Fault::HangAfter]);
+    let tiered = Arc::clone(&one.tiered);
+    let writing = tokio::spawn(async move { tiered.set("key", "new".into(), always()).await });
+    settle().await;
+    writing.abort();
+    settle().await;
+    assert_eq!(other.held("key"), some("old"));
+    fleet.pass(BOUND * 2).await;
+    assert_eq!(other.get("key").await, some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_holds_its_limit_and_counts_what_it_gives_up() {
+    let fleet = Fleet::new();
+    let node = fleet.node_with(fleet.config().recovery_capacity(100)).await;
+    node.network.every(1, DOWN);
+    for number in 0..1_000 {
+        assert!(node.tiered.delete(&format!("key {number}")).await.is_err());
+        assert!(node.stats().recovery_pending <= 100);
+    }
+    let stats = node.stats();
+    assert_eq!((stats.recovery_pending, stats.recovery_dropped), (100, 900));
+    // The same key again takes no more room.
+    assert!(node.tiered.delete("key 999").await.is_err());
+    assert_eq!(node.stats().recovery_dropped, 900);
+    node.network.heal();
+    fleet.pass(Duration::from_secs(20)).await;
+    assert_eq!(node.stats().recovery_pending, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_refuses_for_good_is_given_up() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.network
+        .script([DOWN, Fault::Fail(ErrorKind::Unauthorized)]);
+    assert!(node.tiered.delete("key").await.is_err());
+    fleet.pass(Duration::from_secs(5)).await;
+    let stats = node.stats();
+    assert_eq!((stats.recovery_pending, stats.recovery_dropped), (0, 1));
+}
