@@ -117,7 +117,11 @@ impl Checker<'_> {
         self.report.l1_ratio = share(l1);
         let floors = [
             ("hits", self.report.hit_ratio, self.limits.hit_ratio),
-            ("hits of the first tier", self.report.l1_ratio, self.limits.l1_ratio),
+            (
+                "hits of the first tier",
+                self.report.l1_ratio,
+                self.limits.l1_ratio,
+            ),
         ];
         for (what, found, floor) in floors {
             if found.is_some_and(|found| found < floor) {
@@ -128,7 +132,10 @@ impl Checker<'_> {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share needs no more than 52 bits"
+)]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }

@@ -79,10 +79,7 @@ pub(crate) enum Outcome {
 /// A value that was returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Seen {
-    Whole {
-        key: u32,
-        version: u64,
-    },
+    Whole { key: u32, version: u64 },
     Broken,
 }
 
@@ -140,9 +137,5 @@ impl Operation {
     /// Tells whether a write may take effect at any time after its start, or never.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.outcome, Outcome::Unknown(_) | Outcome::Hung)
-    }
-
-    pub(crate) fn is_read(&self) -> bool {
-        matches!(self.kind, Kind::Get | Kind::GetMany | Kind::Last)
     }
 }

@@ -30,6 +30,7 @@
 )]
 
 mod checker;
+mod fault;
 mod fleet;
 mod history;
 mod nemesis;

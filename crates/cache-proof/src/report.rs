@@ -138,11 +138,16 @@ impl fmt::Display for Report {
         writeln!(f, "  stale while healthy: {}", self.healthy)?;
         writeln!(f, "  stale under faults:  {}", self.faulty)?;
         let percent = |ratio: Option<f64>| {
-            ratio.map_or("unknown".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0))
+            ratio.map_or("unknown".to_owned(), |ratio| {
+                format!("{:.1} %", ratio * 100.0)
+            })
         };
         let (all, l1) = (percent(self.hit_ratio), percent(self.l1_ratio));
         writeln!(f, "  hits while healthy: {all}, of the first tier: {l1}")?;
-        writeln!(f, "  slowest call {slowest:?}, longest stall {longest_stall:?}")?;
+        writeln!(
+            f,
+            "  slowest call {slowest:?}, longest stall {longest_stall:?}"
+        )?;
         for ((rule, reason), count) in &self.exemptions {
             writeln!(f, "  exempt from {rule:?}: {count} ({reason})")?;
         }

@@ -42,7 +42,9 @@ impl<'h> Health<'h> {
             return 0;
         };
         let first = stalls.partition_point(|stall| stall.end <= from);
-        let within = stalls[first..].iter().take_while(|stall| stall.start < until);
+        let within = stalls[first..]
+            .iter()
+            .take_while(|stall| stall.start < until);
         within
             .map(|stall| stall.end.min(until) - stall.start.max(from))
             .sum()

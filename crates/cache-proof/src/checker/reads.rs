@@ -80,7 +80,10 @@ impl<'h> Checker<'h> {
             Kind::Swap => 0,
             _ if is_healthy => {
                 let held_up = self.health.held_up(read.process, since, read.end);
-                self.limits.stale_healthy.saturating_add(held_up).min(self.limits.stale)
+                self.limits
+                    .stale_healthy
+                    .saturating_add(held_up)
+                    .min(self.limits.stale)
             }
             _ => self.limits.stale,
         };
@@ -93,7 +96,11 @@ impl<'h> Checker<'h> {
         if age <= most && age_by(newer.lost) > most {
             self.report.exempt(Rule::Staleness, LOST);
         }
-        let of_class = if is_healthy { &mut ages.healthy } else { &mut ages.faulty };
+        let of_class = if is_healthy {
+            &mut ages.healthy
+        } else {
+            &mut ages.faulty
+        };
         of_class.push(age);
         if age > most {
             let (age, most) = (Duration::from_nanos(age), Duration::from_nanos(most));

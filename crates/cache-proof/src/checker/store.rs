@@ -78,6 +78,7 @@ impl Checker<'_> {
     fn violate_at(&mut self, rule: Rule, problem: &str, seen: &Observation) {
         let from = seen.start.saturating_sub(BEFORE);
         let story = excerpt(self.history, seen.key, from, seen.end);
-        self.report.violate(rule, format!("{problem}: {seen:?}{story}"));
+        self.report
+            .violate(rule, format!("{problem}: {seen:?}{story}"));
     }
 }

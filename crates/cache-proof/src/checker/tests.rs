@@ -47,11 +47,9 @@ fn delete(version: u64, start: Nanos, end: Nanos) -> Operation {
     }
 }
 
-fn unknown(call: Operation) -> Operation {
-    Operation {
-        outcome: Outcome::Unknown("Timeout".into()),
-        ..call
-    }
+fn unknown(mut call: Operation) -> Operation {
+    call.outcome = Outcome::Unknown("Timeout".into());
+    call
 }
 
 const fn seen(version: u64) -> Option<Seen> {
@@ -148,7 +146,13 @@ fn h1_finds_broken_foreign_invented_refused_deleted_and_early_values() {
 fn h1_allows_a_value_whose_write_is_still_under_way_or_has_failed() {
     let failed = unknown(set(2, 20, 30));
     finds(
-        &history([set(1, 0, 10), get(1, 5, 6), failed, get(2, 25, 26), get(2, 40, 41)]),
+        &history([
+            set(1, 0, 10),
+            get(1, 5, 6),
+            failed,
+            get(2, 25, 26),
+            get(2, 40, 41),
+        ]),
         &[],
     );
 }
@@ -161,8 +165,14 @@ fn h2_finds_a_process_that_reads_an_older_version_again() {
 
 #[test]
 fn h2_finds_a_process_that_does_not_see_its_own_write_or_delete() {
-    finds(&history([set(1, 0, 1), set(2, 2, 3), by(0, 1, 4, 5)]), &[Rule::Order]);
-    finds(&history([set(1, 0, 1), delete(2, 2, 3), by(0, 1, 4, 5)]), &[Rule::Order]);
+    finds(
+        &history([set(1, 0, 1), set(2, 2, 3), by(0, 1, 4, 5)]),
+        &[Rule::Order],
+    );
+    finds(
+        &history([set(1, 0, 1), delete(2, 2, 3), by(0, 1, 4, 5)]),
+        &[Rule::Order],
+    );
 }
 
 #[test]
@@ -181,17 +191,30 @@ fn h2_says_nothing_of_reads_that_overlap_or_of_other_processes() {
 
 #[test]
 fn h2_finds_what_is_older_than_an_unknown_write_that_was_seen() {
-    let operations = [set(1, 0, 1), unknown(set(2, 2, 3)), get(2, 4, 5), get(1, 6, 7)];
+    let operations = [
+        set(1, 0, 1),
+        unknown(set(2, 2, 3)),
+        get(2, 4, 5),
+        get(1, 6, 7),
+    ];
     finds(&history(operations), &[Rule::Order]);
 }
 
 #[test]
 fn h3_measures_from_the_end_of_the_first_newer_write_that_was_acknowledged() {
-    let operations = [set(1, 0, 1), set(2, 10, 20), set(3, 200, 210), get(1, 270, 271)];
+    let operations = [
+        set(1, 0, 1),
+        set(2, 10, 20),
+        set(3, 200, 210),
+        get(1, 270, 271),
+    ];
     let report = finds(&history(operations.clone()), &[]);
     assert_eq!(u128::from(250 * MS), report.healthy.max.as_nanos());
     let late = [get(1, 271, 272)];
-    finds(&history(operations.into_iter().chain(late)), &[Rule::Staleness]);
+    finds(
+        &history(operations.into_iter().chain(late)),
+        &[Rule::Staleness],
+    );
 }
 
 #[test]
@@ -243,7 +266,10 @@ fn h3_exempts_a_failed_write_that_takes_effect_late() {
     assert_eq!(exempted(&report), [Rule::Order, Rule::Staleness]);
     // It makes nothing else right.
     let older = [by(2, 1, 5002, 5003)];
-    finds(&history(operations.into_iter().chain(older)), &[Rule::Staleness]);
+    finds(
+        &history(operations.into_iter().chain(older)),
+        &[Rule::Staleness],
+    );
 }
 
 #[test]
@@ -278,7 +304,12 @@ fn a_loss_exempts_what_it_concerns_once_it_has_happened() {
     let after = vec![set(3, 310, 320)];
     let late = [writes, after, vec![get(2, 2000, 2001)]].concat();
     finds(&with(late), &[Rule::Staleness]);
-    let before = vec![set(1, 0, 1), set(2, 50, 60), set(3, 110, 120), get(1, 2000, 2001)];
+    let before = vec![
+        set(1, 0, 1),
+        set(2, 50, 60),
+        set(3, 110, 120),
+        get(1, 2000, 2001),
+    ];
     finds(&with(before), &[Rule::Staleness]);
 }
 
@@ -298,7 +329,10 @@ fn h4_finds_a_cache_that_disagrees_with_the_store_or_still_fails() {
         finds(&with([writes.clone(), vec![fine]].concat()), &[]);
     }
     for bad in [last(seen(1)), unknown(last(None))] {
-        finds(&with([writes.clone(), vec![bad]].concat()), &[Rule::Convergence]);
+        finds(
+            &with([writes.clone(), vec![bad]].concat()),
+            &[Rule::Convergence],
+        );
     }
 }
 
@@ -381,9 +415,19 @@ fn h11_finds_a_cache_that_hardly_hits_while_nothing_is_wrong() {
         ..history([])
     };
     // The bad time in the middle does not count.
-    let good = vec![sample(0, 0, 0, 0), sample(1000, 40, 20, 40), sample(4000, 40, 20, 900)];
+    let good = vec![
+        sample(0, 0, 0, 0),
+        sample(1000, 40, 20, 40),
+        sample(4000, 40, 20, 900),
+    ];
     let report = finds(&with(good), &[]);
     assert_eq!((report.hit_ratio, report.l1_ratio), (Some(0.6), Some(0.4)));
-    finds(&with(vec![sample(0, 0, 0, 0), sample(1000, 40, 0, 60)]), &[Rule::HitRatio]);
-    finds(&with(vec![sample(0, 0, 0, 0), sample(1000, 20, 60, 20)]), &[Rule::HitRatio]);
+    finds(
+        &with(vec![sample(0, 0, 0, 0), sample(1000, 40, 0, 60)]),
+        &[Rule::HitRatio],
+    );
+    finds(
+        &with(vec![sample(0, 0, 0, 0), sample(1000, 20, 60, 20)]),
+        &[Rule::HitRatio],
+    );
 }
