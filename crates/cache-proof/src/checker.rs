@@ -6,6 +6,7 @@
 //! which the outcome is unknown: it takes effect at any moment after its start, or never, so its
 //! own version is right at any later time, and it makes no other version wrong.
 
+mod excerpt;
 mod health;
 mod reads;
 mod store;
@@ -16,9 +17,10 @@ mod writes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use self::excerpt::excerpt;
 use self::health::Health;
 use self::writes::Writes;
-use crate::history::{History, Nanos, Operation, Outcome};
+use crate::history::{History, Nanos, Outcome};
 use crate::report::{Report, Rule};
 
 /// What the checker calls too much.
@@ -138,44 +140,4 @@ impl Checker<'_> {
 )]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
-}
-
-/// Shows the operations of a key around a time, relative to a moment.
-fn excerpt(history: &History, key: u32, from: Nanos, until: Nanos) -> String {
-    const LINES: usize = 24;
-    const AROUND: Nanos = 50_000_000;
-    let near = |call: &&Operation| {
-        call.key == key && call.end + AROUND >= from && call.start <= until + AROUND
-    };
-    let mut calls: Vec<&Operation> = history.operations.iter().filter(near).collect();
-    calls.sort_by_key(|call| call.start);
-    // Writes tell more than the many reads.
-    if calls.len() > LINES {
-        let matters = |call: &&Operation| call.wrote.is_some() || call.end + AROUND / 10 >= until;
-        calls.retain(matters);
-    }
-    let millis = |time: Nanos| Duration::from_nanos(time.abs_diff(from)).as_secs_f64() * 1e3;
-    let sign = |time: Nanos| if time < from { "-" } else { "+" };
-    let lines = calls.iter().take(LINES).map(|call| {
-        let Operation {
-            process,
-            kind,
-            start,
-            wrote,
-            found,
-            outcome,
-            ..
-        } = call;
-        let took = Duration::from_nanos(call.end - start);
-        let at = format!("{}{:.3} ms", sign(*start), millis(*start));
-        format!("\n  {at:>14} p{process} {kind:?} wrote {wrote:?} found {found:?} {outcome:?} in {took:?}")
-    });
-    let faults = history.faults.iter();
-    let faults = faults.filter(|fault| fault.end >= from && fault.start <= until);
-    let faults = faults.map(|fault| {
-        let at = format!("{}{:.0} ms", sign(fault.start), millis(fault.start));
-        let took = Duration::from_nanos(fault.end - fault.start);
-        format!("\n  {at:>14} fault {} for {took:?}", fault.name)
-    });
-    lines.chain(faults).collect()
 }

@@ -81,8 +81,8 @@ fn limits(plan: &Plan) -> Limits {
         // Nothing is between the reader and the store.
         Mode::Redis => (0, 0, 0.0),
         // The bound is all that it promises, at all times.
-        Mode::NoBus => (bound + 100 * MS, bound, 0.1),
-        Mode::Tracking | Mode::PubSub => (bound + 100 * MS, 250 * MS, 0.2),
+        Mode::NoBus => (bound + 100 * MS, bound, 0.05),
+        Mode::Tracking | Mode::PubSub => (bound + 100 * MS, 250 * MS, 0.1),
     };
     let (stale_healthy_p99, recovery) = match (plan.mode, plan.setup) {
         (Mode::NoBus, _) => (bound, 2000 * MS),
@@ -98,7 +98,7 @@ fn limits(plan: &Plan) -> Limits {
         lifetime_slack: 5 * MS,
         // A write and its message to others, or what has to be deleted first and a read.
         deadline: nanos(COMMAND_TIMEOUT) * 2 + 50 * MS,
-        hit_ratio: 0.4,
+        hit_ratio: 0.2,
         l1_ratio,
     }
 }

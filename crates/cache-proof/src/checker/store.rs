@@ -43,7 +43,11 @@ impl Checker<'_> {
             }
             _ => return,
         };
-        let from = read.start.saturating_sub(BEFORE);
+        let write = match read.found {
+            Some(Seen::Whole { version, .. }) => self.writes.value(read.key, version),
+            _ => None,
+        };
+        let from = write.map_or(read.start.saturating_sub(BEFORE), |write| write.start);
         let story = excerpt(self.history, read.key, from, read.end);
         let text = format!("{problem}: {read:?}{story}");
         self.report.violate(Rule::Convergence, text);
