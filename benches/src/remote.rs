@@ -5,6 +5,7 @@ mod ours;
 mod raw_fred;
 mod redis_rs;
 mod target;
+mod tiered;
 mod wire;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use self::ours::Ours;
 pub use self::raw_fred::{Bulk, Fred};
 pub use self::redis_rs::RedisRs;
 pub use self::target::Target;
+pub use self::tiered::TieredOurs;
 pub use self::wire::Wire;
 
 /// How many keys a bulk operation has.

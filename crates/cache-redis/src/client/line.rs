@@ -22,6 +22,7 @@ use super::settings::Settings;
 pub(crate) struct Line<T: Heard> {
     pub(crate) connection: Arc<Connection>,
     task: Task,
+    has_ended: bool,
     news: Receiver<T::Raw>,
 }
 
@@ -91,6 +92,7 @@ impl<T: Heard> Line<T> {
         let task = connection.take_task();
         Ok(Self {
             news: T::receiver(&connection),
+            has_ended: false,
             task: task.ok_or_else(|| Failure::ended().to_error())?,
             connection: Arc::new(connection),
         })
@@ -98,6 +100,9 @@ impl<T: Heard> Line<T> {
 
     /// Waits for news, and fails when there can be no more.
     pub(crate) async fn next(&mut self) -> Result<News<T>, Failure> {
+        if self.has_ended {
+            return self.try_next().ok_or_else(Failure::ended);
+        }
         tokio::select! {
             biased;
             news = self.news.recv() => match news {
@@ -105,7 +110,10 @@ impl<T: Heard> Line<T> {
                 Err(RecvError::Lagged(_)) => Ok(News::Missed),
                 Err(RecvError::Closed) => Err(Failure::ended()),
             },
-            _ = &mut self.task.0 => Err(Failure::ended()),
+            _ = &mut self.task.0 => {
+                self.has_ended = true;
+                Err(Failure::ended())
+            }
         }
     }
 

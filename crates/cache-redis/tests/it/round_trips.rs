@@ -74,11 +74,7 @@ async fn a_value_and_the_time_it_has_left_are_one_round_trip() {
     let of_the_script = |name: &str| (name.to_owned(), 1);
     assert_eq!(
         sent(&server, store.get_entry("a")).await,
-        [
-            of_the_script("evalsha"),
-            of_the_script("get"),
-            of_the_script("pttl")
-        ]
+        [of_the_script("get"), of_the_script("pttl")]
     );
     store
         .set_many(vec![("a", "1".into()), ("b", "2".into())], Expiry::Never)

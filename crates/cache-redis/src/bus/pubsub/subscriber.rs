@@ -47,6 +47,8 @@ enum Round {
     Silent,
     /// Our own message may be among those that are lost.
     Missed,
+    /// There is nothing more to be heard.
+    Lost,
 }
 
 impl<'a> Subscriber<'a> {
@@ -129,6 +131,7 @@ impl<'a> Subscriber<'a> {
                 }
                 Ok(Round::Missed) => continue,
                 Ok(Round::Moved) => return Err(Failure::nowhere().to_error()),
+                Ok(Round::Lost) => return Err(Failure::ended().to_error()),
                 // Who does not get one message may not get others.
                 Ok(Round::Silent) => return Err(Failure::timeout().to_error()),
                 Err(error) if !error.is_transient() => return Err(error),
@@ -178,7 +181,9 @@ impl<'a> Subscriber<'a> {
                     is_kept = Some(same);
                 }
                 news = self.line.next() => {
-                    let news = news.map_err(|failure| failure.to_error())?;
+                    let Ok(news) = news else {
+                        return Ok(Round::Lost);
+                    };
                     match self.hear(news, nonce, listener).await {
                         Some(heard) => is_heard |= heard,
                         None => return Ok(Round::Missed),

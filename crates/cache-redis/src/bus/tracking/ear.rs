@@ -41,7 +41,7 @@ impl Ear<'_> {
             let error = self.listen_once(&mut outage).await;
             let failures = outage.failed(&error);
             if let Some(peers) = &self.peers
-                && failures % PATIENCE == 0
+                && failures.is_multiple_of(PATIENCE)
             {
                 peers.differ.notify_one();
             }

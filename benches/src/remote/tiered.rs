@@ -1,0 +1,73 @@
+//! Buildscale Cache over memory and Redis.
+
+use std::time::Duration;
+
+use cache_core::{Cache, MsgPackCodec};
+use cache_local::{LocalBackend, LocalConfig};
+use cache_redis::{RedisBackend, RedisConfig, RedisStore};
+use cache_tiered::{MemoryBus, TieredBackend, TieredConfig};
+
+use super::{Contender, Record, TTL, Target};
+
+/// The erased facade over two tiers, of which the first is too small to be of use: what is
+/// measured is the way to the second.
+#[derive(Debug)]
+pub struct TieredOurs(Cache<Record>);
+
+async fn store(target: &Target) -> RedisStore {
+    let config = RedisConfig::from_url(&target.url_of_ours()).expect("the URL is one");
+    let store = RedisStore::connect(config.default_ttl(TTL)).await;
+    store.expect("the server is there")
+}
+
+impl TieredOurs {
+    /// Connects, and waits until the first tier may serve.
+    ///
+    /// # Panics
+    /// If there is no server.
+    pub async fn connect(target: &Target) -> Self {
+        let l1 = LocalBackend::new(LocalConfig::new().max_entries(1));
+        let l1 = l1.expect("the options are right");
+        let bus = MemoryBus::new(Duration::from_secs(1));
+        let l2 = RedisBackend::new(store(target).await, MsgPackCodec::new());
+        let tiered = TieredBackend::new(l1, l2, TieredConfig::with_bus(bus));
+        Self(Cache::new(tiered.expect("the options are right")))
+    }
+
+    /// Connects a cache of which the first tier holds everything, for hits in it.
+    ///
+    /// # Panics
+    /// If there is no server.
+    pub async fn cache(target: &Target) -> Cache<u64> {
+        let store = store(target).await.partition("hits");
+        let store = store.expect("the name is one");
+        let bus = MemoryBus::new(Duration::from_secs(1));
+        let l2 = RedisBackend::new(store, MsgPackCodec::new());
+        let config = TieredConfig::with_bus(bus).l1_ttl(Duration::from_secs(3600));
+        let tiered = TieredBackend::new(LocalBackend::default(), l2, config);
+        Cache::new(tiered.expect("the options are right"))
+    }
+}
+
+impl Contender for TieredOurs {
+    type Value = Record;
+
+    async fn get(&self, key: &str) -> Record {
+        let found = self.0.get(key).await.expect("no failure");
+        found.expect("the key is there")
+    }
+
+    async fn set(&self, key: &str, value: Record) {
+        self.0.set(key, value).await.expect("no failure");
+    }
+
+    async fn get_many(&self, keys: &[&str]) -> Vec<Record> {
+        let found = self.0.mget(keys).await.expect("no failure");
+        let found = found.into_iter();
+        found.map(|value| value.expect("it is there")).collect()
+    }
+
+    async fn set_many(&self, entries: Vec<(&str, Record)>) {
+        self.0.mset(entries).await.expect("no failure");
+    }
+}
