@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use crate::admin::{ADMIN, ADMIN_PASSWORD, Admin};
 use crate::process::{Process, State};
-use crate::{Certificate, Flavor, Server, TestCa, spawn};
+use crate::{Certificate, Flavor, Server, TestCa, bound_to_this_process, spawn};
 
 /// What a [`Server`] is to be.
 #[derive(Debug, Clone)]
@@ -191,7 +191,7 @@ impl ServerBuilder {
             .append(true)
             .open(dir.join("server.log"))
             .expect("the log opens");
-        let mut command = spawn::bound_to_this_process(&self.flavor.binary());
+        let mut command = bound_to_this_process(&self.flavor.binary());
         command.arg(dir.join("server.conf"));
         if self.kind == Kind::Sentinel {
             command.arg("--sentinel");
@@ -201,7 +201,7 @@ impl ServerBuilder {
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a file handle is cloned"))
             .stdout(log);
-        let child = spawn::spawn(command).expect("setpriv of util-linux is there");
+        let child = spawn(command).expect("setpriv of util-linux is there");
         Process {
             child,
             state: State::Running,

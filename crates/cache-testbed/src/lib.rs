@@ -43,6 +43,7 @@ pub use proxy::{Direction, Proxy};
 pub use resp::{Client, Reply};
 pub use sentinel::Sentinels;
 pub use server::Server;
+pub use spawn::{bound_to_this_process, spawn};
 pub use tls::{Certificate, TestCa};
 
 /// Asks until the answer is there.

@@ -14,7 +14,11 @@ type Order = (Command, mpsc::Sender<io::Result<Child>>);
 /// The command has to be run by [`bound_to_this_process`]. The signal comes when the *thread*
 /// that forked ends, so one thread that never ends forks for all: that of a test ends with the
 /// test, and a server in a static would end with it.
-pub(crate) fn spawn(command: Command) -> io::Result<Child> {
+///
+/// # Errors
+///
+/// Those of starting a process.
+pub fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (sender, orders) = mpsc::channel::<Order>();
@@ -36,7 +40,8 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
 }
 
 /// Makes a command of which the process dies with the thread that starts it.
-pub(crate) fn bound_to_this_process(binary: &std::path::Path) -> Command {
+#[must_use]
+pub fn bound_to_this_process(binary: &std::path::Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(binary);
     command

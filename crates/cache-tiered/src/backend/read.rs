@@ -9,6 +9,7 @@ use super::Tiers;
 use crate::config::{OnL2Error, WritePolicy};
 use crate::fence::{Boarding, Lead};
 use crate::promoted::{LOCAL_ONLY, Promoted};
+use crate::recovery::Task;
 
 /// How long a read of which the key has changed meanwhile waits for a later one: its value is in
 /// hand, so no longer than nobody notices.
@@ -75,6 +76,8 @@ where
         if self.recovery.distrusts(key) {
             self.l2.delete(key).await?;
             self.recovery.supersede([key]);
+            // Others may have read since what the failed delete had left there.
+            self.recovery.add_keys([key], Task::Announce);
         }
         Ok(())
     }

@@ -1,0 +1,143 @@
+//! Looks for what must not be in a history.
+//!
+//! Each key has one writer, which numbers its writes and does one at a time. So its acknowledged
+//! writes have taken effect in the order of their versions, each before it ended, and a read that
+//! starts later and returns an older version was stale. All else that may happen is a write of
+//! which the outcome is unknown: it takes effect at any moment after its start, or never, so its
+//! own version is right at any later time, and it makes no other version wrong.
+
+mod excerpt;
+mod health;
+mod reads;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writes;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use self::excerpt::excerpt;
+use self::health::Health;
+use self::writes::Writes;
+use crate::history::{History, Nanos, Outcome};
+use crate::report::{Report, Rule};
+
+/// What the checker calls too much.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How stale a read may be whatever happens.
+    pub(crate) stale: Nanos,
+    /// How stale a read may be while nothing is wrong, at most and for 99 %.
+    pub(crate) stale_healthy: Nanos,
+    pub(crate) stale_healthy_p99: Nanos,
+    /// How long after the end of a fault it may still be felt.
+    pub(crate) recovery: Nanos,
+    /// How much longer than its time to live a value may be served.
+    pub(crate) lifetime_slack: Nanos,
+    /// How long a call may take, without what the machine itself takes.
+    pub(crate) deadline: Nanos,
+    /// The least share of reads that find a value, and find it in the first tier.
+    pub(crate) hit_ratio: f64,
+    pub(crate) l1_ratio: f64,
+}
+
+/// What the rules share.
+struct Checker<'h> {
+    history: &'h History,
+    limits: &'h Limits,
+    writes: Writes<'h>,
+    health: Health<'h>,
+    report: Report,
+}
+
+/// Why a version that looks too old is right after all.
+const OPEN: &str = "written by a call of unknown outcome, which may take effect later";
+const LOST: &str = "what overwrote it was lost by the store";
+
+/// Checks all rules.
+pub(crate) fn check(history: &History, limits: &Limits) -> Report {
+    let mut report = Report {
+        operations: history.operations.len(),
+        ..Report::default()
+    };
+    for fault in &history.faults {
+        *report.faults.entry(fault.name.clone()).or_default() += 1;
+    }
+    let mut checker = Checker {
+        history,
+        limits,
+        writes: Writes::of(history),
+        health: Health::of(history, limits.recovery),
+        report,
+    };
+    checker.deadlines();
+    checker.reads();
+    checker.order();
+    checker.store();
+    checker.hit_ratios();
+    checker.report
+}
+
+impl Checker<'_> {
+    /// H7: every call ends, in time.
+    fn deadlines(&mut self) {
+        let mut slowest = 0;
+        for call in &self.history.operations {
+            self.report.failed += usize::from(call.is_open());
+            let stalled = self.health.stalled(call.process, call.start, call.end);
+            let took = (call.end - call.start).saturating_sub(stalled);
+            slowest = slowest.max(took);
+            if took > self.limits.deadline || call.outcome == Outcome::Hung {
+                let took = Duration::from_nanos(took);
+                let text = format!("a call took {took:?}: {call:?}");
+                self.report.violate(Rule::Deadline, text);
+            }
+        }
+        self.report.slowest = Duration::from_nanos(slowest);
+        let stalls = self.history.stalls.iter();
+        let longest = stalls.map(|stall| stall.end - stall.start).max();
+        self.report.longest_stall = Duration::from_nanos(longest.unwrap_or(0));
+    }
+
+    /// H11: a cache that always misses breaks no other rule.
+    fn hit_ratios(&mut self) {
+        let mut last = BTreeMap::new();
+        let (mut l1, mut l2, mut misses) = (0, 0, 0);
+        for now in &self.history.samples {
+            if let Some(before) = last.insert(now.process, now)
+                && self.health.is_healthy(before.at, now.at)
+            {
+                l1 += now.l1_hits - before.l1_hits;
+                l2 += now.l2_hits - before.l2_hits;
+                misses += now.misses - before.misses;
+            }
+        }
+        let reads = l1 + l2 + misses;
+        let share = |part: u64| (reads > 0).then(|| ratio(part, reads));
+        self.report.hit_ratio = share(l1 + l2);
+        self.report.l1_ratio = share(l1);
+        let floors = [
+            ("hits", self.report.hit_ratio, self.limits.hit_ratio),
+            (
+                "hits of the first tier",
+                self.report.l1_ratio,
+                self.limits.l1_ratio,
+            ),
+        ];
+        for (what, found, floor) in floors {
+            if found.is_some_and(|found| found < floor) {
+                let text = format!("{what} are {found:?} of {reads} reads, the least is {floor}");
+                self.report.violate(Rule::HitRatio, text);
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share needs no more than 52 bits"
+)]
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}

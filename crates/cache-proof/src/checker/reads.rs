@@ -1,0 +1,167 @@
+//! H1, H2, H3 and H6: what was read.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::{Checker, LOST, OPEN, excerpt};
+use crate::history::{Kind, Nanos, Operation, Seen};
+use crate::report::{Rule, Spread};
+
+/// How stale the reads were.
+#[derive(Default)]
+struct Ages {
+    healthy: Vec<Nanos>,
+    faulty: Vec<Nanos>,
+}
+
+impl<'h> Checker<'h> {
+    /// H1, H3 and H6, for each value that was returned.
+    pub(super) fn reads(&mut self) {
+        let mut ages = Ages::default();
+        for read in &self.history.operations {
+            let Some(seen) = read.found else {
+                continue;
+            };
+            if let Some((version, write)) = self.integrity(read, seen) {
+                self.lifetime(read, write);
+                self.staleness(read, version, write.is_open(), &mut ages);
+            }
+        }
+        self.report.healthy = Spread::of(ages.healthy);
+        self.report.faulty = Spread::of(ages.faulty);
+        let p99 = self.report.healthy.p99;
+        let most = Duration::from_nanos(self.limits.stale_healthy_p99);
+        if p99 > most {
+            let text = format!("99 % of healthy reads are stale by {p99:?} at most, not {most:?}");
+            self.report.violate(Rule::Staleness, text);
+        }
+    }
+
+    /// H1: returns the version that was read, and the call that wrote it.
+    fn integrity(&mut self, read: &Operation, seen: Seen) -> Option<(u64, &'h Operation)> {
+        let problem = match seen {
+            Seen::Broken => "a broken value",
+            Seen::Whole { key, .. } if key != read.key => "the value of another key",
+            Seen::Whole { version, .. } => match self.writes.value(read.key, version) {
+                None => "a value that was never written",
+                Some(write) if write.start > read.end => "a value before it was written",
+                Some(write) => return Some((version, write)),
+            },
+        };
+        let text = format!("{problem}: {read:?}");
+        self.report.violate(Rule::Integrity, text);
+        None
+    }
+
+    /// H6: a value that is served when its time is over.
+    fn lifetime(&mut self, read: &Operation, write: &Operation) {
+        // When a write of unknown outcome took effect, if it did, is not known.
+        let Some(ttl) = write.ttl.filter(|_| write.is_done()) else {
+            return;
+        };
+        let over = write.end + ttl + self.limits.lifetime_slack;
+        if read.start > over {
+            let late = Duration::from_nanos(read.start - write.end - ttl);
+            let story = excerpt(self.history, read.key, write.start, read.end);
+            let text = format!("{late:?} after its time: {read:?}{story}");
+            self.report.violate(Rule::Lifetime, text);
+        }
+    }
+
+    /// H3: how long before the read its version had been overwritten.
+    fn staleness(&mut self, read: &Operation, version: u64, is_open: bool, ages: &mut Ages) {
+        let newer = self.writes.newer(read.key, version, read.start, read.end);
+        let age_by = |write: Option<&Operation>| write.map_or(0, |write| read.start - write.end);
+        let age = age_by(newer.kept);
+        let since = newer.kept.map_or(read.start, |write| write.end);
+        let is_healthy = self.health.is_healthy(since, read.end);
+        let most = match read.kind {
+            // What was replaced is read by the store itself.
+            Kind::Swap => 0,
+            _ if is_healthy => {
+                let held_up = self.health.held_up(read.process, since, read.end);
+                self.limits
+                    .stale_healthy
+                    .saturating_add(held_up)
+                    .min(self.limits.stale)
+            }
+            _ => self.limits.stale,
+        };
+        if is_open {
+            if age > most {
+                self.report.exempt(Rule::Staleness, OPEN);
+            }
+            return;
+        }
+        if age <= most && age_by(newer.lost) > most {
+            self.report.exempt(Rule::Staleness, LOST);
+        }
+        let of_class = if is_healthy {
+            &mut ages.healthy
+        } else {
+            &mut ages.faulty
+        };
+        of_class.push(age);
+        if age > most {
+            let (age, most) = (Duration::from_nanos(age), Duration::from_nanos(most));
+            let story = excerpt(self.history, read.key, since, read.end);
+            let class = if is_healthy { "healthy" } else { "faulty" };
+            let text = format!("stale by {age:?}, the most is {most:?} ({class}): {read:?}{story}");
+            self.report.violate(Rule::Staleness, text);
+        }
+    }
+
+    /// H2: no process reads something older than what it has read or written before.
+    pub(super) fn order(&mut self) {
+        let mut sides = HashMap::<(u32, u32), Vec<&Operation>>::new();
+        for call in &self.history.operations {
+            let side = sides.entry((call.process, call.key)).or_default();
+            side.push(call);
+        }
+        for mut calls in sides.into_values() {
+            let mut ended = calls.clone();
+            ended.sort_by_key(|call| call.end);
+            calls.sort_by_key(|call| call.start);
+            self.order_of(&calls, &ended);
+        }
+    }
+
+    fn order_of(&mut self, calls: &[&Operation], ended: &[&Operation]) {
+        let mut ended = ended.iter().peekable();
+        let mut known = BTreeSet::new();
+        for read in calls {
+            while let Some(before) = ended.next_if(|before| before.end < read.start) {
+                known.extend(before.wrote.filter(|_| before.is_done()));
+                known.extend(self.written_version(before));
+            }
+            let Some(version) = self.written_version(read) else {
+                continue;
+            };
+            let mut newer = known.range(version + 1..).copied().peekable();
+            let Some(&newest) = known.last().filter(|_| newer.peek().is_some()) else {
+                continue;
+            };
+            let write = self.writes.value(read.key, version);
+            if write.is_some_and(Operation::is_open) {
+                self.report.exempt(Rule::Order, OPEN);
+            } else if self.writes.are_lost(read.key, newer, read.end) {
+                self.report.exempt(Rule::Order, LOST);
+            } else {
+                let from = read.start.saturating_sub(20_000_000);
+                let story = excerpt(self.history, read.key, from, read.end);
+                let text = format!("older than {newest}, which it knew: {read:?}{story}");
+                self.report.violate(Rule::Order, text);
+            }
+        }
+    }
+
+    /// Returns the version that was read, if it is one that H1 lets pass.
+    fn written_version(&self, read: &Operation) -> Option<u64> {
+        match read.found? {
+            Seen::Whole { key, version } if key == read.key => {
+                self.writes.value(key, version).map(|_| version)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! H4 and H5: what the store holds, and whether the caches agree with it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{Checker, LOST, OPEN, excerpt};
+use crate::history::{Kind, Nanos, Observation, Operation, Outcome, Seen};
+use crate::report::Rule;
+
+/// How much of the history before a finding is shown.
+const BEFORE: Nanos = 2_000_000_000;
+
+impl Checker<'_> {
+    /// H4 and H5.
+    pub(super) fn store(&mut self) {
+        let mut known = HashMap::<(u64, u32), BTreeSet<u64>>::new();
+        for seen in &self.history.observed {
+            if let Some(version) = self.acceptable(seen, Rule::Store) {
+                let known = known.entry((seen.run, seen.key)).or_default();
+                if known.range(version + 1..).next().is_some() && !self.is_open(seen.key, version) {
+                    self.violate_at(Rule::Store, "the store went back", seen);
+                }
+                known.insert(version);
+            }
+        }
+        let mut settled = HashMap::<u32, Vec<Option<Seen>>>::new();
+        for seen in &self.history.settled {
+            self.acceptable(seen, Rule::Convergence);
+            settled.entry(seen.key).or_default().push(seen.found);
+        }
+        for read in &self.history.operations {
+            if read.kind == Kind::Last {
+                self.convergence(read, settled.get(&read.key));
+            }
+        }
+    }
+
+    /// H4: after all faults, each cache answers with what the store holds, or nothing.
+    fn convergence(&mut self, read: &Operation, settled: Option<&Vec<Option<Seen>>>) {
+        let problem = match (&read.outcome, settled) {
+            (Outcome::Unknown(_) | Outcome::Hung, _) => "still fails".to_owned(),
+            (_, Some(settled)) if read.found.is_some() && !settled.contains(&read.found) => {
+                format!("the store holds {settled:?}")
+            }
+            _ => return,
+        };
+        let write = match read.found {
+            Some(Seen::Whole { version, .. }) => self.writes.value(read.key, version),
+            _ => None,
+        };
+        let from = write.map_or(read.start.saturating_sub(BEFORE), |write| write.start);
+        let story = excerpt(self.history, read.key, from, read.end);
+        let text = format!("{problem}: {read:?}{story}");
+        self.report.violate(Rule::Convergence, text);
+    }
+
+    /// Finds a store that lacks what it acknowledged, and returns the version that it holds.
+    fn acceptable(&mut self, seen: &Observation, rule: Rule) -> Option<u64> {
+        let version = match seen.found? {
+            Seen::Whole { key, version } if key == seen.key => version,
+            _ => {
+                self.violate_at(Rule::Integrity, "the store holds a foreign value", seen);
+                return None;
+            }
+        };
+        let newer = self.writes.newer(seen.key, version, seen.start, seen.end);
+        match (newer.kept, newer.lost) {
+            (None, None) => {}
+            _ if self.is_open(seen.key, version) => self.report.exempt(rule, OPEN),
+            (None, Some(_)) => self.report.exempt(rule, LOST),
+            (Some(_), _) => {
+                self.violate_at(rule, "the store lacks an acknowledged write", seen);
+            }
+        }
+        Some(version)
+    }
+
+    fn is_open(&self, key: u32, version: u64) -> bool {
+        let write = self.writes.value(key, version);
+        write.is_some_and(Operation::is_open)
+    }
+
+    fn violate_at(&mut self, rule: Rule, problem: &str, seen: &Observation) {
+        let from = seen.start.saturating_sub(BEFORE);
+        let story = excerpt(self.history, seen.key, from, seen.end);
+        self.report
+            .violate(rule, format!("{problem}: {seen:?}{story}"));
+    }
+}

@@ -1,0 +1,87 @@
+//! Which versions of a key there are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::history::{History, Kind, Loss, Nanos, Operation};
+
+/// The writes of each key by their versions.
+pub(super) struct Writes<'h> {
+    by_key: HashMap<u32, BTreeMap<u64, &'h Operation>>,
+    losses: &'h [Loss],
+}
+
+/// What makes a version old.
+#[derive(Debug, Default)]
+pub(super) struct Newer<'h> {
+    /// The first acknowledged write that overwrote it for good.
+    pub(super) kept: Option<&'h Operation>,
+    /// The first one, even if the store may have lost it.
+    pub(super) lost: Option<&'h Operation>,
+}
+
+impl<'h> Writes<'h> {
+    pub(super) fn of(history: &'h History) -> Self {
+        let mut by_key = HashMap::<u32, BTreeMap<u64, &Operation>>::new();
+        for call in &history.operations {
+            if let Some(version) = call.wrote {
+                by_key.entry(call.key).or_default().insert(version, call);
+            }
+        }
+        Self {
+            by_key,
+            losses: &history.losses,
+        }
+    }
+
+    /// Returns the call that wrote a version, if there may be such a value.
+    pub(super) fn value(&self, key: u32, version: u64) -> Option<&'h Operation> {
+        let write = *self.by_key.get(&key)?.get(&version)?;
+        let has_value = write.kind != Kind::Delete && (write.is_done() || write.is_open());
+        has_value.then_some(write)
+    }
+
+    /// Finds what had overwritten a version when a read began, as far as one that ended at `end`
+    /// has to know.
+    pub(super) fn newer(&self, key: u32, version: u64, start: Nanos, end: Nanos) -> Newer<'h> {
+        let mut newer = Newer::default();
+        let Some(of_key) = self.by_key.get(&key) else {
+            return newer;
+        };
+        for write in of_key.range(version + 1..).map(|(_, write)| *write) {
+            // They are one after the other.
+            if write.start >= start {
+                break;
+            }
+            if !write.is_done() || write.end >= start {
+                continue;
+            }
+            newer.lost.get_or_insert(write);
+            if !self.is_lost(write, end) {
+                newer.kept = Some(write);
+                break;
+            }
+        }
+        newer
+    }
+
+    /// Tells whether a reader that ends at this time may see a store that has lost a write.
+    fn is_lost(&self, write: &Operation, end: Nanos) -> bool {
+        self.losses
+            .iter()
+            .any(|loss| loss.at <= end && write.end >= loss.from && write.start <= loss.until)
+    }
+
+    /// Tells whether all of these versions of a key may be lost.
+    pub(super) fn are_lost(
+        &self,
+        key: u32,
+        versions: impl IntoIterator<Item = u64>,
+        end: Nanos,
+    ) -> bool {
+        let of_key = self.by_key.get(&key);
+        versions.into_iter().all(|version| {
+            let write = of_key.and_then(|of_key| of_key.get(&version));
+            write.is_some_and(|write| self.is_lost(write, end))
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! What is recorded of a run.
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+/// A time of `CLOCK_MONOTONIC`, which is the same clock in all processes of a machine.
+pub(crate) type Nanos = u64;
+
+/// The process number of the runner, through whose proxies all messages pass.
+pub(crate) const RUNNER: u32 = u32::MAX;
+
+pub(crate) fn now() -> Nanos {
+    let time = clock_gettime(ClockId::Monotonic);
+    let part = |part: i64| u64::try_from(part).expect("the clock counts from the start");
+    part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
+}
+
+/// All that is known of a run.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) stalls: Vec<Stall>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) faults: Vec<FaultSpan>,
+    pub(crate) losses: Vec<Loss>,
+    /// What the store held while the run went on.
+    pub(crate) observed: Vec<Observation>,
+    /// What the store held at its end, before and after the last reads of the workers.
+    pub(crate) settled: Vec<Observation>,
+}
+
+/// What a worker writes down, a line each.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Record {
+    Operation(Operation),
+    Stall(Stall),
+    Sample(Sample),
+}
+
+/// One key of one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Operation {
+    pub(crate) process: u32,
+    pub(crate) key: u32,
+    pub(crate) kind: Kind,
+    pub(crate) start: Nanos,
+    pub(crate) end: Nanos,
+    /// The version that it writes. A delete has one as well: nothing older may be read after it.
+    pub(crate) wrote: Option<u64>,
+    /// How long what it writes lives.
+    pub(crate) ttl: Option<Nanos>,
+    pub(crate) found: Option<Seen>,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    Get,
+    GetMany,
+    /// A read after all has been well for a while.
+    Last,
+    Set,
+    SetIfAbsent,
+    Swap,
+    Delete,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    Done,
+    /// A condition did not hold, so nothing was written.
+    Refused,
+    /// It failed with this error: a write may have happened, and may still happen.
+    Unknown(String),
+    /// No answer came in all the time that anybody would wait.
+    Hung,
+}
+
+/// A value that was returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Seen {
+    Whole { key: u32, version: u64 },
+    Broken,
+}
+
+/// A time in which the machine did not run a process that should run.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Stall {
+    pub(crate) process: u32,
+    pub(crate) start: Nanos,
+    pub(crate) end: Nanos,
+}
+
+/// What a process had counted at a moment.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) process: u32,
+    pub(crate) at: Nanos,
+    pub(crate) l1_hits: u64,
+    pub(crate) l2_hits: u64,
+    pub(crate) misses: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FaultSpan {
+    pub(crate) name: String,
+    pub(crate) start: Nanos,
+    pub(crate) end: Nanos,
+}
+
+/// Acknowledged writes that the store may have forgotten.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Loss {
+    /// Writes that were under way between these two moments may be lost,
+    pub(crate) from: Nanos,
+    pub(crate) until: Nanos,
+    /// and it may be noticed from this one on.
+    pub(crate) at: Nanos,
+}
+
+/// What the store held under a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observation {
+    /// Which life of which server it was.
+    pub(crate) run: u64,
+    pub(crate) key: u32,
+    pub(crate) start: Nanos,
+    pub(crate) end: Nanos,
+    pub(crate) found: Option<Seen>,
+}
+
+impl Operation {
+    pub(crate) fn is_done(&self) -> bool {
+        self.outcome == Outcome::Done
+    }
+
+    /// Tells whether a write may take effect at any time after its start, or never.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.outcome, Outcome::Unknown(_) | Outcome::Hung)
+    }
+}

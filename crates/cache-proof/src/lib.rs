@@ -1,0 +1,49 @@
+//! Shows that caches over one shared store are never stale beyond their bound.
+//!
+//! [`run`] starts a store, worker processes that read and write through the library, and faults
+//! between them. Everything that a worker asked and was answered is recorded with its times; the
+//! checker then looks for what must not be. Its rules are those of a cache: it may always have
+//! forgotten, but what it returns was written under that key, is whole, is never older than the
+//! process has seen or written already, and never older than the bound.
+//!
+//! | rule | what it finds |
+//! |---|---|
+//! | H1 | a value of another key, a broken one, or one that nobody wrote |
+//! | H2 | a process that reads something older than it has read or written before |
+//! | H3 | a read of what was overwritten or deleted longer ago than the bound |
+//! | H4 | caches or a store that are wrong, or still fail, when all faults have ended |
+//! | H5 | a store that goes back to an older version, or lacks what it acknowledged |
+//! | H6 | a value that outlives its time to live |
+//! | H7 | an operation that does not end in time |
+//! | H11 | a cache that hardly ever hits while nothing is wrong |
+//!
+//! H10, the linearizability of a key in the absence of faults, is the test `linearizable` of this
+//! crate. H8 and H9 are for locks and loaders, which do not exist yet: their operations would be
+//! further kinds of the history.
+//!
+//! What a fault may break is exempt by name and counted in the [`Report`]: a write of which the
+//! outcome is unknown may take effect at any later time, and what a store forgets by a failover or
+//! by going back to a snapshot is lost.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking, here as there"
+)]
+
+mod checker;
+mod fault;
+mod fleet;
+mod history;
+mod nemesis;
+mod observer;
+mod payload;
+mod plan;
+mod report;
+mod runner;
+mod topology;
+mod worker;
+
+pub use fault::Fault;
+pub use plan::{Mode, Plan, Setup};
+pub use report::{Report, Rule, Violation};
+pub use runner::run;
+pub use worker::work;

@@ -1,0 +1,78 @@
+//! Faults between the workers and the server.
+
+use std::time::Duration;
+
+use cache_testbed::{Direction, Proxy};
+use tokio::time::{Instant, sleep};
+
+use super::Strike;
+use crate::Fault;
+
+/// How often what breaks once is broken again.
+const AGAIN: Duration = Duration::from_millis(200);
+const DELAYS_MS: std::ops::Range<u64> = 5..400;
+
+impl<'a> Strike<'a> {
+    pub(super) async fn strike_network(&mut self) {
+        let proxies = self.choose_proxies();
+        let end = Instant::now() + self.time;
+        let delay = Duration::from_millis(self.random.u64(DELAYS_MS));
+        let directions = match self.random.u32(..3) {
+            0 => &[Direction::Request][..],
+            1 => &[Direction::Reply],
+            _ => &[Direction::Request, Direction::Reply],
+        };
+        for proxy in &proxies {
+            match self.fault {
+                Fault::Delay => each(directions, |direction| proxy.delay(direction, delay)),
+                Fault::Stall => each(directions, |direction| proxy.stall(direction)),
+                Fault::BusDown | Fault::Refuse => proxy.refuse().await,
+                Fault::Silent => proxy.accept_then_silent().await,
+                _ => {}
+            }
+        }
+        if matches!(self.fault, Fault::Delay | Fault::Stall) {
+            sleep(self.time).await;
+        } else {
+            while Instant::now() < end {
+                proxies.iter().for_each(|proxy| self.hit(proxy));
+                sleep(AGAIN.min(end - Instant::now())).await;
+            }
+        }
+        for proxy in proxies {
+            proxy.forward().await;
+        }
+    }
+
+    fn hit(&self, proxy: &Proxy) {
+        match self.fault {
+            Fault::Close => proxy.close_all(),
+            Fault::CutReplies => proxy.drop_replies_then_close(),
+            Fault::FlipBytes => proxy.flip_reply_byte(),
+            _ => proxy.reset_all(),
+        }
+    }
+
+    /// Chooses the ways of one worker or of all, for values, for the bus, or both.
+    fn choose_proxies(&mut self) -> Vec<&'a Proxy> {
+        let only = self.random.usize(..self.workers.len());
+        let is_for_all = self.random.u32(..3) == 0;
+        let (data, bus) = match (self.fault, self.random.u32(..3)) {
+            (Fault::BusDown, _) | (_, 0) => (false, true),
+            (_, 1) => (true, false),
+            _ => (true, true),
+        };
+        let workers = self.workers.iter().enumerate();
+        let workers = workers.filter(|(number, _)| is_for_all || *number == only);
+        let links = workers.filter_map(|(_, worker)| worker.links.as_ref());
+        let chosen = links.flat_map(|links| {
+            let data = data.then_some(&links.data);
+            data.into_iter().chain(bus.then_some(&links.bus))
+        });
+        chosen.collect()
+    }
+}
+
+fn each(directions: &[Direction], act: impl FnMut(Direction)) {
+    directions.iter().copied().for_each(act);
+}

@@ -1,0 +1,108 @@
+//! A run, from its servers to its report.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cache_testbed::Flavor;
+use tokio::time::sleep;
+
+use crate::checker::{Limits, check};
+use crate::fleet::Worker;
+use crate::history::{History, Nanos, RUNNER};
+use crate::nemesis;
+use crate::observer::Observer;
+use crate::plan::{BOUND, COMMAND_TIMEOUT};
+use crate::topology::Topology;
+use crate::worker::{FINISH, QUIET, watch_stalls};
+use crate::{Mode, Plan, Report, Setup};
+
+const MS: Nanos = 1_000_000;
+
+/// Starts servers and workers, makes faults, and checks what was seen.
+#[must_use]
+pub fn run(plan: &Plan) -> Report {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    let history = runtime.block_on(record(plan));
+    check(&history, &limits(plan))
+}
+
+async fn record(plan: &Plan) -> History {
+    let flavors = Flavor::ALL;
+    let flavor = flavors[usize::try_from(plan.seed % flavors.len() as u64).unwrap_or(0)];
+    let topology = Topology::start(plan.setup, flavor);
+    let dir = tempfile::tempdir().expect("a directory is made");
+    let mut workers = Vec::new();
+    for process in 0..plan.processes {
+        workers.push(Worker::start(plan, &topology, process, dir.path()).await);
+    }
+    workers.iter_mut().for_each(Worker::wait_until_ready);
+    let stalls = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&stalls);
+    let canary = tokio::spawn(watch_stalls(RUNNER, move |stall| {
+        let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.push(stall);
+    }));
+    let observer = match &topology {
+        Topology::Standalone(server) => Some(Observer::start(server.address(), plan.keys)),
+        // Which server is the right one is not known while another takes over.
+        _ => None,
+    };
+
+    sleep(plan.warm_up).await;
+    let damage = nemesis::rage(plan, &topology, &workers).await;
+    workers.iter_mut().for_each(|worker| worker.tell(QUIET));
+    sleep(plan.quiet()).await;
+
+    let mut history = History {
+        faults: damage.faults,
+        losses: damage.losses,
+        observed: observer.map(Observer::stop).unwrap_or_default(),
+        settled: topology.look(plan.keys),
+        ..History::default()
+    };
+    workers.iter_mut().for_each(|worker| worker.tell(FINISH));
+    for worker in workers {
+        worker.finish(&mut history);
+    }
+    history.settled.extend(topology.look(plan.keys));
+    canary.abort();
+    let stalls = std::mem::take(&mut *stalls.lock().unwrap_or_else(PoisonError::into_inner));
+    history.stalls.extend(stalls);
+    history
+}
+
+fn limits(plan: &Plan) -> Limits {
+    let bound = nanos(BOUND);
+    let (stale, healthy, l1_ratio) = match plan.mode {
+        // Nothing is between the reader and the store.
+        Mode::Redis => (0, 0, 0.0),
+        // The bound is all that it promises, at all times.
+        Mode::NoBus => (bound + 100 * MS, bound, 0.05),
+        Mode::Tracking | Mode::PubSub => (bound + 100 * MS, 250 * MS, 0.1),
+    };
+    let (stale_healthy_p99, recovery) = match (plan.mode, plan.setup) {
+        (Mode::NoBus, _) => (bound, 2000 * MS),
+        (_, Setup::Standalone) => (20 * MS, 2000 * MS),
+        // Clients learn of another master a while after it has taken over.
+        _ => (20 * MS, 10_000 * MS),
+    };
+    Limits {
+        stale,
+        stale_healthy: healthy,
+        stale_healthy_p99,
+        recovery,
+        lifetime_slack: 5 * MS,
+        // A write and its message to others, or what has to be deleted first and a read.
+        deadline: nanos(COMMAND_TIMEOUT) * 2 + 50 * MS,
+        hit_ratio: 0.2,
+        l1_ratio,
+    }
+}
+
+fn nanos(time: Duration) -> Nanos {
+    u64::try_from(time.as_nanos()).expect("584 years are enough")
+}

@@ -1,0 +1,153 @@
+//! A process that reads and writes until it is told to stop, and writes down what it saw.
+
+mod cache;
+mod load;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+pub(crate) use self::cache::stored_name;
+use self::load::{Shared, Task};
+use crate::history::{Nanos, Record, Sample, Stall, now};
+use crate::plan::Order;
+
+/// How many tasks of a process read and write.
+const TASKS: u32 = 4;
+const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(5);
+
+/// What the runner says, a line each.
+pub(crate) const QUIET: &str = "quiet";
+pub(crate) const FINISH: &str = "finish";
+/// What a worker says.
+pub(crate) const READY: &str = "ready";
+
+/// What the tasks have to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    All,
+    ReadsOnly,
+    Nothing,
+}
+
+/// Does what an order says, and returns when the runner has heard all.
+///
+/// An order is what [`run`](crate::run) gives to the program of the workers as its argument.
+pub fn work(order: &str) {
+    let order: Order = serde_json::from_str(order).expect("the order is one of the runner");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    runtime.block_on(carry_out(order));
+}
+
+async fn carry_out(order: Order) {
+    let cache = cache::build_cache(&order)
+        .await
+        .expect("the cache connects");
+    say(READY);
+    let (phase, of_tasks) = watch::channel(Phase::All);
+    let shared = Arc::new(Shared {
+        cache,
+        order,
+        phase: of_tasks.clone(),
+    });
+    let measured = Arc::new(Mutex::new(Vec::new()));
+    let watchers = [
+        tokio::spawn(feel_stalls(shared.order.process, Arc::clone(&measured))),
+        tokio::spawn(count(Arc::clone(&shared), Arc::clone(&measured))),
+    ];
+    let tasks = (0..TASKS).map(|number| tokio::spawn(Task::new(&shared, number).run()));
+    let tasks: Vec<_> = tasks.collect();
+
+    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = orders.next_line().await.expect("the pipe can be read") {
+        match line.as_str() {
+            QUIET => phase.send_replace(Phase::ReadsOnly),
+            FINISH => break,
+            other => panic!("{other:?} is no order"),
+        };
+    }
+    phase.send_replace(Phase::Nothing);
+    let mut records = Vec::new();
+    for task in tasks {
+        records.extend(task.await.expect("no task panics"));
+    }
+    records.extend(load::read_all(&shared).await);
+    for watcher in watchers {
+        watcher.abort();
+    }
+    let measured = std::mem::take(&mut *measured.lock().unwrap_or_else(PoisonError::into_inner));
+    let operations = records.into_iter().map(Record::Operation);
+    write(&shared.order, operations.chain(measured)).expect("the history is written");
+}
+
+fn say(word: &str) {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{word}").expect("the runner listens");
+    out.flush().expect("the runner listens");
+}
+
+fn write(order: &Order, records: impl Iterator<Item = Record>) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(&order.history)?);
+    for record in records {
+        serde_json::to_writer(&mut file, &record)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()
+}
+
+async fn feel_stalls(process: u32, measured: Arc<Mutex<Vec<Record>>>) {
+    watch_stalls(process, |stall| note(&measured, Record::Stall(stall))).await;
+}
+
+fn note(measured: &Mutex<Vec<Record>>, record: Record) {
+    let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+    measured.push(record);
+}
+
+/// Notes when the machine does not run a task that should run: that is nobody's delay.
+pub(crate) async fn watch_stalls(process: u32, mut note: impl FnMut(Stall)) {
+    let slack = nanos(TICK) * 2;
+    loop {
+        let start = now();
+        sleep(TICK).await;
+        let (due, end) = (start + slack, now());
+        if end > due {
+            note(Stall {
+                process,
+                start: due,
+                end,
+            });
+        }
+    }
+}
+
+async fn count(shared: Arc<Shared>, measured: Arc<Mutex<Vec<Record>>>) {
+    loop {
+        let stats = shared.cache.stats();
+        // With a single tier, the first is what there is.
+        let (l1_hits, l2_hits) = stats.hits_by_tier().unwrap_or((stats.hits, 0));
+        let sample = Sample {
+            process: shared.order.process,
+            at: now(),
+            l1_hits,
+            l2_hits,
+            misses: stats.misses,
+        };
+        note(&measured, Record::Sample(sample));
+        sleep(SAMPLE_EVERY).await;
+    }
+}
+
+fn nanos(time: Duration) -> Nanos {
+    u64::try_from(time.as_nanos()).expect("584 years are enough")
+}

@@ -1,0 +1,56 @@
+//! The cache that is put to the proof.
+
+use std::sync::Arc;
+
+use cache_core::{Cache, EncodedBackend, InvalidationBus, MsgPackCodec, Result};
+use cache_local::{LocalBackend, LocalConfig};
+use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore, TrackingBus};
+use cache_tiered::{TieredBackend, TieredConfig};
+
+use crate::payload::Payload;
+use crate::plan::{BOUND, COMMAND_TIMEOUT, Mode, Order};
+
+/// Builds the cache, and waits until its first tier may serve.
+pub(super) async fn build_cache(order: &Order) -> Result<Cache<Payload>> {
+    let store = RedisStore::connect(config(&order.data_url)?).await?;
+    let l2 = EncodedBackend::new(store, MsgPackCodec::new());
+    let tiers = match order.mode {
+        Mode::Redis => return Ok(Cache::new(l2)),
+        Mode::NoBus => TieredConfig::without_bus(BOUND),
+        Mode::Tracking | Mode::PubSub => TieredConfig::with_shared_bus(bus(order).await?),
+    };
+    // Room for all but a few, so that some are evicted.
+    let entries = u64::from(order.keys) * 9 / 10;
+    let l1 = LocalBackend::new(LocalConfig::new().max_entries(entries))?;
+    let backend = Arc::new(TieredBackend::new(l1, l2, tiers)?);
+    backend.ready().await;
+    Ok(Cache::new(backend))
+}
+
+/// Makes a bus with connections of its own, so that they can break alone.
+async fn bus(order: &Order) -> Result<Arc<dyn InvalidationBus>> {
+    let store = RedisStore::connect(config(&order.bus_url)?).await?;
+    let config = BusConfig::new().bound(BOUND);
+    Ok(match order.mode {
+        Mode::PubSub => Arc::new(PubSubBus::connect(&store, config).await?),
+        _ => Arc::new(TrackingBus::connect(&store, config).await?),
+    })
+}
+
+fn config(url: &str) -> Result<RedisConfig> {
+    let config = RedisConfig::from_url(url)?;
+    Ok(config.namespace(NAMESPACE).command_timeout(COMMAND_TIMEOUT))
+}
+
+/// The namespace of the proof in the store.
+const NAMESPACE: &str = "proof";
+
+/// Returns the name of a key, as the cache knows it.
+pub(crate) fn name(key: u32) -> String {
+    format!("key:{key}")
+}
+
+/// Returns the name of a key in the store.
+pub(crate) fn stored_name(key: u32) -> String {
+    format!("{NAMESPACE}:{}", name(key))
+}
