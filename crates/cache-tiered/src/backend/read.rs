@@ -6,6 +6,7 @@ use cache_core::{CacheBackend, Condition, Entry, Expiry, Result, WriteOptions};
 use tokio::time;
 
 use super::Tiers;
+use super::write::Change;
 use crate::config::{OnL2Error, WritePolicy};
 use crate::fence::{Boarding, Lead};
 use crate::promoted::{LOCAL_ONLY, Promoted};
@@ -77,7 +78,10 @@ where
             self.l2.delete(key).await?;
             self.recovery.supersede([key]);
             // Others may have read since what the failed delete had left there.
-            self.recovery.add_keys([key], Task::Announce);
+            let change = Change::Key(key).to_invalidation();
+            if self.publish(&change).await.is_err() {
+                self.recovery.add_keys([key], Task::Announce);
+            }
         }
         Ok(())
     }
