@@ -17,3 +17,8 @@ pub struct CustomBackend;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/redis.md")]
 pub struct Redis;
+
+/// What two tiers promise, whose code is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/consistency.md")]
+pub struct Consistency;

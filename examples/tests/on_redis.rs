@@ -80,3 +80,16 @@ fn sessions_are_kept_as_long_as_they_are_used() {
     let user = server.command(&["GET", "users:alice"]).text();
     assert_eq!(user, "{\"name\":\"Alice\"}");
 }
+
+#[test]
+fn the_memory_of_one_process_follows_the_writes_of_another() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let output = run("tiered_processes", &server.url());
+    for price in ["3.10", "3.20", "3.45", "2.95"] {
+        assert!(
+            output.contains(&format!("reader: {price}, seen after")),
+            "{output}"
+        );
+    }
+    assert!(output.contains("hits in memory"), "{output}");
+}
