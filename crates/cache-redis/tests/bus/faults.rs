@@ -65,6 +65,14 @@ async fn nothing(kind: Kind) {
     bench.end(&format!("{kind:?}, no fault")).await;
 }
 
+async fn slow(kind: Kind) {
+    let bench = Bench::start(kind, Flavor::Redis8).await;
+    // Long enough for many messages to wait.
+    bench.recorder().slow_down(15);
+    sleep(Duration::from_secs(3)).await;
+    bench.end(&format!("{kind:?}, slow listener")).await;
+}
+
 async fn kills(kind: Kind, flavor: Flavor) {
     let bench = Bench::start(kind, flavor).await;
     for number in 0..6 {
@@ -163,6 +171,7 @@ macro_rules! both {
 
 both! {
     nothing_is_missed_and_nothing_is_flushed_while_all_is_well: nothing;
+    nothing_is_missed_when_the_listener_is_slow: slow;
     nothing_is_missed_when_redis_7_closes_connections: kills_of_redis;
     nothing_is_missed_when_valkey_9_closes_connections: kills_of_valkey;
     nothing_is_missed_when_connections_are_reset: resets;

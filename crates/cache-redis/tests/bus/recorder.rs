@@ -1,5 +1,6 @@
 //! A listener that notes what it is told, and when.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub(crate) struct Recorder {
     events: Mutex<Vec<(Duration, Event)>>,
     /// Lets a change pass.
     gate: Semaphore,
+    /// How long a change takes, in milliseconds.
+    slowness: AtomicU64,
 }
 
 impl Recorder {
@@ -31,6 +34,7 @@ impl Recorder {
             start: Instant::now(),
             events: Mutex::default(),
             gate: Semaphore::new(1),
+            slowness: AtomicU64::new(0),
         }
     }
 
@@ -52,6 +56,11 @@ impl Recorder {
     /// Blocks the listener when it is told of a change, until the permit is dropped.
     pub(crate) async fn block(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.gate.acquire().await.expect("it is open")
+    }
+
+    /// Makes each change take this long.
+    pub(crate) fn slow_down(&self, milliseconds: u64) {
+        self.slowness.store(milliseconds, Ordering::Relaxed);
     }
 
     /// Waits until the bus has caught up to the present moment, and returns how long that took.
@@ -108,6 +117,10 @@ impl InvalidationListener for Recorder {
 
     async fn changed(&self, change: &Invalidation) {
         let _permit = self.block().await;
+        let slowness = Duration::from_millis(self.slowness.load(Ordering::Relaxed));
+        if !slowness.is_zero() {
+            tokio::time::sleep(slowness).await;
+        }
         self.note(Event::Changed(change.clone()));
     }
 

@@ -162,7 +162,8 @@ impl<'a> Subscriber<'a> {
             Ok((primaries, is_same(bus, &generations).await?))
         });
         let mut answer = pin!(time::timeout(limit, ask));
-        let mut end = pin!(time::sleep(limit));
+        // Late is better than never: what was confirmed last still counts until then.
+        let mut end = pin!(time::sleep(limit * 2));
         let (mut is_heard, mut is_kept) = (false, None);
         loop {
             match is_kept {
