@@ -65,10 +65,6 @@ impl Recorder {
 
     /// Waits until the bus has caught up to the present moment, and returns how long that took.
     pub(crate) async fn caught_up(&self) -> Duration {
-        self.caught_up_within(LIMIT).await
-    }
-
-    pub(crate) async fn caught_up_within(&self, limit: Duration) -> Duration {
         let present = self.elapsed();
         let is_later =
             |(_, event): &(_, Event)| matches!(event, Event::CaughtUp(to) if *to > present);
@@ -77,7 +73,7 @@ impl Recorder {
                 return self.elapsed() - present;
             }
             let waited = self.elapsed() - present;
-            assert!(waited < limit, "not caught up within {limit:?}");
+            assert!(waited < LIMIT, "not caught up within {LIMIT:?}");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
