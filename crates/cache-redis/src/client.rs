@@ -5,7 +5,7 @@
 //!
 //! # What is worked around
 //!
-//! fred 10.1 needs help in these places. Each has its test in `tests/faults`; when one
+//! fred 10.1 needs help in these places. Each has its test in `tests/faults` or `tests/bus`; when one
 //! is fixed in fred, what is named here can go.
 //!
 //! | fred 10.1 | here |
@@ -25,6 +25,10 @@
 //! | `EVALSHA` is sent without pipelining | [`commands`] sends it as a custom command |
 //! | server errors all have the kind `Unknown`, and quote arguments | [`failure`] sorts them by their first word and cuts the quotes |
 //! | `Debug` of its configuration shows passwords | it is never printed |
+//! | a new connection is not tracked, and helpers that track it anew do so too late | [`line`] has one connection for all its life |
+//! | it drops the news that the database was emptied | [`listen`] reads a key that is gone then |
+//! | tracking in broadcast mode is turned on at one node of a cluster alone | the bus has a [`line`] to each |
+//! | who subscribes is not told of a refusal | [`listen`] subscribes by a custom command, on a connection that sends nothing else |
 //! | a connection health check needs a permission and fails with one node | [`settings`] turns it off |
 
 mod commands;

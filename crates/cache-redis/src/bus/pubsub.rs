@@ -20,7 +20,8 @@ use crate::keys::Keys;
 /// A bus on which those who change something say so, for servers without client tracking.
 ///
 /// **It hears of the changes of those caches alone that use such a bus** with the same namespace: of
-/// no expiry, no eviction and no other program, except that it notices when the database is emptied.
+/// no expiry, no eviction and no other program, except that it notices when the database is emptied. A
+/// change counts as acknowledged when it is [published](InvalidationBus::publish), not before.
 /// Where the server can tell of changes itself, [`TrackingBus`](super::TrackingBus) is the better bus.
 ///
 /// Messages go over the channel `name:@{name}invalidations` of the server, in a cluster over the sharded

@@ -10,7 +10,7 @@ use fred::socket2::TcpKeepalive;
 use fred::types::RespVersion;
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server,
-    ServerConfig, TcpConfig,
+    ServerConfig, TcpConfig, UnresponsiveConfig,
 };
 
 use crate::RedisConfig;
@@ -110,6 +110,8 @@ impl Settings {
         settings.performance.default_command_timeout = limit;
         settings.connection.max_command_attempts = 1;
         settings.connection.max_redirections = 0;
+        // Of a client of the user: what listens may be silent.
+        settings.connection.unresponsive = UnresponsiveConfig::default();
         settings.command_timeout = limit;
         settings.read_from_replicas = false;
         settings

@@ -67,6 +67,15 @@ async fn bare_keys_and_the_older_protocol_are_unsupported() {
 }
 
 #[tokio::test]
+async fn servers_without_client_tracking_are_unsupported() {
+    let server = Server::builder(Flavor::Redis7);
+    let server = server.arg("rename-command", "CLIENT NONE").start();
+    let [tracking, pubsub] = refusals(&store(&server.url()).await).await;
+    assert!(is_unsupported(&tracking), "{tracking:?}");
+    assert_eq!(pubsub, None);
+}
+
+#[tokio::test]
 async fn what_a_user_may_not_do_is_unauthorized() {
     let server = Server::builder(Flavor::Redis7);
     let server = server.acl_user("app on >pw ~cache:* -@all +get +set +ping +hello +client|id");

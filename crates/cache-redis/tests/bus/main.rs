@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::recorder::Recorder;
 
 /// The bound of the buses of these tests.
-const BOUND: Duration = Duration::from_millis(400);
+const BOUND: Duration = Duration::from_millis(600);
 /// How long after a fault everything may take to work again.
 const LIMIT: Duration = Duration::from_secs(8);
 

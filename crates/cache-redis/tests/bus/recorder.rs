@@ -1,5 +1,6 @@
 //! A listener that notes what it is told, and when.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub(crate) struct Recorder {
     events: Mutex<Vec<(Duration, Event)>>,
     /// Lets a change pass.
     gate: Semaphore,
+    /// How long a change takes, in milliseconds.
+    slowness: AtomicU64,
 }
 
 impl Recorder {
@@ -31,6 +34,7 @@ impl Recorder {
             start: Instant::now(),
             events: Mutex::default(),
             gate: Semaphore::new(1),
+            slowness: AtomicU64::new(0),
         }
     }
 
@@ -54,12 +58,13 @@ impl Recorder {
         self.gate.acquire().await.expect("it is open")
     }
 
-    /// Waits until the bus has caught up to the present moment, and returns how long that took.
-    pub(crate) async fn caught_up(&self) -> Duration {
-        self.caught_up_within(LIMIT).await
+    /// Makes each change take this long.
+    pub(crate) fn slow_down(&self, milliseconds: u64) {
+        self.slowness.store(milliseconds, Ordering::Relaxed);
     }
 
-    pub(crate) async fn caught_up_within(&self, limit: Duration) -> Duration {
+    /// Waits until the bus has caught up to the present moment, and returns how long that took.
+    pub(crate) async fn caught_up(&self) -> Duration {
         let present = self.elapsed();
         let is_later =
             |(_, event): &(_, Event)| matches!(event, Event::CaughtUp(to) if *to > present);
@@ -68,7 +73,7 @@ impl Recorder {
                 return self.elapsed() - present;
             }
             let waited = self.elapsed() - present;
-            assert!(waited < limit, "not caught up within {limit:?}");
+            assert!(waited < LIMIT, "not caught up within {LIMIT:?}");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -108,6 +113,10 @@ impl InvalidationListener for Recorder {
 
     async fn changed(&self, change: &Invalidation) {
         let _permit = self.block().await;
+        let slowness = Duration::from_millis(self.slowness.load(Ordering::Relaxed));
+        if !slowness.is_zero() {
+            tokio::time::sleep(slowness).await;
+        }
         self.note(Event::Changed(change.clone()));
     }
 

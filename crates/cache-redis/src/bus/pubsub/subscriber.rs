@@ -41,14 +41,11 @@ enum Round {
     Passed,
     /// Somebody has emptied a database.
     Emptied,
-    /// Other servers have the data, or the slots that stand for them.
-    Moved,
-    /// Our own message stayed out.
-    Silent,
     /// Our own message may be among those that are lost.
     Missed,
-    /// There is nothing more to be heard.
-    Lost,
+    /// Nothing can be relied upon any more: nothing is heard, our own message stayed out, or other
+    /// servers have the data.
+    Lost(Failure),
 }
 
 impl<'a> Subscriber<'a> {
@@ -130,14 +127,10 @@ impl<'a> Subscriber<'a> {
                     continue;
                 }
                 Ok(Round::Missed) => continue,
-                Ok(Round::Moved) => return Err(Failure::nowhere().to_error()),
-                Ok(Round::Lost) => return Err(Failure::ended().to_error()),
-                // Who does not get one message may not get others.
-                Ok(Round::Silent) => return Err(Failure::timeout().to_error()),
-                Err(error) if !error.is_transient() => return Err(error),
+                Ok(Round::Lost(failure)) => return Err(failure.to_error()),
                 Err(error) => {
                     failures += 1;
-                    if failures >= PATIENCE {
+                    if failures >= PATIENCE || !error.is_transient() {
                         return Err(error);
                     }
                 }
@@ -153,16 +146,12 @@ impl<'a> Subscriber<'a> {
         listener: &Arc<dyn InvalidationListener>,
         ask_cluster: bool,
     ) -> Result<Round> {
-        let nonce = fastrand::u64(..);
-        let (bus, limit) = (self.bus, self.bus.config.limit());
+        let (nonce, limit) = (fastrand::u64(..), self.bus.config.limit());
         let (echo, generations) = (self.echo.clone(), Arc::clone(&self.generations));
-        let send = bus.send(&echo, message::nonce(bus.origin, nonce));
-        let ask = try_join(send, async {
-            let primaries = bus.primaries(ask_cluster).await?;
-            Ok((primaries, is_same(bus, &generations).await?))
-        });
+        let ask = ask(self.bus, &echo, nonce, &generations, ask_cluster);
         let mut answer = pin!(time::timeout(limit, ask));
-        let mut end = pin!(time::sleep(limit));
+        // Late is better than never: what was confirmed last still counts until then.
+        let mut end = pin!(time::sleep(limit * 2));
         let (mut is_heard, mut is_kept) = (false, None);
         loop {
             match is_kept {
@@ -173,23 +162,21 @@ impl<'a> Subscriber<'a> {
             tokio::select! {
                 biased;
                 answer = &mut answer, if is_kept.is_none() => {
-                    let answer = answer.map_err(|_| Failure::timeout().to_error())?;
-                    let ((), (primaries, same)) = answer?;
+                    let (primaries, same) = answer.map_err(|_| Failure::timeout().to_error())??;
                     if primaries != self.primaries {
-                        return Ok(Round::Moved);
+                        return Ok(Round::Lost(Failure::nowhere()));
                     }
                     is_kept = Some(same);
                 }
-                news = self.line.next() => {
-                    let Ok(news) = news else {
-                        return Ok(Round::Lost);
-                    };
-                    match self.hear(news, nonce, listener).await {
+                news = self.line.next() => match news {
+                    Err(failure) => return Ok(Round::Lost(failure)),
+                    Ok(news) => match self.hear(news, nonce, listener).await {
                         Some(heard) => is_heard |= heard,
                         None => return Ok(Round::Missed),
-                    }
-                }
-                () = &mut end, if is_kept.is_some() => return Ok(Round::Silent),
+                    },
+                },
+                // Who does not get one message may not get others.
+                () = &mut end => return Ok(Round::Lost(Failure::timeout())),
             }
         }
     }
@@ -290,6 +277,24 @@ impl PubSubBus {
             false => Ok(Vec::new()),
         }
     }
+}
+
+/// Sends a message to ourselves, and returns who the primaries are and whether all values are what they
+/// were.
+async fn ask(
+    bus: &PubSubBus,
+    echo: &str,
+    nonce: u64,
+    generations: &[(Bytes, Bytes)],
+    ask_cluster: bool,
+) -> Result<(Vec<Primary>, bool)> {
+    let send = bus.send(echo, message::nonce(bus.origin, nonce));
+    let look = async {
+        let primaries = bus.primaries(ask_cluster).await?;
+        Ok((primaries, is_same(bus, generations).await?))
+    };
+    let ((), found) = try_join(send, look).await?;
+    Ok(found)
 }
 
 /// Reads, or makes, the value of a key on each primary.
