@@ -1,11 +1,13 @@
 //! Buildscale Cache over memory and Redis.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use cache_core::{Cache, MsgPackCodec};
 use cache_local::{LocalBackend, LocalConfig};
-use cache_redis::{RedisBackend, RedisConfig, RedisStore};
-use cache_tiered::{MemoryBus, TieredBackend, TieredConfig};
+use cache_redis::{BusConfig, RedisBackend, RedisConfig, RedisStore, TrackingBus};
+use cache_tiered::{Promoted, TieredBackend, TieredConfig};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{Contender, Record, TTL, Target};
 
@@ -20,6 +22,20 @@ async fn store(target: &Target) -> RedisStore {
     store.expect("the server is there")
 }
 
+/// Joins a first tier and a store, and waits until the first tier may serve.
+async fn tiered<V>(l1: LocalBackend<Promoted<V>>, store: RedisStore) -> Cache<V>
+where
+    V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    let bus = TrackingBus::connect(&store, BusConfig::new()).await;
+    let config = TieredConfig::with_bus(bus.expect("the server tracks"));
+    let l2 = RedisBackend::new(store, MsgPackCodec::new());
+    let tiered = TieredBackend::new(l1, l2, config.l1_ttl(TTL * 60));
+    let tiered = Arc::new(tiered.expect("the options are right"));
+    tiered.ready().await;
+    Cache::new(tiered)
+}
+
 impl TieredOurs {
     /// Connects, and waits until the first tier may serve.
     ///
@@ -28,10 +44,7 @@ impl TieredOurs {
     pub async fn connect(target: &Target) -> Self {
         let l1 = LocalBackend::new(LocalConfig::new().max_entries(1));
         let l1 = l1.expect("the options are right");
-        let bus = MemoryBus::new(Duration::from_secs(1));
-        let l2 = RedisBackend::new(store(target).await, MsgPackCodec::new());
-        let tiered = TieredBackend::new(l1, l2, TieredConfig::with_bus(bus));
-        Self(Cache::new(tiered.expect("the options are right")))
+        Self(tiered(l1, store(target).await).await)
     }
 
     /// Connects a cache of which the first tier holds everything, for hits in it.
@@ -40,12 +53,7 @@ impl TieredOurs {
     /// If there is no server.
     pub async fn cache(target: &Target) -> Cache<u64> {
         let store = store(target).await.partition("hits");
-        let store = store.expect("the name is one");
-        let bus = MemoryBus::new(Duration::from_secs(1));
-        let l2 = RedisBackend::new(store, MsgPackCodec::new());
-        let config = TieredConfig::with_bus(bus).l1_ttl(Duration::from_secs(3600));
-        let tiered = TieredBackend::new(LocalBackend::default(), l2, config);
-        Cache::new(tiered.expect("the options are right"))
+        tiered(LocalBackend::default(), store.expect("the name is one")).await
     }
 }
 
