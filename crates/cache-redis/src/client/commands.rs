@@ -25,12 +25,6 @@ struct Script {
     sha1: &'static str,
 }
 
-/// Reads a value and the time it has left, where only one command can be sent.
-const GET_WITH_TTL: Script = Script {
-    source: "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}",
-    sha1: "7c4acab28f3f7d97f3fd4354e4273792c8b95b9b",
-};
-
 /// Reads many values and the time each has left as of one moment.
 const GET_MANY_WITH_TTL: Script = Script {
     source: "local found = redis.call('MGET', unpack(KEYS)) \
@@ -119,25 +113,20 @@ impl Connection {
     }
 
     pub(crate) async fn get_with_ttl(&self, key: Bytes) -> Answer<(Found, Expiry)> {
-        if !self.settings.is_direct {
-            // Two commands in one write: they arrive together, and the server runs no script.
-            let get = Box::pin(self.client.get::<Value, _>(Key::from(key.clone())));
-            let pttl = Box::pin(self.client.pttl::<Value, _>(Key::from(key)));
-            let (value, left) = futures_util::future::join(get, pttl).await;
-            let value = found(value.map_err(Failure::from))?;
-            return Ok(match remaining(integer(&left?)?) {
-                Some(expiry) => (value, expiry),
+        if self.settings.is_direct {
+            // Only one command can be sent there.
+            let found = self.mget_with_ttl(slot(&key), vec![key]).await?.pop();
+            return Ok(match found.flatten() {
+                Some((value, expiry)) => (Found::Value(value), expiry),
                 None => (Found::Nothing, Expiry::Never),
             });
         }
-        let slot = slot(&key);
-        let answer = self.eval(&GET_WITH_TTL, slot, vec![key], Vec::new()).await;
-        if answer.as_ref().is_err_and(Failure::is_wrong_type) {
-            return Ok((Found::WrongType, Expiry::Never));
-        }
-        let [value, left] = two(answer?)?;
-        let value = found(Ok(value))?;
-        Ok(match remaining(integer(&left)?) {
+        // Two commands in one write: they arrive together, and the server runs no script.
+        let get = Box::pin(self.client.get::<Value, _>(Key::from(key.clone())));
+        let pttl = Box::pin(self.client.pttl::<Value, _>(Key::from(key)));
+        let (value, left) = futures_util::future::join(get, pttl).await;
+        let value = found(value.map_err(Failure::from))?;
+        Ok(match remaining(integer(&left?)?) {
             Some(expiry) => (value, expiry),
             None => (Found::Nothing, Expiry::Never),
         })

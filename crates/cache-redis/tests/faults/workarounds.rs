@@ -81,12 +81,16 @@ async fn scripts_share_round_trips() {
     let store = connect(&format!("redis://{}", proxy.address())).await;
     store.set("a", "1".into(), PLAIN).await.unwrap();
     // Known to the server from here on.
-    store.get_entry("a").await.unwrap();
+    store.get_entries(&["a"]).await.unwrap();
     proxy.delay(Direction::Reply, Duration::from_millis(20));
     let start = Instant::now();
-    let found = join_all((0..200).map(|_| store.get_entry("a"))).await;
+    let found = join_all((0..200).map(|_| store.get_entries(&["a"]))).await;
     let took = start.elapsed();
-    assert!(found.into_iter().all(|entry| entry.unwrap().is_some()));
+    assert!(
+        found
+            .into_iter()
+            .all(|entries| entries.unwrap()[0].is_some())
+    );
     // One after the other would take 4 s.
     assert!(took < Duration::from_millis(400), "{took:?}");
     assert_eq!(server.calls("eval"), 1);
@@ -100,7 +104,8 @@ async fn a_server_that_forgets_its_scripts_is_told_them_once_more() {
     for round in 1..=2 {
         for _ in 0..3 {
             store.set_many(entries(), MINUTE).await.unwrap();
-            let entry = store.get_entry("a").await.unwrap().expect("it was written");
+            let entries = store.get_entries(&["a"]).await.unwrap();
+            let entry = entries[0].as_ref().expect("it was written");
             assert_eq!(entry.value, "1");
         }
         // Of the two scripts each once: so the names that we have for them are theirs.
