@@ -93,6 +93,22 @@ impl Plan {
         }
     }
 
+    /// Has these faults alone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_proof::{Fault, Mode, Plan};
+    ///
+    /// let plan = Plan::new("worker", Mode::Tracking, Duration::from_secs(5));
+    /// assert_eq!(plan.with_faults(&[Fault::BusDown]).faults, [Fault::BusDown]);
+    /// ```
+    #[must_use]
+    pub fn with_faults(mut self, faults: &[Fault]) -> Self {
+        self.faults = faults.to_vec();
+        self
+    }
+
     /// How long it has to go well at the end before everything must agree.
     pub(crate) const fn quiet(&self) -> Duration {
         match self.mode {

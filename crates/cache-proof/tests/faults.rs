@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cache_proof::{Mode, Plan, Report, run};
+use cache_proof::{Fault, Mode, Plan, Report, run};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_cache-proof-worker");
 
@@ -42,6 +42,22 @@ fn four_processes_under_random_faults_never_read_beyond_the_bound() {
             .is_none_or(|only| *only == format!("{mode:?}"))
         {
             prove(&plan(mode, 4));
+        }
+    }
+}
+
+#[test]
+fn two_processes_on_64_keys_while_the_bus_dies_every_second_see_nothing_stale_and_lose_no_delete() {
+    for mode in [Mode::Tracking, Mode::PubSub] {
+        let mut plan = plan(mode, 2).with_faults(&[Fault::BusDown]);
+        plan.processes = 2;
+        plan.keys = 64;
+        plan.rate = 4000;
+        plan.pause_ms = 400..600;
+        plan.fault_ms = 400..600;
+        let report = prove(&plan);
+        if plan.faulty >= Duration::from_secs(30) {
+            assert!(report.operations >= 100_000, "{report}");
         }
     }
 }

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cache_core::{Entry, Result, Scope};
 use tokio::sync::{MutexGuard as AsyncGuard, watch};
 
+use crate::planted::planted;
+
 /// A power of two. Keys of one stripe wait for each other while one is put in the first tier.
 const STRIPES: usize = 512;
 
@@ -143,7 +145,9 @@ impl<V> Fence<V> {
     /// which the caller takes it.
     pub(crate) async fn detach(&self, key: &str) -> AsyncGuard<'_, ()> {
         let stripe = self.stripe(key);
-        stripe.flights().remove(key);
+        if !planted("flights-outlive-changes") {
+            stripe.flights().remove(key);
+        }
         stripe.first_tier.lock().await
     }
 
@@ -194,7 +198,9 @@ impl<V> Lead<'_, V> {
             let flights = self.stripe.flights();
             flights.get(self.key).is_some_and(|now| now.id == self.id)
         };
-        (is_attached && self.epoch == self.fence.epoch()).then_some(guard)
+        let is_attached = is_attached || planted("detached-fills-kept");
+        let is_current = self.epoch == self.fence.epoch() || planted("fills-outlive-flushes");
+        (is_attached && is_current).then_some(guard)
     }
 
     /// Ends the flight and tells everybody who has joined.

@@ -30,7 +30,8 @@ pub(super) async fn build_cache(order: &Order) -> Result<Cache<Payload>> {
 /// Makes a bus with connections of its own, so that they can break alone.
 async fn bus(order: &Order) -> Result<Arc<dyn InvalidationBus>> {
     let store = RedisStore::connect(config(&order.bus_url)?).await?;
-    let config = BusConfig::new().bound(BOUND);
+    // So little room that a worker which stood still lags.
+    let config = BusConfig::new().bound(BOUND).capacity(64);
     Ok(match order.mode {
         Mode::PubSub => Arc::new(PubSubBus::connect(&store, config).await?),
         _ => Arc::new(TrackingBus::connect(&store, config).await?),

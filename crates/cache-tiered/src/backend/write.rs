@@ -10,6 +10,7 @@ use tokio::time;
 
 use super::Tiers;
 use crate::config::WritePolicy;
+use crate::planted::planted;
 use crate::promoted::{LOCAL_ONLY, Promoted};
 use crate::recovery::{Batch, Recovery, Task};
 
@@ -134,7 +135,9 @@ where
             }
         };
         // After what is left to do was noted, so that later reads know of it.
-        self.forget(change).await;
+        if !planted("forgotten-only-before-the-write") {
+            self.forget(change).await;
+        }
         let told = if needs_publish && tell {
             if outcome.is_err() {
                 // It may happen a little later still, and then they have to hear of it again.
@@ -156,7 +159,8 @@ where
         if options.condition != Condition::Always {
             self.settle(key).await?;
         }
-        let may_stay = self.write_policy == WritePolicy::LocalOnOutage
+        let may_stay = (self.write_policy == WritePolicy::LocalOnOutage
+            || planted("failed-writes-kept"))
             && options.condition == Condition::Always;
         let spare = may_stay.then(|| value.clone());
         let set = self.l2.set(key, value, options);
@@ -191,7 +195,9 @@ where
 
     async fn publish(&self, change: &Invalidation) -> Result<()> {
         match &self.bus {
-            Some(bus) if bus.needs_publish() => bus.publish(change).await,
+            Some(bus) if bus.needs_publish() && !planted("changes-not-published") => {
+                bus.publish(change).await
+            }
             _ => Ok(()),
         }
     }

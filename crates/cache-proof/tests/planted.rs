@@ -1,0 +1,158 @@
+//! Checks the checker: each bug that can be planted in the library is found within a minute.
+//!
+//! It needs a build with `RUSTFLAGS="--cfg planted_bugs"`, in which `PLANTED_BUG` of a worker
+//! switches one on.
+#![cfg(planted_bugs)]
+
+use std::time::{Duration, Instant};
+
+use cache_proof::Fault::{
+    BusDown, CutReplies, Delay, Empty, FreezeWorker, KillListeners, NoMemory, Refuse, Reset, Stall,
+};
+use cache_proof::Rule::{Convergence, Integrity, Lifetime, Order, Staleness, Store};
+use cache_proof::{Fault, Mode, Plan, Rule, run};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_cache-proof-worker");
+/// How long a bug may hide.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long there are faults before it is checked whether it was found.
+const ROUND: Duration = Duration::from_secs(6);
+
+/// A bug, the cache that has it, the faults that it takes, and the rules that it may break.
+type Bug = (&'static str, Mode, &'static [Fault], &'static [Rule]);
+
+const BUGS: &[Bug] = &[
+    // What is put in the first tier.
+    (
+        "detached-fills-kept",
+        Mode::Tracking,
+        &[Delay],
+        &[Staleness, Order],
+    ),
+    (
+        "flights-outlive-changes",
+        Mode::Tracking,
+        &[Delay],
+        &[Staleness, Order],
+    ),
+    (
+        "fills-outlive-flushes",
+        Mode::Tracking,
+        &[Delay, BusDown, Reset],
+        &[Staleness, Order],
+    ),
+    ("first-tier-outlives-second", Mode::PubSub, &[], &[Lifetime]),
+    ("age-ignored", Mode::NoBus, &[], &[Staleness]),
+    ("answers-mixed-up", Mode::Tracking, &[], &[Integrity]),
+    // What is taken from it.
+    ("messages-dropped", Mode::Tracking, &[], &[Staleness]),
+    (
+        "no-flush-when-connected",
+        Mode::Tracking,
+        &[BusDown, KillListeners],
+        &[Staleness],
+    ),
+    (
+        "no-flush-when-lagged",
+        Mode::Tracking,
+        &[FreezeWorker],
+        &[Staleness],
+    ),
+    (
+        "no-flush-when-emptied",
+        Mode::Tracking,
+        &[Empty],
+        &[Convergence],
+    ),
+    (
+        "generation-ignored",
+        Mode::Tracking,
+        &[Empty],
+        &[Convergence],
+    ),
+    (
+        "forgotten-only-before-the-write",
+        Mode::PubSub,
+        &[Delay],
+        &[Order],
+    ),
+    ("changes-not-published", Mode::PubSub, &[], &[Staleness]),
+    (
+        "repeated-deletes-not-told",
+        Mode::PubSub,
+        &[Refuse, Reset],
+        &[Convergence],
+    ),
+    // For how long it serves.
+    (
+        "lease-ignored",
+        Mode::Tracking,
+        &[BusDown, Stall],
+        &[Staleness],
+    ),
+    (
+        "lease-doubled",
+        Mode::Tracking,
+        &[BusDown, Stall],
+        &[Staleness],
+    ),
+    (
+        "lease-from-the-answer",
+        Mode::Tracking,
+        &[Delay, Stall],
+        &[Staleness],
+    ),
+    (
+        "lease-without-an-answer",
+        Mode::Tracking,
+        &[Stall],
+        &[Staleness],
+    ),
+    // What is written.
+    (
+        "failed-writes-kept",
+        Mode::Tracking,
+        &[NoMemory],
+        &[Store, Staleness, Convergence],
+    ),
+    (
+        "writes-sent-twice",
+        Mode::Tracking,
+        &[CutReplies, Delay],
+        &[Integrity, Staleness, Store],
+    ),
+    ("milliseconds-for-seconds", Mode::Redis, &[], &[Lifetime]),
+];
+
+/// Looks for a bug until it is found, and says how.
+fn find((name, mode, faults, rules): Bug) -> Option<String> {
+    let start = Instant::now();
+    while start.elapsed() < LIMIT {
+        let mut plan = Plan::new(WORKER, mode, ROUND).with_faults(faults);
+        plan.warm_up = Duration::from_millis(500);
+        plan.rate = 500;
+        plan.planted_bug = Some(name);
+        let report = run(&plan);
+        let found = rules.iter().map(|rule| (*rule, report.count(*rule)));
+        let found: Vec<_> = found.filter(|(_, count)| *count > 0).collect();
+        if !found.is_empty() {
+            return Some(format!("{found:?} after {:.0?}", start.elapsed()));
+        }
+    }
+    None
+}
+
+#[test]
+fn each_planted_bug_is_found_within_a_minute() {
+    let only = std::env::var("PROOF_BUG").ok();
+    let chosen = |bug: &&Bug| only.as_ref().is_none_or(|only| only == bug.0);
+    let mut hidden = Vec::new();
+    for bug in BUGS.iter().filter(chosen) {
+        let found = find(*bug);
+        println!("{}: {found:?}", bug.0);
+        if found.is_none() {
+            hidden.push(bug.0);
+        }
+    }
+    assert!(hidden.is_empty(), "not found: {hidden:?}");
+}
