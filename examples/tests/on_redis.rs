@@ -16,6 +16,10 @@ fn expected() -> String {
 
 /// Runs an example with a URL of servers in its environment and returns what it prints.
 fn run(example: &str, url: &str) -> String {
+    run_on("redis", example, url)
+}
+
+fn run_on(backend: &str, example: &str, url: &str) -> String {
     // Examples are built beside the tests.
     let test = std::env::current_exe().expect("the test knows its own path");
     let program: PathBuf = test
@@ -25,6 +29,7 @@ fn run(example: &str, url: &str) -> String {
         .join("examples")
         .join(example);
     let output = Command::new(program)
+        .env("BUILDSCALE_CACHE_BACKEND", backend)
         .env("BUILDSCALE_CACHE_REDIS_URL", url)
         .output()
         .expect("the program is built");
@@ -47,6 +52,15 @@ fn the_program_of_the_guide_prints_the_same_on_every_server() {
 fn the_program_of_the_guide_prints_the_same_on_a_cluster() {
     let cluster = Cluster::builder(Flavor::Redis7).replicas(0).start();
     assert_eq!(run(GUIDE, &cluster.url()), expected());
+}
+
+#[test]
+fn the_program_of_the_guide_prints_the_same_on_two_tiers() {
+    for flavor in Flavor::ALL {
+        let server = Server::builder(flavor).start();
+        let output = run_on("tiered", GUIDE, &server.url());
+        assert_eq!(output, expected(), "{flavor:?}");
+    }
 }
 
 #[test]

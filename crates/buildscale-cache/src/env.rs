@@ -63,7 +63,7 @@ where
         let cache = match variables.backend()? {
             Backend::Local => local(&variables, config)?,
             Backend::Redis => return redis(&variables, config).await,
-            Backend::Tiered => return Err(variables.not_built("tiered")),
+            Backend::Tiered => return tiered(&variables, config).await,
         };
         match variables.read("NAMESPACE")? {
             Some(name) => cache
@@ -74,15 +74,16 @@ where
     }
 }
 
-/// A cache in Redis, where the namespace bounds the keys in the database.
+/// What the variables say of Redis, where the namespace bounds the keys in the database.
 #[cfg(feature = "redis")]
-async fn redis<V>(variables: &Variables<'_>, config: CacheConfig) -> Result<Cache<V>>
-where
-    V: Serialize + DeserializeOwned + Send + Sync + 'static,
-{
+fn redis_config(
+    variables: &Variables<'_>,
+    backend: &str,
+    config: CacheConfig,
+) -> Result<cache_redis::RedisConfig> {
     let Some(url) = variables.read("REDIS_URL")? else {
         let problem = format!(
-            "asks for redis, but {} is not set",
+            "asks for {backend}, but {} is not set",
             variables.name("REDIS_URL")
         );
         return Err(Error::invalid(variables.name("BACKEND"), problem));
@@ -97,7 +98,28 @@ where
             .map_err(|error| variables.blame("NAMESPACE", &error))?;
         settings = settings.namespace(name);
     }
-    crate::redis::connect(settings).await
+    Ok(settings)
+}
+
+#[cfg(feature = "redis")]
+async fn redis<V>(variables: &Variables<'_>, config: CacheConfig) -> Result<Cache<V>>
+where
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    crate::redis::connect(redis_config(variables, "redis", config)?).await
+}
+
+#[cfg(feature = "tiered")]
+async fn tiered<V>(variables: &Variables<'_>, config: CacheConfig) -> Result<Cache<V>>
+where
+    V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    crate::tiered::connect(redis_config(variables, "tiered", config)?, config).await
+}
+
+#[cfg(not(feature = "tiered"))]
+async fn tiered<V>(variables: &Variables<'_>, _: CacheConfig) -> Result<Cache<V>> {
+    Err(variables.not_built("tiered"))
 }
 
 #[cfg(not(feature = "redis"))]
@@ -190,6 +212,7 @@ impl Variables<'_> {
         }
     }
 
+    #[cfg(not(feature = "tiered"))]
     fn not_built(&self, feature: &str) -> Error {
         let asked = if env::var_os(self.name("BACKEND")).is_some() {
             "BACKEND"

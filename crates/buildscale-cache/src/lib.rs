@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | [`Cache::new_local(config)`](LocalExt::new_local) | in this process | `local` |
 //! | [`Cache::new_redis(url, config).await?`](RedisExt::new_redis) | Redis or Valkey | `redis` |
+//! | [`Cache::new_tiered(url, config).await?`](TieredExt::new_tiered) | memory in front of Redis | `tiered` |
 //! | [`Cache::from_env(config).await?`](EnvExt::from_env) | what the environment says | |
 //! | [`Cache::new(backend)`](Cache::new) | any, your own included | |
 //!
@@ -35,6 +36,7 @@
 //! |---|---|---|
 //! | `local` | yes | [`LocalBackend`], [`Cache::new_local`](LocalExt::new_local) |
 //! | `redis` | | [`RedisStore`], [`RedisConfig`], [`Cache::new_redis`](RedisExt::new_redis) |
+//! | `tiered` | | [`TieredBackend`], [`Cache::new_tiered`](TieredExt::new_tiered); brings `local` and `redis` |
 //! | `rustls` | | TLS to Redis through rustls |
 //! | `native-tls` | | TLS to Redis through the system's library |
 //! | `json` | yes | [`JsonCodec`] |
@@ -62,6 +64,8 @@ mod local;
 pub mod prelude;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "tiered")]
+mod tiered;
 
 #[cfg(feature = "json")]
 #[doc(inline)]
@@ -74,8 +78,9 @@ pub use cache_core::{
     BackendStats, ByteStore, Cache, CacheBackend, CacheBuilder, CacheConfig, CacheStats,
     Capabilities, Clock, Codec, CodecError, CodecId, Compression, Condition, Cursor,
     DEFAULT_MAX_VALUE_BYTES, DynBackend, EncodedBackend, Entry, Error, ErrorKind, Expiry,
-    MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, ManualClock, Page, ReadNow, Result, Scope,
-    SetOptions, Ttl, WriteOptions, backend,
+    FlushCause, Invalidation, InvalidationBus, InvalidationListener, Lease, MAX_KEY_BYTES,
+    MAX_NAMESPACE_BYTES, MAX_TTL, ManualClock, Page, ReadNow, Result, Scope, SetOptions, TierStats,
+    Ttl, WriteOptions, backend, bus,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]
@@ -83,8 +88,14 @@ pub use cache_local::{LocalBackend, LocalConfig, Removal, RemovalCause};
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use cache_redis::{
-    ConnectionState, DEFAULT_NAMESPACE, Protocol, RedisBackend, RedisConfig, RedisStats,
-    RedisStore, Tls, fred,
+    BusConfig, ConnectionState, DEFAULT_NAMESPACE, Protocol, PubSubBus, RedisBackend, RedisConfig,
+    RedisStats, RedisStore, Tls, TrackingBus, fred,
+};
+#[cfg(feature = "tiered")]
+#[doc(inline)]
+pub use cache_tiered::{
+    Invalidator, MemoryBus, OnBusLoss, OnL2Error, Promoted, TieredBackend, TieredConfig,
+    WritePolicy,
 };
 
 pub use self::env::EnvExt;
@@ -92,3 +103,5 @@ pub use self::env::EnvExt;
 pub use self::local::LocalExt;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisExt;
+#[cfg(feature = "tiered")]
+pub use self::tiered::TieredExt;

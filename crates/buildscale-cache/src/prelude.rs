@@ -4,4 +4,6 @@
 pub use crate::LocalExt;
 #[cfg(feature = "redis")]
 pub use crate::RedisExt;
+#[cfg(feature = "tiered")]
+pub use crate::TieredExt;
 pub use crate::{Cache, CacheConfig, EnvExt, Error, Expiry, SetOptions, Ttl};

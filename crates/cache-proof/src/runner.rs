@@ -97,8 +97,8 @@ fn limits(plan: &Plan) -> Limits {
         stale_healthy_p99,
         recovery,
         lifetime_slack: 5 * MS,
-        // A write and its message to others, or what has to be deleted first and a read.
-        deadline: nanos(COMMAND_TIMEOUT) * 2 + 50 * MS,
+        // What has to be deleted first, a write, and messages to others about both.
+        deadline: nanos(COMMAND_TIMEOUT) * 4 + 50 * MS,
         hit_ratio: 0.2,
         l1_ratio,
     }

@@ -65,7 +65,7 @@ pub(crate) enum Boarding<'f, V> {
     Join(Join<V>),
 }
 
-impl<V> Fence<V> {
+impl<V: Send + Sync> Fence<V> {
     pub(crate) fn new() -> Self {
         let stripe = || Stripe {
             flights: Mutex::default(),
@@ -170,7 +170,7 @@ impl<V> Fence<V> {
 /// A flight that somebody else leads.
 pub(crate) struct Join<V>(Landing<V>);
 
-impl<V> Join<V> {
+impl<V: Send + Sync> Join<V> {
     /// Waits for the end of the flight; `None` if it was given up.
     pub(crate) async fn landed(mut self) -> Option<Outcome<V>> {
         let outcome = self.0.wait_for(Option::is_some).await.ok()?;
@@ -189,7 +189,7 @@ pub(crate) struct Lead<'f, V> {
     sender: watch::Sender<Option<Outcome<V>>>,
 }
 
-impl<V> Lead<'_, V> {
+impl<V: Send + Sync> Lead<'_, V> {
     /// Returns the permission to put what was read in the first tier, or `None` if the key has
     /// changed meanwhile. While it is held the key does not change.
     pub(crate) async fn permission(&self) -> Option<AsyncGuard<'_, ()>> {
@@ -211,7 +211,9 @@ impl<V> Lead<'_, V> {
             self.sender.send_replace(Some(Arc::new(outcome())));
         }
     }
+}
 
+impl<V> Lead<'_, V> {
     fn leave(&self) {
         let mut flights = self.stripe.flights();
         if flights.get(self.key).is_some_and(|now| now.id == self.id) {
@@ -223,5 +225,60 @@ impl<V> Lead<'_, V> {
 impl<V> Drop for Lead<'_, V> {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Boarding, Fence, Lead};
+
+    fn lead<'f>(fence: &'f Fence<u32>, key: &'f str) -> Lead<'f, u32> {
+        match fence.board(key, 0, 0) {
+            Boarding::Lead(lead) => lead,
+            Boarding::Join(_) => panic!("nobody else reads"),
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_flights_that_have_landed_or_were_given_up() {
+        let fence = Fence::new();
+        for number in 0..1_000 {
+            let (landed, dropped) = (format!("a{number}"), format!("b{number}"));
+            lead(&fence, &landed).land(|| Ok(None));
+            let given_up = lead(&fence, &dropped);
+            assert_eq!(fence.under_way(), 1);
+            drop(given_up);
+        }
+        assert_eq!(fence.under_way(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_was_detached_takes_nothing_from_its_successor() {
+        let fence = Fence::new();
+        let old = lead(&fence, "key");
+        drop(fence.detach("key").await);
+        let new = lead(&fence, "key");
+        assert!(old.permission().await.is_none());
+        drop(old);
+        assert!(new.permission().await.is_some());
+        assert_eq!(fence.under_way(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_permission_outlives_a_flush() {
+        let fence = Fence::new();
+        let old = lead(&fence, "key");
+        fence.flush();
+        assert!(old.permission().await.is_none());
+        assert!(matches!(fence.board("key", 0, 0), Boarding::Lead(_)));
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_began_too_long_ago_is_not_joined() {
+        let fence = Fence::new();
+        let old = lead(&fence, "key");
+        assert!(matches!(fence.board("key", 9, 0), Boarding::Join(_)));
+        assert!(matches!(fence.board("key", 9, 1), Boarding::Lead(_)));
+        assert!(old.permission().await.is_none());
     }
 }

@@ -84,7 +84,7 @@ impl<S: ByteStore> Invalidator<S> {
     ///
     /// # Cancel safety
     /// As of [`invalidate`](Self::invalidate).
-    pub async fn invalidate_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<u64> {
+    pub async fn invalidate_many<K: AsRef<str> + Sync>(&self, keys: &[K]) -> Result<u64> {
         let stored = |key: &K| self.stored(key.as_ref());
         let keys: Vec<String> = keys.iter().map(stored).collect::<Result<_>>()?;
         let borrowed: Vec<&str> = keys.iter().map(String::as_str).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cache_conformance::{Fixture, conformance_tests};
 use cache_core::{Clock, EncodedBackend, ManualClock, MsgPackCodec};
 use cache_local::{LocalBackend, LocalConfig};
-use cache_redis::{RedisBackend, RedisConfig, RedisStore};
+use cache_redis::{BusConfig, PubSubBus, RedisBackend, RedisConfig, RedisStore, TrackingBus};
 use cache_testbed::{Flavor, Server};
 use cache_tiered::{MemoryBus, Promoted, TieredBackend, TieredConfig};
 
@@ -83,19 +83,49 @@ async fn redis() -> RedisBackend<MsgPackCodec> {
     EncodedBackend::new(store.expect("the server is there"), MsgPackCodec::new())
 }
 
-async fn over_redis(config: TieredConfig) -> OverRedis {
-    TieredBackend::new(Local::default(), redis().await, config).expect("the options are right")
+async fn over_redis(news: News) -> OverRedis {
+    let l2 = redis().await;
+    let config = news.of(l2.store()).await;
+    let tiered = TieredBackend::new(Local::default(), l2, config);
+    let tiered = tiered.expect("the options are right");
+    tiered.ready().await;
+    tiered
+}
+
+/// How the first tier of one over a server hears of changes.
+#[derive(Clone, Copy)]
+enum News {
+    Tracking,
+    PubSub,
+    Age,
+}
+
+impl News {
+    async fn of(self, store: &RedisStore) -> TieredConfig {
+        let options = BusConfig::new();
+        match self {
+            Self::Tracking => {
+                let bus = TrackingBus::connect(store, options).await;
+                TieredConfig::with_bus(bus.expect("the server tracks"))
+            }
+            Self::PubSub => {
+                let bus = PubSubBus::connect(store, options).await;
+                TieredConfig::with_bus(bus.expect("the server publishes"))
+            }
+            Self::Age => without_bus(),
+        }
+    }
 }
 
 /// Two tiers of which the second is a server.
-struct Redis(fn() -> TieredConfig);
+struct Redis(News);
 
 impl Fixture for Redis {
     type Value = String;
     type Backend = OverRedis;
 
     async fn fresh(&self) -> OverRedis {
-        over_redis((self.0)()).await
+        over_redis(self.0).await
     }
 
     async fn advance(&self, by: Duration) {
@@ -115,7 +145,7 @@ impl Fixture for Nested {
     type Backend = OverBoth;
 
     async fn fresh(&self) -> OverBoth {
-        let inner = over_redis(without_bus()).await;
+        let inner = over_redis(News::Tracking).await;
         TieredBackend::new(Local::default(), inner, with_bus()).expect("the options are right")
     }
 
@@ -138,6 +168,7 @@ fn with_bus() -> TieredConfig {
 
 conformance_tests!(two_locals, TwoLocals::new(with_bus));
 conformance_tests!(two_locals_without_bus, TwoLocals::new(without_bus));
-conformance_tests!(local_and_redis, Redis(with_bus));
-conformance_tests!(local_and_redis_without_bus, Redis(without_bus));
+conformance_tests!(local_and_redis, Redis(News::Tracking));
+conformance_tests!(local_and_redis_by_pub_sub, Redis(News::PubSub));
+conformance_tests!(local_and_redis_without_bus, Redis(News::Age));
 conformance_tests!(three_tiers, Nested);

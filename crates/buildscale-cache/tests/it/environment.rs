@@ -121,9 +121,9 @@ fn a_backend_that_is_not_built_in_is_an_error_and_its_password_is_not_shown() {
         "BUILDSCALE_CACHE_REDIS_URL",
         "redis://:hunter2@127.0.0.1:6379",
     );
-    let tiered = [url, ("BUILDSCALE_CACHE_BACKEND", "tiered")];
+    #[cfg(not(feature = "tiered"))]
     assert_eq!(
-        from_env_with(&tiered),
+        from_env_with(&[url, ("BUILDSCALE_CACHE_BACKEND", "tiered")]),
         "BUILDSCALE_CACHE_BACKEND asks for a backend that needs the feature `tiered`, \
          which is not built in"
     );
@@ -188,6 +188,24 @@ mod redis {
             report,
             "BUILDSCALE_CACHE_NAMESPACE is refused: namespace holds ':', allowed are ASCII \
              letters, digits, '-', '_' and '.'"
+        );
+    }
+
+    #[cfg(feature = "tiered")]
+    #[test]
+    fn two_tiers_are_one_variable_away() {
+        let server = Server::builder(Flavor::Valkey9).start();
+        let tiered = [
+            ("BUILDSCALE_CACHE_REDIS_URL", &*server.url()),
+            ("BUILDSCALE_CACHE_BACKEND", "tiered"),
+            ("BUILDSCALE_CACHE_NAMESPACE", "shop"),
+        ];
+        assert_eq!(from_env_with(&tiered), "ttl Some(11), in the root true");
+        assert_eq!(server.command(&["EXISTS", "shop:key"]).integer(), 1);
+        let report = from_env_with(&tiered[1..]);
+        assert_eq!(
+            report,
+            "BUILDSCALE_CACHE_BACKEND asks for tiered, but BUILDSCALE_CACHE_REDIS_URL is not set"
         );
     }
 }

@@ -6,6 +6,7 @@ use cache_core::{CacheBackend, Condition, Entry, Expiry, Result, WriteOptions};
 use tokio::time;
 
 use super::Tiers;
+use super::write::Change;
 use crate::config::{OnL2Error, WritePolicy};
 use crate::fence::{Boarding, Lead};
 use crate::planted::planted;
@@ -23,15 +24,15 @@ where
     L2: CacheBackend<V>,
 {
     pub(super) async fn read(&self, key: &str) -> Result<Option<Entry<V>>> {
-        if let Some(entry) = self.from_l1(key).await {
+        if let Some(entry) = self.in_l1(key).await {
             return Ok(Some(entry));
         }
         let found = self.read_through(key).await;
-        self.or_from_l1(key, found).await
+        self.or_in_l1(key, found).await
     }
 
     /// Returns the entry of the first tier, if it may serve it.
-    async fn from_l1(&self, key: &str) -> Option<Entry<V>> {
+    async fn in_l1(&self, key: &str) -> Option<Entry<V>> {
         let may_serve = self.may_serve();
         if !may_serve {
             self.counters.bypassed.add(1);
@@ -55,7 +56,7 @@ where
     }
 
     /// Answers from the first tier what the second could not, if that was asked for.
-    async fn or_from_l1(
+    async fn or_in_l1(
         &self,
         key: &str,
         found: Result<Option<Entry<V>>>,
@@ -78,7 +79,9 @@ where
             self.l2.delete(key).await?;
             self.recovery.supersede([key]);
             // Others may have read since what the failed delete had left there.
-            if !planted("repeated-deletes-not-told") {
+            let change = Change::Key(key).to_invalidation();
+            let is_silent = planted("repeated-deletes-not-told");
+            if !is_silent && self.publish(&change).await.is_err() {
                 self.recovery.add_keys([key], Task::Announce);
             }
         }
@@ -107,7 +110,7 @@ where
                         return (*outcome).clone();
                     }
                     // It was given up. Another of those who waited may have been there since.
-                    if let Some(entry) = self.from_l1(key).await {
+                    if let Some(entry) = self.in_l1(key).await {
                         return Ok(Some(entry));
                     }
                 }
@@ -119,7 +122,7 @@ where
         let mut found = Vec::with_capacity(keys.len());
         let (mut leads, mut joins) = (Vec::new(), Vec::new());
         for (place, key) in keys.iter().enumerate() {
-            found.push(self.from_l1(key).await);
+            found.push(self.in_l1(key).await);
             if found[place].is_none() {
                 self.settle(key).await?;
                 match self.board(key) {
@@ -144,7 +147,7 @@ where
                 let answer = answers.next().unwrap_or(Ok(None));
                 let key = lead.key;
                 let arrived = self.arrive(lead, answer).await;
-                found[place] = self.or_from_l1(key, arrived).await?;
+                found[place] = self.or_in_l1(key, arrived).await?;
             }
         }
         // Ours have landed, so two of these cannot wait for each other.
@@ -154,7 +157,7 @@ where
                 None => self.read_through(keys[place]).await,
             };
             self.counters.joined.add(1);
-            found[place] = self.or_from_l1(keys[place], outcome).await?;
+            found[place] = self.or_in_l1(keys[place], outcome).await?;
         }
         Ok(found)
     }

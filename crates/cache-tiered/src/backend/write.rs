@@ -26,7 +26,7 @@ pub(super) enum Change<'a> {
 }
 
 impl Change<'_> {
-    fn to_invalidation(self) -> Invalidation {
+    pub(super) fn to_invalidation(self) -> Invalidation {
         match self {
             Self::Key(key) => Invalidation::Keys(vec![key.to_owned()]),
             Self::Keys(keys) => Invalidation::Keys(keys.iter().map(ToString::to_string).collect()),
@@ -193,7 +193,7 @@ where
         Ok(true)
     }
 
-    async fn publish(&self, change: &Invalidation) -> Result<()> {
+    pub(super) async fn publish(&self, change: &Invalidation) -> Result<()> {
         match &self.bus {
             Some(bus) if bus.needs_publish() && !planted("changes-not-published") => {
                 bus.publish(change).await

@@ -10,7 +10,7 @@ use super::BOUND;
 fn refusal(config: TieredConfig) -> String {
     let backend: Result<TieredBackend<String, _, _>, _> =
         TieredBackend::new(LocalBackend::default(), LocalBackend::default(), config);
-    backend.unwrap_err().to_string()
+    backend.expect_err("it is refused").to_string()
 }
 
 #[tokio::test]

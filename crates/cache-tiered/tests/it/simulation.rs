@@ -34,11 +34,11 @@ struct Log(Mutex<Vec<String>>);
 
 impl Log {
     fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().expect("no holder panics").len()
     }
 
     fn slice(&self, from: usize, to: usize) -> Vec<String> {
-        self.0.lock().unwrap()[from..to].to_vec()
+        self.0.lock().expect("no holder panics")[from..to].to_vec()
     }
 }
 
@@ -50,7 +50,7 @@ struct Unreliable {
 
 impl Unreliable {
     fn below(&self, bound: u64) -> u64 {
-        self.random.lock().unwrap().u64(..bound)
+        self.random.lock().expect("no holder panics").u64(..bound)
     }
 
     async fn pause(&self, longest: Duration) {
@@ -82,7 +82,10 @@ impl InvalidationBus for Unreliable {
                 if told > 0 && self.below(3) == 0 {
                     news.extend(self.log.slice(told - 1, told));
                 }
-                self.random.lock().unwrap().shuffle(&mut news);
+                self.random
+                    .lock()
+                    .expect("no holder panics")
+                    .shuffle(&mut news);
                 for key in news {
                     self.pause(TICK).await;
                     listener.changed(&Invalidation::Keys(vec![key])).await;
@@ -125,7 +128,8 @@ struct World {
 }
 
 fn version(value: Option<&str>) -> Option<u64> {
-    value.map(|value| value.split(' ').nth(1).unwrap().parse().unwrap())
+    let number = |value: &str| value.split_once(' ')?.1.parse().ok();
+    value.map(|value| number(value).expect("every value has its number"))
 }
 
 /// A random network: mostly quick, sometimes slow, sometimes broken before or after the effect.
@@ -147,7 +151,7 @@ impl World {
     async fn write(&self, node: &Tiered, key: usize, random: &mut Rng) {
         let name = format!("key{key}");
         let version = {
-            let mut truth = self.truth[key].lock().unwrap();
+            let mut truth = self.truth[key].lock().expect("no holder panics");
             truth.issued += 1;
             truth.issued
         };
@@ -158,9 +162,9 @@ impl World {
             node.set(&name, value, always()).await.map(drop)
         };
         // The server tells of it whenever it happens; here, once it is known whether it has.
-        self.log.0.lock().unwrap().push(name);
+        self.log.0.lock().expect("no holder panics").push(name);
         if done.is_ok() {
-            let mut truth = self.truth[key].lock().unwrap();
+            let mut truth = self.truth[key].lock().expect("no holder panics");
             truth.acknowledged.push((version, Instant::now()));
         }
     }
@@ -170,7 +174,7 @@ impl World {
         let Some(found) = found else {
             return;
         };
-        let truth = self.truth[key].lock().unwrap();
+        let truth = self.truth[key].lock().expect("no holder panics");
         assert!(found <= truth.issued, "a version that was never written");
         let later = truth
             .acknowledged
@@ -185,7 +189,7 @@ impl World {
                 stale <= BOUND + TICK * 2,
                 "key{key}: {found} is stale by {stale:?}"
             );
-            let mut worst = self.worst.lock().unwrap();
+            let mut worst = self.worst.lock().expect("no holder panics");
             *worst = stale.max(*worst);
         }
         assert!(
@@ -220,7 +224,7 @@ async fn process(world: Arc<World>, node: Arc<Tiered>, network: Network, number:
             found.map(|mut found| found.swap_remove(0))
         };
         if let Ok(found) = read {
-            *world.reads.lock().unwrap() += 1;
+            *world.reads.lock().expect("no holder panics") += 1;
             let found = version(found.as_deref());
             world.check(key, start, found, seen.entry(key).or_default(), own);
         }
@@ -264,7 +268,10 @@ async fn simulate(seed: u64) -> (u64, Duration) {
             .unwrap_or_else(|_| panic!("seed {seed} fails"));
     }
     ticking.abort();
-    let (reads, worst) = (*world.reads.lock().unwrap(), *world.worst.lock().unwrap());
+    let (reads, worst) = (
+        *world.reads.lock().expect("no holder panics"),
+        *world.worst.lock().expect("no holder panics"),
+    );
     (reads, worst)
 }
 
@@ -281,7 +288,7 @@ fn no_read_is_staler_than_the_bound_and_none_goes_back_in_time() {
             .enable_time()
             .start_paused(true)
             .build()
-            .unwrap();
+            .expect("a runtime starts");
         let (more, stale) = runtime.block_on(simulate(seed));
         reads += more;
         worst = stale.max(worst);
