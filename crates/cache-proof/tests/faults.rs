@@ -3,9 +3,10 @@
 //! `PROOF_SECONDS` is how long there are faults, for all modes together; 10 without it. Each run
 //! prints its seed, and `PROOF_SEED` repeats the choices of one, with `PROOF_MODE` those of one mode.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cache_proof::{Fault, Mode, Plan, Report, run};
+use cache_proof::{Fault, Mode, Plan, Report, Setup, run};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_cache-proof-worker");
 
@@ -23,8 +24,13 @@ fn plan(mode: Mode, share: u32) -> Plan {
     plan
 }
 
+/// Runs a plan while no other runs: they would feel each other's load.
 fn prove(plan: &Plan) -> Report {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // Another test that has failed has nothing to do with this one.
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let report = run(plan);
+    drop(alone);
     println!(
         "{:?} on {:?}, seed {}:\n{report}",
         plan.mode, plan.setup, plan.seed
@@ -59,5 +65,27 @@ fn two_processes_on_64_keys_while_the_bus_dies_every_second_see_nothing_stale_an
         if plan.faulty >= Duration::from_secs(30) {
             assert!(report.operations >= 100_000, "{report}");
         }
+    }
+}
+
+#[test]
+fn four_processes_lose_by_a_failover_of_sentinels_no_more_than_the_last_writes() {
+    prove_on(Setup::Sentinels);
+}
+
+#[test]
+fn four_processes_on_a_cluster_read_nothing_stale_while_slots_move_and_nodes_die() {
+    prove_on(Setup::Cluster);
+}
+
+fn prove_on(setup: Setup) {
+    for mode in [Mode::Tracking, Mode::PubSub] {
+        let mut plan = plan(mode, 4);
+        plan.setup = setup;
+        // What only these servers have comes first.
+        let rest = std::mem::take(&mut plan.faults);
+        plan.faults = [Fault::Failover, Fault::MoveSlots].repeat(3);
+        plan.faults.extend(rest);
+        prove(&plan);
     }
 }
