@@ -55,7 +55,7 @@ async fn record(plan: &Plan) -> History {
     sleep(plan.warm_up).await;
     let damage = nemesis::rage(plan, &topology, &workers).await;
     workers.iter_mut().for_each(|worker| worker.tell(QUIET));
-    sleep(plan.quiet()).await;
+    sleep(plan.quiet).await;
 
     let mut history = History {
         faults: damage.faults,

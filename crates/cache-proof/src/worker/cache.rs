@@ -40,6 +40,8 @@ async fn bus(order: &Order) -> Result<Arc<dyn InvalidationBus>> {
 
 fn config(url: &str) -> Result<RedisConfig> {
     let config = RedisConfig::from_url(url)?;
+    // On one connection a read could not overtake a write.
+    let config = config.pool_size(2);
     Ok(config.namespace(NAMESPACE).command_timeout(COMMAND_TIMEOUT))
 }
 

@@ -112,7 +112,9 @@ where
         again: Option<Task>,
     ) -> Result<T> {
         let needs_publish = self.bus.as_ref().is_some_and(|bus| bus.needs_publish());
-        self.forget(change).await;
+        if !planted("own-writes-not-forgotten") {
+            self.forget(change).await;
+        }
         let mut unfinished = Unfinished {
             recovery: &self.recovery,
             change,
@@ -135,7 +137,7 @@ where
             }
         };
         // After what is left to do was noted, so that later reads know of it.
-        if !planted("forgotten-only-before-the-write") {
+        if !planted("own-writes-not-forgotten") {
             self.forget(change).await;
         }
         let told = if needs_publish && tell {
