@@ -30,6 +30,8 @@ pub enum Fault {
     Delay,
     /// Bytes do not arrive until later.
     Stall,
+    /// A way gets slow, and then nothing comes any more.
+    Fade,
     /// Connections break again and again.
     Reset,
     /// Connections end again and again.
@@ -50,7 +52,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::RestartEmpty,
         Self::OldSnapshot,
         Self::PauseServer,
@@ -63,6 +65,7 @@ impl Fault {
         Self::BusDown,
         Self::Delay,
         Self::Stall,
+        Self::Fade,
         Self::Reset,
         Self::Close,
         Self::CutReplies,

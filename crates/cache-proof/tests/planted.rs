@@ -7,7 +7,8 @@
 use std::time::{Duration, Instant};
 
 use cache_proof::Fault::{
-    BusDown, CutReplies, Delay, Empty, FreezeWorker, KillListeners, NoMemory, Refuse, Reset, Stall,
+    BusDown, CutReplies, Delay, Empty, Fade, FreezeWorker, KillListeners, NoMemory, Refuse, Reset,
+    Stall,
 };
 use cache_proof::Rule::{Convergence, Integrity, Lifetime, Order, Staleness, Store};
 use cache_proof::{Fault, Mode, Plan, Rule, run};
@@ -94,7 +95,7 @@ const BUGS: &[Bug] = &[
     (
         "lease-from-the-answer",
         Mode::Tracking,
-        &[Delay, Stall],
+        &[Fade],
         &[Staleness],
     ),
     (

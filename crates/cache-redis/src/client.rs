@@ -181,6 +181,7 @@ impl Link {
         let twice = planted("writes-sent-twice").then(|| payload.clone());
         let mut answer = run(lane.connection.load_full(), payload).await;
         if let (Err(_), Some(payload)) = (&answer, twice) {
+            time::sleep(GRACE).await;
             answer = run(lane.connection.load_full(), payload).await;
         }
         if let (Err(failure), Some((start, payload))) = (&answer, kept)

@@ -42,6 +42,16 @@ fn h1_finds_broken_foreign_invented_refused_deleted_and_early_values() {
 }
 
 #[test]
+fn h1_finds_a_swap_that_was_sent_twice() {
+    let swap = Operation {
+        found: seen(2),
+        wrote: Some(2),
+        ..call(0, Kind::Swap, 2, 3)
+    };
+    finds(&history([set(1, 0, 1), swap]), &[Rule::Integrity]);
+}
+
+#[test]
 fn h1_allows_a_value_whose_write_is_still_under_way_or_has_failed() {
     let failed = unknown(set(2, 20, 30));
     finds(
