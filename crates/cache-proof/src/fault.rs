@@ -30,7 +30,7 @@ pub enum Fault {
     Delay,
     /// Bytes do not arrive until later.
     Stall,
-    /// A way gets slow, and then nothing comes any more.
+    /// What the bus says gets late, and then nothing comes any more.
     Fade,
     /// Connections break again and again.
     Reset,
@@ -84,7 +84,7 @@ impl Fault {
             Self::KillListeners => has_bus,
             Self::Failover => setup != Setup::Standalone,
             Self::MoveSlots => setup == Setup::Cluster,
-            Self::BusDown => setup == Setup::Standalone && has_bus,
+            Self::BusDown | Self::Fade => setup == Setup::Standalone && has_bus,
             Self::Garbage => setup == Setup::Standalone && mode == Mode::PubSub,
             _ => setup == Setup::Standalone,
         }

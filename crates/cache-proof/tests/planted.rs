@@ -36,12 +36,6 @@ const BUGS: &[Bug] = &[
         &[Delay],
         &[Staleness, Order],
     ),
-    (
-        "fills-outlive-flushes",
-        Mode::Tracking,
-        &[Delay, BusDown, Reset],
-        &[Staleness, Order],
-    ),
     ("first-tier-outlives-second", Mode::PubSub, &[], &[Lifetime]),
     ("age-ignored", Mode::NoBus, &[], &[Staleness]),
     ("answers-mixed-up", Mode::Tracking, &[], &[Integrity]),

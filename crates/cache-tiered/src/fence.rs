@@ -199,8 +199,7 @@ impl<V: Send + Sync> Lead<'_, V> {
             flights.get(self.key).is_some_and(|now| now.id == self.id)
         };
         let is_attached = is_attached || planted("detached-fills-kept");
-        let is_current = self.epoch == self.fence.epoch() || planted("fills-outlive-flushes");
-        (is_attached && is_current).then_some(guard)
+        (is_attached && self.epoch == self.fence.epoch()).then_some(guard)
     }
 
     /// Ends the flight and tells everybody who has joined.

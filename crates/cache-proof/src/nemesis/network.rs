@@ -67,7 +67,7 @@ impl<'a> Strike<'a> {
         let only = self.random.usize(..self.workers.len());
         let is_for_all = self.random.u32(..3) == 0;
         let (data, bus) = match (self.fault, self.random.u32(..3)) {
-            (Fault::BusDown, _) | (_, 0) => (false, true),
+            (Fault::BusDown | Fault::Fade, _) | (_, 0) => (false, true),
             (_, 1) => (true, false),
             _ => (true, true),
         };

@@ -235,12 +235,7 @@ where
         let left = left.filter(|_| !planted("first-tier-outlives-second"));
         let longest = left.map_or(self.longest, |left| left.min(self.longest));
         let deadline = left.map_or(u64::MAX, |left| lead.started.saturating_add(nanos(left)));
-        let epoch = if planted("fills-outlive-flushes") {
-            self.fence.epoch()
-        } else {
-            lead.epoch
-        };
-        let promoted = Promoted::new(entry.value.clone(), epoch, deadline);
+        let promoted = Promoted::new(entry.value.clone(), lead.epoch, deadline);
         if longest == Duration::MAX {
             return Some((promoted, Expiry::Never));
         }
