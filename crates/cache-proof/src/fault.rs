@@ -30,6 +30,8 @@ pub enum Fault {
     Delay,
     /// Bytes do not arrive until later.
     Stall,
+    /// What the bus says gets late, and then nothing comes any more.
+    Fade,
     /// Connections break again and again.
     Reset,
     /// Connections end again and again.
@@ -50,7 +52,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::RestartEmpty,
         Self::OldSnapshot,
         Self::PauseServer,
@@ -63,6 +65,7 @@ impl Fault {
         Self::BusDown,
         Self::Delay,
         Self::Stall,
+        Self::Fade,
         Self::Reset,
         Self::Close,
         Self::CutReplies,
@@ -81,7 +84,7 @@ impl Fault {
             Self::KillListeners => has_bus,
             Self::Failover => setup != Setup::Standalone,
             Self::MoveSlots => setup == Setup::Cluster,
-            Self::BusDown => setup == Setup::Standalone && has_bus,
+            Self::BusDown | Self::Fade => setup == Setup::Standalone && has_bus,
             Self::Garbage => setup == Setup::Standalone && mode == Mode::PubSub,
             _ => setup == Setup::Standalone,
         }

@@ -59,6 +59,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// How long there are faults.
     pub faulty: Duration,
+    /// How long it goes well at the end before everything has to agree.
+    pub quiet: Duration,
     /// Which faults there may be.
     pub faults: Vec<Fault>,
     /// How long it goes well between two faults, in milliseconds.
@@ -85,6 +87,11 @@ impl Plan {
             rate: 250,
             warm_up: Duration::from_secs(2),
             faulty,
+            quiet: Duration::from_secs(match mode {
+                // What was not published is tried again with pauses of up to 7.5 s.
+                Mode::PubSub => 9,
+                _ => 5,
+            }),
             faults: Fault::ALL.to_vec(),
             pause_ms: if is_long { 1000..5000 } else { 300..1000 },
             fault_ms: if is_long { 100..8000 } else { 100..2500 },
@@ -93,13 +100,20 @@ impl Plan {
         }
     }
 
-    /// How long it has to go well at the end before everything must agree.
-    pub(crate) const fn quiet(&self) -> Duration {
-        match self.mode {
-            // What was not published is tried again with pauses of up to 7.5 s.
-            Mode::PubSub => Duration::from_secs(9),
-            _ => Duration::from_secs(5),
-        }
+    /// Has these faults alone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_proof::{Fault, Mode, Plan};
+    ///
+    /// let plan = Plan::new("worker", Mode::Tracking, Duration::from_secs(5));
+    /// assert_eq!(plan.with_faults(&[Fault::BusDown]).faults, [Fault::BusDown]);
+    /// ```
+    #[must_use]
+    pub fn with_faults(mut self, faults: &[Fault]) -> Self {
+        self.faults = faults.to_vec();
+        self
     }
 }
 

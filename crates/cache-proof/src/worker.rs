@@ -17,8 +17,8 @@ use self::load::{Shared, Task};
 use crate::history::{Nanos, Record, Sample, Stall, now};
 use crate::plan::Order;
 
-/// How many tasks of a process read and write.
-const TASKS: u32 = 4;
+/// How many tasks of a process read and write: so many that some do while others wait.
+const TASKS: u32 = 16;
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(5);
 

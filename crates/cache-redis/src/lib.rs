@@ -30,6 +30,7 @@ mod bus;
 mod client;
 mod config;
 mod keys;
+mod planted;
 mod stats;
 mod store;
 

@@ -168,10 +168,7 @@ impl Pipe<'_> {
                         asked.store(true, Ordering::Relaxed);
                     }
                     Direction::Reply if asked.load(Ordering::Relaxed) => return Err(End::Close),
-                    Direction::Reply if take_flip(shared) => {
-                        let middle = bytes.len() / 2;
-                        bytes[middle] = !bytes[middle];
-                    }
+                    Direction::Reply if take_flip(shared) => flip(&mut bytes),
                     _ => {}
                 }
                 to.write_all(&bytes).await.map_err(reset)?;
@@ -179,6 +176,14 @@ impl Pipe<'_> {
             Ok(())
         };
         tokio::try_join!(read, write).map(|_| ())
+    }
+}
+
+/// Inverts the first byte from the middle on that ends no line.
+fn flip(bytes: &mut [u8]) {
+    let (_, rest) = bytes.split_at_mut(bytes.len() / 2);
+    if let Some(byte) = rest.iter_mut().find(|byte| !b"\r\n".contains(byte)) {
+        *byte = !*byte;
     }
 }
 

@@ -129,6 +129,9 @@ impl Proxy {
     }
 
     /// Inverts all bits of the byte in the middle of the next piece of a reply, once.
+    ///
+    /// The end of a line is left as it is: without it two replies become one, and a client takes
+    /// each later reply for that of the command before.
     pub fn flip_reply_byte(&self) {
         self.change(|faults| faults.flip = true);
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use cache_core::{Clock, Error, InvalidationBus, Result};
 
+use crate::planted::planted;
+
 /// The longest time that the first tier keeps a value unless it is told otherwise.
 const DEFAULT_L1_TTL: Duration = Duration::from_secs(60);
 /// How many failed deletes and messages are kept for later unless it is told otherwise.
@@ -174,6 +176,7 @@ impl TieredConfig {
         let longest = self.l1_ttl.unwrap_or(Duration::MAX);
         match self.bus {
             Some(_) => longest,
+            None if planted("age-ignored") => longest,
             None => longest.min(self.bound),
         }
     }

@@ -19,6 +19,7 @@ mod config;
 mod fence;
 mod invalidator;
 mod memory_bus;
+mod planted;
 mod promoted;
 mod recovery;
 mod stats;

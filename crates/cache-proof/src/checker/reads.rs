@@ -42,6 +42,7 @@ impl<'h> Checker<'h> {
         let problem = match seen {
             Seen::Broken => "a broken value",
             Seen::Whole { key, .. } if key != read.key => "the value of another key",
+            Seen::Whole { version, .. } if read.wrote == Some(version) => "what it wrote itself",
             Seen::Whole { version, .. } => match self.writes.value(read.key, version) {
                 None => "a value that was never written",
                 Some(write) if write.start > read.end => "a value before it was written",

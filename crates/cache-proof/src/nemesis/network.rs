@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cache_testbed::{Direction, Proxy};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Strike;
 use crate::Fault;
@@ -11,6 +11,8 @@ use crate::Fault;
 /// How often what breaks once is broken again.
 const AGAIN: Duration = Duration::from_millis(200);
 const DELAYS_MS: std::ops::Range<u64> = 5..400;
+/// How late replies are before there are none: as late as a bus accepts.
+const FADING: Duration = Duration::from_millis(250);
 
 impl<'a> Strike<'a> {
     pub(super) async fn strike_network(&mut self) {
@@ -26,13 +28,20 @@ impl<'a> Strike<'a> {
             match self.fault {
                 Fault::Delay => each(directions, |direction| proxy.delay(direction, delay)),
                 Fault::Stall => each(directions, |direction| proxy.stall(direction)),
+                Fault::Fade => proxy.delay(Direction::Reply, FADING),
                 Fault::BusDown | Fault::Refuse => proxy.refuse().await,
                 Fault::Silent => proxy.accept_then_silent().await,
                 _ => {}
             }
         }
-        if matches!(self.fault, Fault::Delay | Fault::Stall) {
-            sleep(self.time).await;
+        if self.fault == Fault::Fade {
+            sleep(self.time / 3).await;
+            for proxy in &proxies {
+                proxy.stall(Direction::Reply);
+            }
+            sleep_until(end).await;
+        } else if matches!(self.fault, Fault::Delay | Fault::Stall) {
+            sleep_until(end).await;
         } else {
             while Instant::now() < end {
                 proxies.iter().for_each(|proxy| self.hit(proxy));
@@ -58,7 +67,7 @@ impl<'a> Strike<'a> {
         let only = self.random.usize(..self.workers.len());
         let is_for_all = self.random.u32(..3) == 0;
         let (data, bus) = match (self.fault, self.random.u32(..3)) {
-            (Fault::BusDown, _) | (_, 0) => (false, true),
+            (Fault::BusDown | Fault::Fade, _) | (_, 0) => (false, true),
             (_, 1) => (true, false),
             _ => (true, true),
         };

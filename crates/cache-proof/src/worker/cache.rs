@@ -30,7 +30,8 @@ pub(super) async fn build_cache(order: &Order) -> Result<Cache<Payload>> {
 /// Makes a bus with connections of its own, so that they can break alone.
 async fn bus(order: &Order) -> Result<Arc<dyn InvalidationBus>> {
     let store = RedisStore::connect(config(&order.bus_url)?).await?;
-    let config = BusConfig::new().bound(BOUND);
+    // So little room that a worker which stood still lags.
+    let config = BusConfig::new().bound(BOUND).capacity(64);
     Ok(match order.mode {
         Mode::PubSub => Arc::new(PubSubBus::connect(&store, config).await?),
         _ => Arc::new(TrackingBus::connect(&store, config).await?),
@@ -39,6 +40,8 @@ async fn bus(order: &Order) -> Result<Arc<dyn InvalidationBus>> {
 
 fn config(url: &str) -> Result<RedisConfig> {
     let config = RedisConfig::from_url(url)?;
+    // On one connection a read could not overtake a write.
+    let config = config.pool_size(2);
     Ok(config.namespace(NAMESPACE).command_timeout(COMMAND_TIMEOUT))
 }
 

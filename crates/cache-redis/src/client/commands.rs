@@ -16,6 +16,7 @@ use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value
 use super::connection::Connection;
 use super::failure::{Failure, Lost};
 use super::slot;
+use crate::planted::planted;
 
 type Answer<T> = Result<T, Failure>;
 
@@ -143,7 +144,10 @@ impl Connection {
     ) -> Answer<Option<Bytes>> {
         let expiration = expiry
             .remaining()
-            .map(|ttl| Expiration::PX(milliseconds(ttl)));
+            .map(|ttl| match planted("milliseconds-for-seconds") {
+                true => Expiration::EX(milliseconds(ttl)),
+                false => Expiration::PX(milliseconds(ttl)),
+            });
         let key = Key::from(key);
         let set = self.client.set(key, value, expiration, condition, get);
         let answer: Value = Box::pin(set).await?;

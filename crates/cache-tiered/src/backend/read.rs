@@ -9,6 +9,7 @@ use super::Tiers;
 use super::write::Change;
 use crate::config::{OnL2Error, WritePolicy};
 use crate::fence::{Boarding, Lead};
+use crate::planted::planted;
 use crate::promoted::{LOCAL_ONLY, Promoted};
 use crate::recovery::Task;
 
@@ -79,7 +80,8 @@ where
             self.recovery.supersede([key]);
             // Others may have read since what the failed delete had left there.
             let change = Change::Key(key).to_invalidation();
-            if self.publish(&change).await.is_err() {
+            let is_silent = planted("repeated-deletes-not-told");
+            if !is_silent && self.publish(&change).await.is_err() {
                 self.recovery.add_keys([key], Task::Announce);
             }
         }
@@ -132,7 +134,12 @@ where
         if !leads.is_empty() {
             let wanted: Vec<&str> = leads.iter().map(|(_, lead)| lead.key).collect();
             let mut answers = match self.l2.get_entries(&wanted).await {
-                Ok(entries) => entries.into_iter().map(Ok).collect(),
+                Ok(mut entries) => {
+                    if planted("answers-mixed-up") {
+                        entries.reverse();
+                    }
+                    entries.into_iter().map(Ok).collect()
+                }
                 Err(error) => vec![Err(error); leads.len()],
             }
             .into_iter();
@@ -225,6 +232,7 @@ where
     /// Returns what the first tier is to hold, and for how long, or `None` if that is no time.
     fn promoted(&self, lead: &Lead<'_, V>, entry: &Entry<V>) -> Option<(Promoted<V>, Expiry)> {
         let left = entry.expiry.remaining();
+        let left = left.filter(|_| !planted("first-tier-outlives-second"));
         let longest = left.map_or(self.longest, |left| left.min(self.longest));
         let deadline = left.map_or(u64::MAX, |left| lead.started.saturating_add(nanos(left)));
         let promoted = Promoted::new(entry.value.clone(), lead.epoch, deadline);

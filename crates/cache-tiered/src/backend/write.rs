@@ -10,6 +10,7 @@ use tokio::time;
 
 use super::Tiers;
 use crate::config::WritePolicy;
+use crate::planted::planted;
 use crate::promoted::{LOCAL_ONLY, Promoted};
 use crate::recovery::{Batch, Recovery, Task};
 
@@ -111,7 +112,9 @@ where
         again: Option<Task>,
     ) -> Result<T> {
         let needs_publish = self.bus.as_ref().is_some_and(|bus| bus.needs_publish());
-        self.forget(change).await;
+        if !planted("own-writes-not-forgotten") {
+            self.forget(change).await;
+        }
         let mut unfinished = Unfinished {
             recovery: &self.recovery,
             change,
@@ -134,7 +137,9 @@ where
             }
         };
         // After what is left to do was noted, so that later reads know of it.
-        self.forget(change).await;
+        if !planted("own-writes-not-forgotten") {
+            self.forget(change).await;
+        }
         let told = if needs_publish && tell {
             if outcome.is_err() {
                 // It may happen a little later still, and then they have to hear of it again.
@@ -156,7 +161,8 @@ where
         if options.condition != Condition::Always {
             self.settle(key).await?;
         }
-        let may_stay = self.write_policy == WritePolicy::LocalOnOutage
+        let may_stay = (self.write_policy == WritePolicy::LocalOnOutage
+            || planted("failed-writes-kept"))
             && options.condition == Condition::Always;
         let spare = may_stay.then(|| value.clone());
         let set = self.l2.set(key, value, options);
@@ -191,7 +197,9 @@ where
 
     pub(super) async fn publish(&self, change: &Invalidation) -> Result<()> {
         match &self.bus {
-            Some(bus) if bus.needs_publish() => bus.publish(change).await,
+            Some(bus) if bus.needs_publish() && !planted("changes-not-published") => {
+                bus.publish(change).await
+            }
             _ => Ok(()),
         }
     }
