@@ -10,7 +10,7 @@ use cache_benches::is_trial;
 use cache_benches::paired::{Rival, Turns, interleave};
 use cache_benches::ready::ready;
 use cache_benches::remote::{
-    Bulk, Fred, Load, Operation, Ours, Record, Sample, Target, TieredOurs, fill, run,
+    Bulk, Fred, Load, Operation, Ours, Record, Sample, Target, fill, run, tiered_hits,
 };
 use cache_benches::workload::{Key, keys};
 use cache_core::Cache;
@@ -38,10 +38,7 @@ impl Hits {
         let forms = [
             ("local", Cache::new(LocalBackend::default())),
             ("local, with a TTL", Cache::new(LocalBackend::default())),
-            (
-                "tiered, first tier",
-                runtime.block_on(TieredOurs::cache(target)),
-            ),
+            ("tiered, first tier", runtime.block_on(tiered_hits(target))),
         ];
         runtime.block_on(async {
             for (at, (_, cache)) in forms.iter().enumerate() {
@@ -112,7 +109,7 @@ impl Hits {
 /// Who reads and writes over the network.
 struct Remote {
     plain: Arc<Ours>,
-    tiered: Arc<TieredOurs>,
+    tiered: Arc<Ours>,
     fred: Arc<Fred<Record>>,
     keys: Arc<[String]>,
 }
@@ -122,7 +119,7 @@ impl Remote {
         let remote = Self {
             plain: Arc::new(Ours::connect(target).await),
             // It keeps nothing, so that every hit is one in the second tier.
-            tiered: Arc::new(TieredOurs::connect(target).await),
+            tiered: Arc::new(Ours::connect_tiered(target).await),
             fred: Arc::new(Fred::connect(target, Bulk::Script).await),
             keys: (0..1_000)
                 .map(|number| format!("user:{number:08}"))

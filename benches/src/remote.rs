@@ -18,7 +18,7 @@ pub use self::ours::Ours;
 pub use self::raw_fred::{Bulk, Fred};
 pub use self::redis_rs::RedisRs;
 pub use self::target::Target;
-pub use self::tiered::TieredOurs;
+pub use self::tiered::tiered_hits;
 pub use self::wire::Wire;
 
 /// How many keys a bulk operation has.

@@ -7,7 +7,7 @@ use super::{Contender, Record, TTL, Target};
 
 /// The erased facade over MessagePack over the store, with the options that it comes with.
 #[derive(Debug)]
-pub struct Ours(Cache<Record>);
+pub struct Ours(pub(super) Cache<Record>);
 
 impl Ours {
     /// Connects.

@@ -9,12 +9,7 @@ use cache_tiered::{Promoted, TieredBackend, TieredConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Contender, Record, TTL, Target};
-
-/// The erased facade over two tiers, of which the first is too small to be of use: what is
-/// measured is the way to the second.
-#[derive(Debug)]
-pub struct TieredOurs(Cache<Record>);
+use super::{Ours, TTL, Target};
 
 async fn store(target: &Target) -> RedisStore {
     let config = RedisConfig::from_url(&target.url_of_ours()).expect("the URL is one");
@@ -36,46 +31,24 @@ where
     Cache::new(tiered)
 }
 
-impl TieredOurs {
-    /// Connects, and waits until the first tier may serve.
+impl Ours {
+    /// Connects over two tiers, of which the first is too small to be of use: what is measured is the
+    /// way to the second.
     ///
     /// # Panics
     /// If there is no server.
-    pub async fn connect(target: &Target) -> Self {
+    pub async fn connect_tiered(target: &Target) -> Self {
         let l1 = LocalBackend::new(LocalConfig::new().max_entries(1));
         let l1 = l1.expect("the options are right");
         Self(tiered(l1, store(target).await).await)
     }
-
-    /// Connects a cache of which the first tier holds everything, for hits in it.
-    ///
-    /// # Panics
-    /// If there is no server.
-    pub async fn cache(target: &Target) -> Cache<u64> {
-        let store = store(target).await.partition("hits");
-        tiered(LocalBackend::default(), store.expect("the name is one")).await
-    }
 }
 
-impl Contender for TieredOurs {
-    type Value = Record;
-
-    async fn get(&self, key: &str) -> Record {
-        let found = self.0.get(key).await.expect("no failure");
-        found.expect("the key is there")
-    }
-
-    async fn set(&self, key: &str, value: Record) {
-        self.0.set(key, value).await.expect("no failure");
-    }
-
-    async fn get_many(&self, keys: &[&str]) -> Vec<Record> {
-        let found = self.0.mget(keys).await.expect("no failure");
-        let found = found.into_iter();
-        found.map(|value| value.expect("it is there")).collect()
-    }
-
-    async fn set_many(&self, entries: Vec<(&str, Record)>) {
-        self.0.mset(entries).await.expect("no failure");
-    }
+/// Connects a cache of two tiers of which the first holds everything, for hits in it.
+///
+/// # Panics
+/// If there is no server.
+pub async fn tiered_hits(target: &Target) -> Cache<u64> {
+    let store = store(target).await.partition("hits");
+    tiered(LocalBackend::default(), store.expect("the name is one")).await
 }
