@@ -81,8 +81,8 @@ struct Tiers<V, L1, L2> {
     recovery: Recovery,
     counters: Counters,
     clock: Clock,
-    /// How long the first tier may serve after the bus was caught up; `None` is for ever.
-    grace: Option<Duration>,
+    /// How long the first tier may serve after the bus was caught up; `Duration::MAX` is for ever.
+    grace: Duration,
     /// The longest time that the first tier keeps a value.
     longest: Duration,
     bound: Duration,
@@ -120,10 +120,10 @@ where
         let runtime = Handle::try_current()
             .map_err(|_| Error::invalid("runtime", "is missing: a tiered backend needs Tokio"))?;
         let grace = match (&config.bus, config.on_bus_loss) {
-            (None, _) | (_, OnBusLoss::ServeUntilTtl) => None,
-            (Some(_), OnBusLoss::Bypass) if planted("lease-doubled") => Some(config.bound * 2),
-            (Some(_), OnBusLoss::Bypass) => Some(config.bound),
-            (Some(_), OnBusLoss::ServeFor(more)) => Some(config.bound.saturating_add(more)),
+            (None, _) | (_, OnBusLoss::ServeUntilTtl) => Duration::MAX,
+            (Some(_), OnBusLoss::Bypass) if planted("lease-doubled") => config.bound * 2,
+            (Some(_), OnBusLoss::Bypass) => config.bound,
+            (Some(_), OnBusLoss::ServeFor(more)) => config.bound.saturating_add(more),
         };
         let tiers = Arc::new(Tiers {
             l1,
@@ -141,6 +141,9 @@ where
             clock: config.clock,
             bus: config.bus,
         });
+        if grace == Duration::MAX {
+            tiers.fence.extend_lease(u64::MAX);
+        }
         let mut tasks = vec![runtime.spawn(Arc::clone(&tiers).recover())];
         if let Some(bus) = tiers.bus.clone() {
             let listener: Arc<dyn InvalidationListener> = Arc::clone(&tiers) as _;
@@ -227,7 +230,7 @@ where
     /// Tells whether the first tier may serve.
     #[inline]
     fn may_serve(&self) -> bool {
-        if self.grace.is_none() || planted("lease-ignored") {
+        if planted("lease-ignored") {
             return true;
         }
         let lease = self.fence.lease();

@@ -1,7 +1,6 @@
 //! What the backend does about the news of the bus.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::bus::Moment;
@@ -59,8 +58,8 @@ where
     fn caught_up(&self, moment: Moment) {
         let moment = moment.as_nanos();
         self.caught_up_at.fetch_max(moment, Ordering::AcqRel);
-        let grace = self.grace.unwrap_or(Duration::MAX);
-        self.fence.extend_lease(moment.saturating_add(nanos(grace)));
+        let until = moment.saturating_add(nanos(self.grace));
+        self.fence.extend_lease(until);
         self.heard.notify_waiters();
     }
 }
