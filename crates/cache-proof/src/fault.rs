@@ -38,7 +38,7 @@ pub enum Fault {
     Close,
     /// Requests arrive, their replies do not.
     CutReplies,
-    /// Replies have wrong bytes.
+    /// Replies of the store have wrong bytes.
     FlipBytes,
     /// New connections are never answered.
     Silent,

@@ -67,8 +67,10 @@ impl<'a> Strike<'a> {
         let only = self.random.usize(..self.workers.len());
         let is_for_all = self.random.u32(..3) == 0;
         let (data, bus) = match (self.fault, self.random.u32(..3)) {
-            (Fault::BusDown | Fault::Fade, _) | (_, 0) => (false, true),
-            (_, 1) => (true, false),
+            (Fault::BusDown | Fault::Fade, _) => (false, true),
+            // Messages of a bus have no checksum but that of TCP or TLS.
+            (Fault::FlipBytes, _) | (_, 1) => (true, false),
+            (_, 0) => (false, true),
             _ => (true, true),
         };
         let workers = self.workers.iter().enumerate();
