@@ -15,6 +15,8 @@ const BATCH: usize = 256;
 pub(crate) enum Task {
     /// Others have to be told that it may have changed.
     Announce,
+    /// They have to be told twice, some time apart: it may change a little later still.
+    AnnounceTwice,
     /// It has to be deleted from the second tier, and others have to be told.
     Delete,
 }
@@ -245,6 +247,14 @@ impl Recovery {
 impl Batch {
     pub(crate) fn len(&self) -> u64 {
         (self.keys.len() + self.scopes.len()) as u64
+    }
+
+    /// Returns those that are to be told once more, with nothing else left to do.
+    pub(crate) fn rest(&self) -> (Vec<&str>, impl Iterator<Item = &Scope>) {
+        let twice = |task: Task| task == Task::AnnounceTwice;
+        let scopes = self.scopes.iter().filter(move |(.., task)| twice(*task));
+        let keys = self.keys_to(Some(Task::AnnounceTwice));
+        (keys, scopes.map(|(_, scope, _)| scope))
     }
 
     /// Returns the keys with such a task, or all.

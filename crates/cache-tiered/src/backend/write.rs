@@ -61,7 +61,7 @@ struct Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if self.is_armed {
-            self.change.leave_to(self.recovery, Task::Announce);
+            self.change.leave_to(self.recovery, Task::AnnounceTwice);
         }
     }
 }
@@ -111,7 +111,7 @@ where
         run: impl Future<Output = Result<T>> + Send,
         again: Option<Task>,
     ) -> Result<T> {
-        let needs_publish = self.bus.as_ref().is_some_and(|bus| bus.needs_publish());
+        let needs_publish = self.needs_publish();
         if !planted("own-writes-not-forgotten") {
             self.forget(change).await;
         }
@@ -121,30 +121,21 @@ where
             is_armed: needs_publish,
         };
         let outcome = run.await;
-        let tell = match &outcome {
+        let changed = match &outcome {
             Ok(answer) => {
                 change.supersede(&self.recovery);
                 changed(answer)
             }
             Err(error) => {
-                self.counters
-                    .unknown_writes
-                    .add(u64::from(error.is_transient()));
-                if let Some(task) = again.filter(|_| error.is_transient()) {
-                    change.leave_to(&self.recovery, task);
-                }
-                may_have_happened(error)
+                self.note_failure(change, error, again);
+                false
             }
         };
         // After what is left to do was noted, so that later reads know of it.
-        if !planted("own-writes-not-forgotten") {
+        if !planted("forgotten-only-before-the-write") {
             self.forget(change).await;
         }
-        let told = if needs_publish && tell {
-            if outcome.is_err() {
-                // It may happen a little later still, and then they have to hear of it again.
-                change.leave_to(&self.recovery, Task::Announce);
-            }
+        let told = if needs_publish && changed {
             self.publish(&change.to_invalidation()).await
         } else {
             Ok(())
@@ -155,6 +146,22 @@ where
         unfinished.is_armed = false;
         // A write that others have not been told of is no success: they may serve what was before.
         outcome.and_then(|answer| told.map(|()| answer))
+    }
+
+    /// Notes what is left to do about a write that has failed. Others are told in the background:
+    /// the caller has waited long enough.
+    fn note_failure(&self, change: Change<'_>, error: &Error, again: Option<Task>) {
+        let is_unknown = error.is_transient();
+        self.counters.unknown_writes.add(u64::from(is_unknown));
+        if let Some(task) = again.filter(|_| is_unknown) {
+            change.leave_to(&self.recovery, task);
+        } else if self.needs_publish() && may_have_happened(error) {
+            change.leave_to(&self.recovery, Task::AnnounceTwice);
+        }
+    }
+
+    fn needs_publish(&self) -> bool {
+        self.bus.as_ref().is_some_and(|bus| bus.needs_publish())
     }
 
     pub(super) async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
@@ -237,21 +244,30 @@ where
         }
     }
 
-    /// Does what has failed before, until the task is aborted.
+    /// Does what has failed before, until the task is aborted: at once, and then with growing pauses.
     pub(super) async fn recover(self: std::sync::Arc<Self>) {
-        let mut delay = self.bound.min(LONGEST_DELAY);
+        let pause = self.bound.min(LONGEST_DELAY);
+        let mut delay = Duration::ZERO;
         loop {
-            self.recovery.wait().await;
+            if self.recovery.is_empty() {
+                self.recovery.wait().await;
+                delay = Duration::ZERO;
+            }
             time::sleep(delay + delay.mul_f64(fastrand::f64() / 2.0)).await;
             let batch = self.recovery.batch();
             match self.replay(&batch).await {
                 Ok(()) => {
                     self.counters.recovered.add(batch.len());
                     self.recovery.done(&batch);
-                    delay = self.bound.min(LONGEST_DELAY);
+                    let (keys, scopes) = batch.rest();
+                    self.recovery.add_keys(keys, Task::Announce);
+                    for scope in scopes {
+                        self.recovery.add_scope(scope, Task::Announce);
+                    }
+                    delay = pause;
                 }
                 Err(error) if error.is_transient() => {
-                    delay = (delay * 2).min(LONGEST_DELAY);
+                    delay = (delay * 2).clamp(pause, LONGEST_DELAY);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "failed deletes and messages are given up");

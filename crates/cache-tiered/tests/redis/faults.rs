@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Lease, WriteOptions};
 use cache_testbed::{Flavor, Server};
 
-use super::{BOUND, TIMEOUT, Tiered, connect, eventually, held, stats, warm};
+use super::{BOUND, Bus, TIMEOUT, Tiered, connect, connect_with, eventually, held, stats, warm};
 
 /// How much longer than its time an operation may take on a loaded machine.
 const SLACK: Duration = Duration::from_millis(50);
@@ -43,9 +43,17 @@ async fn every_operation(node: &Tiered, number: u64) -> (Duration, u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_server_hangs_every_operation_ends_in_its_time() {
+    for bus in [Bus::Tracking, Bus::PubSub] {
+        hang(bus).await;
+    }
+}
+
+async fn hang(bus: Bus) {
     let server = Server::builder(Flavor::Redis7).start();
-    let node = connect(&server).await;
-    node.set("held", "value".into(), never()).await.unwrap();
+    let node = connect_with(server.port(), bus).await;
+    node.set("held", "value".into(), never())
+        .await
+        .expect("the server answers");
     warm(&node, &["held"]).await;
     server.pause();
     let start = Instant::now();
@@ -56,14 +64,14 @@ async fn while_the_server_hangs_every_operation_ends_in_its_time() {
         })
         .collect();
     for task in tasks {
-        let (longest, failed) = task.await.unwrap();
+        let (longest, failed) = task.await.expect("the server answers");
         assert!(longest <= TIMEOUT + SLACK, "an operation took {longest:?}");
         assert!(failed >= 5, "{failed} failed");
     }
     // The lease has run out meanwhile, and an outage is no miss.
     assert!(start.elapsed() > BOUND);
     assert_eq!(stats(&node).lease, Lease::Lapsed);
-    assert!(node.get("held").await.unwrap_err().is_transient());
+    assert!(node.get("held").await.expect_err("it hangs").is_transient());
     server.resume();
     node.ready().await;
     // What was written while it hung may have happened, in whatever order.
