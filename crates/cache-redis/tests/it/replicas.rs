@@ -59,5 +59,9 @@ async fn values_are_read_from_replicas_when_asked_and_written_to_masters() {
     assert_eq!(asked(&cluster, "master", "mget"), 0);
     // What decides about promotion comes from the master.
     store.get_entry("key 1").await.unwrap();
-    assert_eq!(asked(&cluster, "slave", "evalsha"), 0);
+    store.get_entries(&["key 2"]).await.unwrap();
+    let of = |role, command| asked(&cluster, role, command);
+    assert_eq!((of("slave", "get"), of("master", "get")), (100, 1));
+    assert_eq!((of("slave", "pttl"), of("master", "pttl")), (0, 2));
+    assert!(of("master", "mget") > 0);
 }
