@@ -8,19 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use cache_conformance::{Fixture, TestValue, conformance_tests};
 use cache_core::{CacheBackend, Compression, EncodedBackend, JsonCodec, MsgPackCodec};
-use cache_redis::{Protocol, RedisBackend, RedisConfig, RedisStore, Tls};
-use cache_testbed::{Cluster, Flavor, Sentinels, Server, TestCa};
+use cache_redis::{Protocol, RedisBackend, RedisConfig, RedisStore};
+use cache_testbed::{Cluster, Flavor, Sentinels, Server};
 
 static REDIS_7: LazyLock<Server> = LazyLock::new(|| Server::builder(Flavor::Redis7).start());
 static REDIS_8: LazyLock<Server> = LazyLock::new(|| Server::builder(Flavor::Redis8).start());
 static VALKEY_9: LazyLock<Server> = LazyLock::new(|| Server::builder(Flavor::Valkey9).start());
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(Flavor::Redis7));
 static SENTINELS: LazyLock<Sentinels> = LazyLock::new(|| Sentinels::start(Flavor::Redis7));
-static CA: LazyLock<TestCa> = LazyLock::new(TestCa::new);
-static TLS: LazyLock<Server> = LazyLock::new(|| {
-    let server = Server::builder(Flavor::Redis7).tls(&CA);
-    server.require_client_certificates().start()
-});
 static ACL: LazyLock<Server> = LazyLock::new(|| {
     let server = Server::builder(Flavor::Redis7).password("root");
     server.acl_user(LEAST_PRIVILEGE).start()
@@ -115,17 +110,6 @@ fn plain(store: RedisStore) -> RedisStore {
     store
 }
 
-fn tls() -> Tls {
-    let client = CA.client();
-    Tls::new()
-        .trust_only(CA.pem())
-        .client_certificate(client.pem, client.key_pem)
-}
-
-fn over_tls(tls: Tls) -> RedisConfig {
-    RedisConfig::standalone("127.0.0.1", TLS.port()).tls(tls)
-}
-
 fn as_least_privileged_user() -> RedisConfig {
     let config = RedisConfig::standalone("127.0.0.1", ACL.port());
     config.username("app").password("secret")
@@ -144,14 +128,6 @@ conformance_tests!(
     at(&SENTINELS.url(), msgpack) as Remote<String, _>
 );
 conformance_tests!(
-    tls_rustls,
-    with(over_tls(tls()), msgpack) as Remote<String, _>
-);
-conformance_tests!(
-    tls_native,
-    with(over_tls(tls().native()), msgpack) as Remote<String, _>
-);
-conformance_tests!(
     acl_user,
     with(as_least_privileged_user(), msgpack) as Remote<String, _>
 );
@@ -161,3 +137,43 @@ conformance_tests!(with_lz4, at(&VALKEY_9.url(), lz4) as Remote<String, _>);
 conformance_tests!(with_zstd, at(&REDIS_7.url(), zstd) as Remote<String, _>);
 conformance_tests!(with_raw_json, at(&REDIS_7.url(), raw) as Remote<String, _>);
 conformance_tests!(plain_bytes, at(&REDIS_8.url(), plain) as Remote<Bytes, _>);
+
+/// Over TLS, by whichever libraries are built in.
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod tls {
+    use std::sync::LazyLock;
+
+    use cache_conformance::conformance_tests;
+    use cache_redis::{RedisConfig, Tls};
+    use cache_testbed::{Flavor, Server, TestCa};
+
+    use super::{Remote, msgpack, with};
+
+    static CA: LazyLock<TestCa> = LazyLock::new(TestCa::new);
+    static TLS: LazyLock<Server> = LazyLock::new(|| {
+        let server = Server::builder(Flavor::Redis7).tls(&CA);
+        server.require_client_certificates().start()
+    });
+
+    fn tls() -> Tls {
+        let client = CA.client();
+        Tls::new()
+            .trust_only(CA.pem())
+            .client_certificate(client.pem, client.key_pem)
+    }
+
+    fn over_tls(tls: Tls) -> RedisConfig {
+        RedisConfig::standalone("127.0.0.1", TLS.port()).tls(tls)
+    }
+
+    #[cfg(feature = "rustls")]
+    conformance_tests!(
+        tls_rustls,
+        with(over_tls(tls()), msgpack) as Remote<String, _>
+    );
+    #[cfg(feature = "native-tls")]
+    conformance_tests!(
+        tls_native,
+        with(over_tls(tls().native()), msgpack) as Remote<String, _>
+    );
+}

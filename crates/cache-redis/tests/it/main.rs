@@ -9,6 +9,8 @@ mod observe;
 mod partition;
 mod replicas;
 mod round_trips;
+// With both libraries, as `./scripts/test` builds it; a plain `cargo test` needs no OpenSSL.
+#[cfg(all(feature = "rustls", feature = "native-tls"))]
 mod tls;
 
 use cache_redis::{RedisConfig, RedisStore};
