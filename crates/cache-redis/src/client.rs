@@ -25,9 +25,9 @@
 //! | `EVALSHA` is sent without pipelining | [`commands`] sends it as a custom command |
 //! | server errors all have the kind `Unknown`, and quote arguments | [`failure`] sorts them by their first word and cuts the quotes |
 //! | `Debug` of its configuration shows passwords | it is never printed |
-//! | a new connection is not tracked, and helpers that track it anew do so too late | [`line`] has one connection for all its life |
+//! | a new connection is not tracked, and helpers that track it anew do so too late | [`line`](mod@line) has one connection for all its life |
 //! | it drops the news that the database was emptied | [`listen`] reads a key that is gone then |
-//! | tracking in broadcast mode is turned on at one node of a cluster alone | the bus has a [`line`] to each |
+//! | tracking in broadcast mode is turned on at one node of a cluster alone | the bus has a [`line`](mod@line) to each |
 //! | who subscribes is not told of a refusal | [`listen`] subscribes by a custom command, on a connection that sends nothing else |
 //! | a connection health check needs a permission and fails with one node | [`settings`] turns it off |
 
