@@ -58,12 +58,16 @@ pub async fn c15_get_entries_tells_the_time_that_each_has_left<F: Fixture>(fixtu
         .iter()
         .map(|entry| entry.as_ref().map(|(_, expiry)| *expiry))
         .collect();
-    assert_eq!(left[2], Some(Expiry::Never), "C12: no expiry is reported");
+    assert_eq!(
+        left[2],
+        Some(Expiry::Never),
+        "C12, C15: no expiry is reported"
+    );
     for left in [left[0], left[3]] {
         let left = left.and_then(Expiry::remaining);
         assert!(
             left.is_some_and(|left| !left.is_zero() && left <= LONG && left > LONG / 2),
-            "C12: get_entries reports the time that is left, not {left:?}"
+            "C12, C15: get_entries reports the time that is left, not {left:?}"
         );
     }
 }
