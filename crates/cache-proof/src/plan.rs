@@ -67,6 +67,8 @@ pub struct Plan {
     pub pause_ms: Range<u64>,
     /// How long a fault lasts, in milliseconds.
     pub fault_ms: Range<u64>,
+    /// The least share of reads that find a value while nothing is wrong.
+    pub least_hits: f64,
     /// The program of the workers.
     pub worker: PathBuf,
     /// A bug to switch on in the workers, if they were built with bugs.
@@ -95,6 +97,7 @@ impl Plan {
             faults: Fault::ALL.to_vec(),
             pause_ms: if is_long { 1000..5000 } else { 300..1000 },
             fault_ms: if is_long { 100..8000 } else { 100..2500 },
+            least_hits: 0.2,
             worker: worker.into(),
             planted_bug: None,
         }

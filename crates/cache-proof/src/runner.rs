@@ -99,7 +99,7 @@ fn limits(plan: &Plan) -> Limits {
         lifetime_slack: 5 * MS,
         // What has to be deleted first, a write, and messages to others about both.
         deadline: nanos(COMMAND_TIMEOUT) * 4 + 50 * MS,
-        hit_ratio: 0.2,
+        hit_ratio: plan.least_hits,
         l1_ratio,
     }
 }

@@ -132,7 +132,7 @@ where
             }
         };
         // After what is left to do was noted, so that later reads know of it.
-        if !planted("forgotten-only-before-the-write") {
+        if !planted("own-writes-not-forgotten") {
             self.forget(change).await;
         }
         let told = if needs_publish && changed {
