@@ -2,10 +2,10 @@
 
 mod builder;
 mod bulk;
+mod load;
 mod steps;
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,14 @@ use futures_core::Stream;
 use futures_util::stream::{self, TryStreamExt};
 
 pub use self::builder::CacheBuilder;
+use crate::flights::Flights;
 use crate::keyspace::Keyspace;
+use crate::load::LoadCounters;
 use crate::stats::Counters;
-use crate::{CacheBackend, CacheStats, DynBackend, Expiry, ReadNow, Result, SetOptions, Ttl};
+use crate::{
+    CacheBackend, CacheStats, Clock, DynBackend, Expiry, LoadOptions, ReadNow, Result, SetOptions,
+    Ttl,
+};
 
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge, Unsupported};
@@ -47,16 +52,20 @@ const SCAN_PAGE: usize = 512;
 /// # Ok(()) }
 /// ```
 pub struct Cache<V, B = DynBackend<V>> {
-    shared: Arc<Shared<B>>,
+    shared: Arc<Shared<V, B>>,
     keyspace: Keyspace,
-    value: PhantomData<fn(V) -> V>,
 }
 
 /// What the clones and the namespaces of a cache have in common.
-struct Shared<B> {
+struct Shared<V, B> {
     backend: B,
     default_ttl: Ttl,
+    load_options: LoadOptions,
+    keep_stale: Option<Duration>,
+    clock: Clock,
     counters: Counters,
+    loads: LoadCounters,
+    flights: Arc<Flights<V>>,
 }
 
 impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
@@ -232,6 +241,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         const OPERATION: &str = "get_and_set";
         let raw = self.raw(OPERATION, key.as_ref())?;
         let expiry = self.resolve(OPERATION, key.as_ref(), Ttl::DEFAULT)?;
+        self.supersede(OPERATION, key.as_ref(), &raw).await?;
         let replaced = self.shared.backend.swap(&raw, value.into(), expiry).await;
         self.shared.counters.sets(u64::from(replaced.is_ok()));
         replaced.map_err(|error| error.during(OPERATION).for_key(key.as_ref()))
@@ -476,7 +486,9 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// A dropped `clear` has deleted some of the entries.
     pub async fn clear(&self) -> Result<u64> {
-        let cleared = self.shared.backend.clear(&self.keyspace.scope("")).await;
+        let scope = self.keyspace.scope("");
+        self.shared.flights.detach_scope(&scope).await;
+        let cleared = self.clear_with_copies(&scope).await;
         let cleared = cleared.map_err(|error| error.during("clear"))?;
         self.shared.counters.deletes(cleared);
         Ok(cleared)
@@ -523,7 +535,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// ```
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        self.shared.counters.snapshot(self.shared.backend.stats())
+        CacheStats {
+            loads: self.shared.loads.snapshot(self.shared.flights.len()),
+            ..self.shared.counters.snapshot(self.shared.backend.stats())
+        }
     }
 
     /// Returns the backend.
@@ -548,7 +563,6 @@ impl<V, B> Clone for Cache<V, B> {
         Self {
             shared: Arc::clone(&self.shared),
             keyspace: self.keyspace.clone(),
-            value: PhantomData,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The result of a cache operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -75,6 +76,15 @@ pub enum ErrorKind {
         /// The missing ability.
         what: Cow<'static, str>,
     },
+    /// The loader took longer than the hard timeout of the load.
+    #[error("the load took longer than {limit:?}")]
+    LoadTimeout {
+        /// The hard timeout.
+        limit: Duration,
+    },
+    /// The loader waits for the key that it loads, directly or through loaders of other keys.
+    #[error("the load waits for itself")]
+    LoadCycle,
     /// The store answered with a failure of its own.
     #[error("the store failed")]
     Backend,
@@ -168,7 +178,10 @@ impl Error {
     /// Tells whether the same call may succeed later without a change.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Timeout | ErrorKind::Unavailable)
+        matches!(
+            self.0.kind,
+            ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::LoadTimeout { .. }
+        )
     }
 }
 

@@ -7,6 +7,9 @@ use crate::{Error, Result};
 /// The longest time to live, 100 years. [`Duration::MAX`] is not over it: it means "never".
 pub const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// The shortest time to live.
+const MIN_TTL: Duration = Duration::from_millis(1);
+
 /// When an entry ends: what a backend is told on a write and reports on a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "an entry expires or it does not")]
@@ -33,6 +36,19 @@ impl Expiry {
         match self {
             Self::Never => None,
             Self::After(remaining) => Some(remaining),
+        }
+    }
+}
+
+impl Expiry {
+    /// Takes away a random part of up to `share` of the time.
+    pub(crate) fn shortened_by(self, share: f64) -> Self {
+        match self {
+            Self::After(ttl) if share > 0.0 => {
+                let shorter = ttl.mul_f64(1.0 - share * fastrand::f64());
+                Self::After(shorter.max(MIN_TTL))
+            }
+            other => other,
         }
     }
 }
@@ -132,7 +148,7 @@ impl Ttl {
                     MAX_TTL.as_secs()
                 ),
             )),
-            Repr::After(ttl) => Ok(Expiry::After(ttl.max(Duration::from_millis(1)))),
+            Repr::After(ttl) => Ok(Expiry::After(ttl.max(MIN_TTL))),
         }
     }
 }

@@ -16,6 +16,8 @@ pub const MAX_KEY_BYTES: usize = 64 * 1024;
 pub const MAX_NAMESPACE_BYTES: usize = 64;
 
 const MARK: u8 = b'@';
+/// The namespace, within each other one, of copies of values that have ended.
+const COPIES: &str = "_stale";
 
 /// A part of the key space: the root (empty prefix) or a namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +31,10 @@ impl Keyspace {
     /// Returns the nested namespace of that name.
     pub(crate) fn nested(&self, name: &str) -> Result<Self> {
         check_namespace(name)?;
+        if name == COPIES {
+            let problem = format!("is {COPIES:?}, which is for values that outlive their time");
+            return Err(Error::invalid("namespace", problem));
+        }
         Ok(Self(Some(format!("{}@{name}:", self.prefix()).into())))
     }
 
@@ -45,6 +51,16 @@ impl Keyspace {
             return Ok(Cow::Borrowed(key));
         }
         Ok(Cow::Owned(self.join(key)))
+    }
+
+    /// Returns the backend's key of the copy of a value that outlives it.
+    pub(crate) fn copy_of(&self, key: &str) -> String {
+        self.copies().join(key)
+    }
+
+    /// Returns the namespace of these copies.
+    pub(crate) fn copies(&self) -> Self {
+        Self(Some(format!("{}@{COPIES}:", self.prefix()).into()))
     }
 
     fn join(&self, key: &str) -> String {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 use thread_local::ThreadLocal;
 
+use crate::LoadStats;
+
 /// What a cache has done so far, as one snapshot.
 ///
 /// Counts start at zero when the cache is built and are shared by its clones and namespaces.
@@ -20,6 +22,8 @@ pub struct CacheStats {
     pub sets: u64,
     /// Entries deleted by `delete`, `mdelete`, `clear` and `expire` with nothing left.
     pub deletes: u64,
+    /// What loads count.
+    pub loads: LoadStats,
     /// What the backend counts.
     pub backend: BackendStats,
 }

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Cache, Shared};
+use crate::flights::Flights;
 use crate::keyspace::Keyspace;
+use crate::load::LoadCounters;
 use crate::stats::Counters;
-use crate::{CacheBackend, DynBackend, Ttl};
+use crate::{CacheBackend, Clock, DynBackend, LoadOptions, Ttl};
 
 impl<V: Send + Sync + 'static> Cache<V> {
     /// Creates a cache over `backend` and erases the type of the backend.
@@ -63,6 +66,9 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 pub struct CacheBuilder<V, B = DynBackend<V>> {
     backend: B,
     default_ttl: Ttl,
+    load_options: LoadOptions,
+    keep_stale: Option<Duration>,
+    clock: Clock,
     value: PhantomData<fn(V) -> V>,
 }
 
@@ -81,6 +87,9 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
         Self {
             backend,
             default_ttl,
+            load_options: LoadOptions::new(),
+            keep_stale: None,
+            clock: Clock::system(),
             value: PhantomData,
         }
     }
@@ -104,22 +113,86 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
         self
     }
 
+    /// Sets how values are loaded unless a call says otherwise.
+    ///
+    /// Limits are checked by each call that loads, with an error that names the option.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_core::{Cache, LoadOptions};
+    /// use cache_local::LocalBackend;
+    ///
+    /// let cache: Cache<u32> = Cache::builder(LocalBackend::default())
+    ///     .load_options(LoadOptions::new().ttl(30))
+    ///     .build();
+    /// cache.get_or_insert_with("answer", async || 42).await?;
+    /// assert_eq!(cache.ttl("answer").await?, Some(30));
+    /// # Ok(()) }
+    /// ```
+    pub const fn load_options(mut self, options: LoadOptions) -> Self {
+        self.load_options = options;
+        self
+    }
+
+    /// Keeps a copy of each loaded value for this long after its end, for
+    /// [`stale_while_revalidate`](LoadOptions::stale_while_revalidate) and
+    /// [`fail_safe`](LoadOptions::fail_safe).
+    ///
+    /// Only loads see the copies: for all other verbs a value that has ended is absent. A write or
+    /// delete of the key removes its copy. Copies take room in the backend, and each load and each
+    /// write of a key takes a second operation. All processes that share a store should agree on it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use std::io;
+    /// use std::time::Duration;
+    ///
+    /// use cache_core::{Cache, Clock, LoadOptions};
+    /// use cache_local::{LocalBackend, LocalConfig};
+    ///
+    /// let (clock, hand) = Clock::manual();
+    /// let backend = LocalBackend::new(LocalConfig::new().clock(clock.clone()))?;
+    /// let hour = Duration::from_secs(3600);
+    /// let cache: Cache<u32> = Cache::builder(backend)
+    ///     .keep_stale(hour)
+    ///     .load_options(LoadOptions::new().ttl(30).fail_safe(hour, Duration::from_secs(5)))
+    ///     .clock(clock)
+    ///     .build();
+    ///
+    /// cache.get_or_insert_with("answer", async || 42).await?;
+    /// hand.advance(Duration::from_secs(60));
+    /// assert_eq!(cache.get("answer").await?, None);
+    /// let failing = async || Err(io::Error::other("the database is down"));
+    /// assert_eq!(cache.get_or_try_insert_with("answer", failing).await.ok(), Some(42));
+    /// # Ok(()) }
+    /// ```
+    pub const fn keep_stale(mut self, at_most: Duration) -> Self {
+        self.keep_stale = Some(at_most);
+        self
+    }
+
+    /// Sets the clock by which loads are left alone after there was nothing or they failed. The
+    /// backend has a clock of its own.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Creates the cache.
     #[must_use]
     pub fn build(self) -> Cache<V, B> {
-        let Self {
-            backend,
-            default_ttl,
-            ..
-        } = self;
         Cache {
             shared: Arc::new(Shared {
-                backend,
-                default_ttl,
+                backend: self.backend,
+                default_ttl: self.default_ttl,
+                load_options: self.load_options,
+                keep_stale: self.keep_stale,
+                clock: self.clock,
                 counters: Counters::default(),
+                loads: LoadCounters::default(),
+                flights: Arc::new(Flights::new()),
             }),
             keyspace: Keyspace::default(),
-            value: PhantomData,
         }
     }
 }

@@ -62,6 +62,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let raw = self.raw_many("mset", &keys)?;
         let expiry = Ttl::DEFAULT.resolve(self.shared.default_ttl);
         let expiry = expiry.map_err(|error| error.during("mset"))?;
+        self.supersede_many("mset", &keys, &raw).await?;
         let entries = borrowed(&raw).into_iter().zip(values).collect();
         let written = self.shared.backend.set_many(entries, expiry).await;
         written.map_err(|error| error.during("mset"))?;
@@ -86,6 +87,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// A dropped bulk write has happened for some of the keys.
     pub async fn mdelete<K: AsRef<str> + Sync>(&self, keys: &[K]) -> Result<u64> {
         let raw = self.raw_many("mdelete", keys)?;
+        self.supersede_many("mdelete", keys, &raw).await?;
         let deleted = self.shared.backend.delete_many(&borrowed(&raw)).await;
         let deleted = deleted.map_err(|error| error.during("mdelete"))?;
         self.shared.counters.deletes(deleted);

@@ -6,7 +6,7 @@ use futures_core::Stream;
 use futures_util::stream;
 
 use super::{Cache, SCAN_PAGE};
-use crate::{CacheBackend, Cursor, Expiry, Result, SetOptions, Ttl, WriteOptions};
+use crate::{CacheBackend, Cursor, Expiry, Result, Scope, SetOptions, Ttl, WriteOptions};
 
 impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     #[inline]
@@ -53,6 +53,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let raw = self.raw(operation, key)?;
         let expiry = self.resolve(operation, key, options.ttl)?;
         let options = WriteOptions::new(expiry, options.condition);
+        self.supersede(operation, key, &raw).await?;
         match self.shared.backend.set(&raw, value, options).await {
             Ok(written) => {
                 self.shared.counters.sets(u64::from(written));
@@ -64,10 +65,60 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     pub(super) async fn remove(&self, operation: &'static str, key: &str) -> Result<bool> {
         let raw = self.raw(operation, key)?;
+        self.supersede(operation, key, &raw).await?;
         let deleted = self.shared.backend.delete(&raw).await;
         let deleted = deleted.map_err(|error| error.during(operation).for_key(key))?;
         self.shared.counters.deletes(u64::from(deleted));
         Ok(deleted)
+    }
+
+    /// Sees to it that neither a load that is under way nor the copy of an old value outlives the
+    /// write of a key that is about to begin.
+    #[inline]
+    pub(super) async fn supersede(
+        &self,
+        operation: &'static str,
+        key: &str,
+        raw: &str,
+    ) -> Result<()> {
+        if self.shared.flights.len() > 0 {
+            self.shared.flights.detach(raw).await;
+        }
+        if self.shared.keep_stale.is_some() {
+            let dropped = self.drop_copy(key).await;
+            dropped.map_err(|error| error.during(operation).for_key(key))?;
+        }
+        Ok(())
+    }
+
+    /// Does the same for many keys.
+    pub(super) async fn supersede_many<K: AsRef<str> + Sync>(
+        &self,
+        operation: &'static str,
+        keys: &[K],
+        raw: &[Cow<'_, str>],
+    ) -> Result<()> {
+        if self.shared.flights.len() > 0 {
+            for raw in raw {
+                self.shared.flights.detach(raw).await;
+            }
+        }
+        if self.shared.keep_stale.is_some() {
+            let copies = keys.iter().map(|key| self.keyspace.copy_of(key.as_ref()));
+            let copies: Vec<_> = copies.map(Cow::Owned).collect();
+            let dropped = self.shared.backend.delete_many(&borrowed(&copies)).await;
+            dropped.map_err(|error| error.during(operation))?;
+        }
+        Ok(())
+    }
+
+    /// Clears a scope and the copies of values that have ended in it.
+    pub(super) async fn clear_with_copies(&self, scope: &Scope) -> Result<u64> {
+        let backend = &self.shared.backend;
+        if self.shared.keep_stale.is_some() {
+            backend.clear(&self.keyspace.copies().scope("")).await?;
+        }
+        backend.clear(scope).await
     }
 
     pub(super) async fn remaining(

@@ -1,0 +1,179 @@
+//! A load, from the loader to the store.
+
+use std::any::Any;
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::lookup::Before;
+use crate::cache::Cache;
+use crate::flights::{Lead, Outcome, Verdict};
+use crate::load::What;
+use crate::{
+    CacheBackend, Condition, Error, LoadContext, LoadError, LoadOptions, LoadReason, Loaded,
+    Result, Ttl,
+};
+
+/// What a leader needs. It owns all of it, so that it can go to the background.
+pub(super) struct Leading<V, B> {
+    pub(super) cache: Cache<V, B>,
+    pub(super) operation: &'static str,
+    pub(super) key: String,
+    pub(super) options: LoadOptions,
+    pub(super) deadline: Option<Instant>,
+    pub(super) before: Before<V>,
+}
+
+impl<V, B> Leading<V, B>
+where
+    V: Clone + Send + Sync + 'static,
+    B: CacheBackend<V>,
+{
+    /// Runs the loader, stores what it brings and tells those who wait.
+    pub(super) async fn run<F, Fut, E>(
+        self,
+        lead: Lead<V>,
+        load: F,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        F: FnOnce(LoadContext<V>) -> Fut + Send,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Send + Sync + 'static,
+    {
+        if let Some(value) = self.stored_meanwhile(&lead).await {
+            lead.land(|| Outcome::Loaded(Some(value.clone())));
+            return Ok(Some(value));
+        }
+        let context = LoadContext {
+            key: self.key.clone(),
+            reason: self.before.reason,
+            last: self.before.last.as_ref().map(|(value, _)| value.clone()),
+        };
+        let load = async { load(context).await };
+        let leads = slice::from_ref(&lead);
+        let loaded = self
+            .cache
+            .run_loader(leads, &self.options, self.deadline, load);
+        match loaded.await {
+            Ok(Ok(loaded)) => self.keep(lead, loaded).await.map_err(LoadError::Cache),
+            Ok(Err(error)) => {
+                let error = Arc::new(error);
+                let shared: Arc<dyn Any + Send + Sync> = Arc::clone(&error) as _;
+                self.fail(lead, Some(shared));
+                Err(LoadError::Loader(error))
+            }
+            Err(error) => {
+                self.fail(lead, None);
+                Err(LoadError::Cache(self.named(error)))
+            }
+        }
+    }
+
+    /// Returns the value if somebody stored it since the key was found absent.
+    async fn stored_meanwhile(&self, lead: &Lead<V>) -> Option<V> {
+        let is_missing = matches!(self.before.reason, LoadReason::Miss | LoadReason::Stale);
+        if !lead.is_late || !is_missing || self.before.is_outage {
+            return None;
+        }
+        let stored = self.cache.shared.backend.get(lead.key()).await;
+        stored.ok().flatten()
+    }
+
+    /// Stores what was loaded and ends the flight.
+    pub(super) async fn keep(&self, lead: Lead<V>, loaded: Loaded<V>) -> Result<Option<V>> {
+        let last = || self.before.last.as_ref().map(|(value, _)| value.clone());
+        let (value, is_stored) = match loaded.what {
+            What::Value(value) => (Some(value), true),
+            What::NotStored(value) => (Some(value), false),
+            What::Absent => (None, true),
+            What::Unchanged => (last(), true),
+        };
+        let is_stored = is_stored && !self.before.is_outage;
+        let winner = match &value {
+            Some(value) if is_stored => self.store(&lead, value, loaded.ttl).await,
+            None if is_stored => self.remove(&lead).await.map(|()| None),
+            _ => Ok(None),
+        };
+        let found = match winner {
+            Ok(winner) => winner.or(value),
+            Err(error) => {
+                lead.land(|| Outcome::Broken(error.clone()));
+                return Err(error);
+            }
+        };
+        let is_attached = lead.is_attached();
+        lead.land(|| Outcome::Loaded(found.clone()));
+        if found.is_none() && is_attached {
+            self.hold_off(self.options.absent_ttl, Verdict::Absent);
+        }
+        Ok(found)
+    }
+
+    /// Ends the flight with the error of the loader, or gives it up.
+    fn fail(&self, lead: Lead<V>, error: Option<Arc<dyn Any + Send + Sync>>) {
+        self.cache.shared.loads.failed();
+        let is_attached = lead.is_attached();
+        match error {
+            Some(error) => lead.land(|| Outcome::Failed(error)),
+            // Somebody else may still have the time.
+            None => drop(lead),
+        }
+        if is_attached && self.before.last.is_some() {
+            let throttle = self.options.fail_safe.map(|fail_safe| fail_safe.throttle);
+            self.hold_off(throttle, Verdict::Failed);
+        }
+    }
+
+    fn hold_off(&self, time: Option<Duration>, verdict: Verdict) {
+        let shared = &self.cache.shared;
+        if let (Some(time), Ok(raw)) = (time, self.cache.raw(self.operation, &self.key)) {
+            let now = shared.clock.nanos();
+            let until = shared.clock.deadline_nanos(time);
+            shared.flights.hold_off(&raw, now, until, verdict);
+        }
+    }
+
+    /// Stores a value unless the key was written meanwhile; returns what is there if somebody
+    /// else's value is. That the store fails is counted: the caller has its value.
+    async fn store(&self, lead: &Lead<V>, value: &V, ttl: Option<Ttl>) -> Result<Option<V>> {
+        let ttl = ttl.or(self.options.ttl).unwrap_or(Ttl::DEFAULT);
+        if ttl.is_over() {
+            return Ok(None);
+        }
+        let expiry = self.cache.resolve(self.operation, &self.key, ttl)?;
+        let expiry = expiry.shortened_by(self.options.ttl_jitter.unwrap_or_default());
+        let condition = match self.before.reason {
+            LoadReason::Miss | LoadReason::Stale => Condition::IfAbsent,
+            // Deleted meanwhile by another process, it stays so.
+            LoadReason::Ahead => Condition::IfPresent,
+            LoadReason::Refresh => Condition::Always,
+        };
+        let stored = self
+            .cache
+            .fill(lead, &self.key, value, expiry, condition)
+            .await;
+        Ok(self.counted(stored).flatten())
+    }
+
+    /// Removes a key for which there is nothing any more.
+    async fn remove(&self, lead: &Lead<V>) -> Result<()> {
+        if matches!(self.before.reason, LoadReason::Ahead | LoadReason::Refresh) {
+            let removed = self.cache.unfill(lead, &self.key).await;
+            self.counted(removed);
+        }
+        Ok(())
+    }
+
+    fn counted<T>(&self, outcome: Result<T>) -> Option<T> {
+        if outcome.is_err() {
+            self.cache.shared.loads.not_stored();
+        }
+        outcome.ok()
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.during(self.operation).for_key(&self.key)
+    }
+}

@@ -1,0 +1,351 @@
+//! Finds a value: in the cache, in the load of somebody else, or in a load of its own.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
+
+use super::lead::Leading;
+use super::steps::answer;
+use crate::cache::Cache;
+use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
+use crate::{
+    CacheBackend, Entry, Error, Expiry, LoadContext, LoadError, LoadOptions, LoadReason, Loaded,
+    ReadNow, Result, Ttl,
+};
+
+/// Puts a load in the background.
+pub(super) type Spawn<'l> = fn(Pin<Box<dyn Future<Output = ()> + Send + 'l>>);
+
+/// Returns the way to the background, if there is one.
+pub(super) fn spawner() -> Option<Spawn<'static>> {
+    Handle::try_current().ok()?;
+    Some(|work| drop(tokio::spawn(work)))
+}
+
+/// A key that is looked up and, if need be, loaded by a future that lives for `'l`.
+pub(super) struct Lookup<'c, 'l, V, B> {
+    cache: &'c Cache<V, B>,
+    operation: &'static str,
+    key: &'c str,
+    raw: &'c str,
+    options: LoadOptions,
+    spawn: Option<Spawn<'l>>,
+    deadline: Option<Instant>,
+    /// Does not take "there is nothing" for an answer of others.
+    insists: bool,
+}
+
+/// What there is before a load.
+pub(super) struct Before<V> {
+    pub(super) reason: LoadReason,
+    /// The last value, and how long ago it ended.
+    pub(super) last: Option<(V, Duration)>,
+    /// The cache could not be read.
+    pub(super) is_outage: bool,
+}
+
+impl<V: Clone> Before<V> {
+    pub(super) const fn of(reason: LoadReason, last: Option<(V, Duration)>) -> Self {
+        Self {
+            reason,
+            last,
+            is_outage: false,
+        }
+    }
+
+    fn last_within(&self, limit: Option<Duration>) -> Option<V> {
+        let (value, ended) = self.last.as_ref()?;
+        (*ended <= limit?).then(|| value.clone())
+    }
+
+    /// Returns what may be served in the place of a load that fails or takes too long.
+    fn fallback(&self, options: &LoadOptions) -> Option<V> {
+        self.last_within(options.fail_safe.map(|fail_safe| fail_safe.max_stale))
+    }
+}
+
+impl<'c, 'l, V, B> Lookup<'c, 'l, V, B>
+where
+    V: Clone + Send + Sync + 'static,
+    B: CacheBackend<V>,
+{
+    pub(super) fn new(
+        cache: &'c Cache<V, B>,
+        operation: &'static str,
+        key: &'c str,
+        raw: &'c str,
+        options: LoadOptions,
+        spawn: Option<Spawn<'l>>,
+    ) -> Result<Self> {
+        let lookup = Self {
+            cache,
+            operation,
+            key,
+            raw,
+            options,
+            spawn,
+            deadline: None,
+            insists: false,
+        };
+        let deadline = cache.load_deadline(&lookup.options);
+        let deadline = deadline.map_err(|error| lookup.named(error))?;
+        Ok(Self { deadline, ..lookup })
+    }
+
+    pub(super) fn insisting(self) -> Self {
+        Self {
+            insists: true,
+            ..self
+        }
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.during(self.operation).for_key(self.key)
+    }
+
+    /// Returns the value that there is, or loads one.
+    pub(super) async fn run<F, Fut, E>(self, load: F) -> Result<Option<V>, LoadError<E>>
+    where
+        F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
+        E: Send + Sync + 'static,
+    {
+        let (shared, raw) = (&self.cache.shared, self.raw);
+        let ticket = shared.flights.ticket(raw);
+        let before = match self.read().await {
+            Ok(Some(entry)) => {
+                shared.counters.read(true);
+                return Ok(Some(self.hit(entry, load)));
+            }
+            Ok(None) => self.last().await,
+            Err(error) => self.past_outage(error)?,
+        };
+        shared.counters.read(false);
+        let now = shared.clock.nanos();
+        match shared.flights.verdict(raw, now) {
+            Some(Verdict::Absent) if !self.insists && self.options.absent_ttl.is_some() => {
+                return Ok(None);
+            }
+            Some(Verdict::Failed) => {
+                if let Some(last) = before.fallback(&self.options) {
+                    return Ok(self.stale(last));
+                }
+            }
+            _ => {}
+        }
+        if let Some(spawn) = self.spawn
+            && let Some(last) = before.last_within(self.options.stale_while_revalidate)
+        {
+            if let Some(lead) = shared.flights.board_alone(raw, now) {
+                self.in_background(spawn, lead, before, load);
+            }
+            return Ok(self.stale(last));
+        }
+        // A hit has no use for the room that a load takes.
+        Box::pin(self.board(ticket, before, load)).await
+    }
+
+    /// Loads a value whether or not there is one.
+    pub(super) async fn refresh<F, Fut, E>(self, load: F) -> Result<Option<V>, LoadError<E>>
+    where
+        F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
+        E: Send + Sync + 'static,
+    {
+        let flights = &self.cache.shared.flights;
+        flights.detach(self.raw).await;
+        let ticket = flights.ticket(self.raw);
+        let mut before = match self.read().await {
+            Ok(Some(entry)) => Before::of(LoadReason::Refresh, Some((entry.value, Duration::ZERO))),
+            Ok(None) => self.last().await,
+            Err(error) => self.past_outage(error)?,
+        };
+        before.reason = LoadReason::Refresh;
+        Box::pin(self.board(ticket, before, load)).await
+    }
+
+    /// Reads the value and, if that is of use, the time that it has left.
+    async fn read(&self) -> Result<Option<Entry<V>>> {
+        let backend = &self.cache.shared.backend;
+        if self.options.looks_ahead() && self.spawn.is_some() {
+            return backend.get_entry(self.raw).await;
+        }
+        let found = match backend.read_now(self.raw) {
+            ReadNow::Answer(found) => found,
+            ReadNow::WouldWait => backend.get(self.raw).await,
+        };
+        Ok(found?.map(|value| Entry::new(value, Expiry::Never)))
+    }
+
+    /// Reads the last value of an absent key. That it cannot be read is no worse than that there is
+    /// none.
+    async fn last(&self) -> Before<V> {
+        let last = self.cache.kept(self.key).await.ok().flatten();
+        let is_stale = last.is_some();
+        let reason = if is_stale {
+            LoadReason::Stale
+        } else {
+            LoadReason::Miss
+        };
+        Before::of(reason, last)
+    }
+
+    fn past_outage(&self, error: Error) -> Result<Before<V>> {
+        if self.options.fail_on_outage == Some(true) {
+            return Err(self.named(error));
+        }
+        self.cache.shared.loads.past_outage();
+        Ok(Before {
+            is_outage: true,
+            ..Before::of(LoadReason::Miss, None)
+        })
+    }
+
+    fn stale(&self, last: V) -> Option<V> {
+        self.cache.shared.loads.stale_served();
+        Some(last)
+    }
+
+    /// Returns a value that is there, and loads the next one if it is time.
+    fn hit<F, Fut, E>(&self, entry: Entry<V>, load: F) -> V
+    where
+        F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
+        E: Send + Sync + 'static,
+    {
+        let shared = &self.cache.shared;
+        if let (Some(spawn), Some(left)) = (self.spawn, entry.expiry.remaining())
+            && self.is_due(left)
+            && let Some(lead) = shared.flights.board_alone(self.raw, shared.clock.nanos())
+        {
+            let last = Some((entry.value.clone(), Duration::ZERO));
+            self.in_background(spawn, lead, Before::of(LoadReason::Ahead, last), load);
+        }
+        entry.value
+    }
+
+    /// Tells whether a value with this time left is to be loaded again.
+    fn is_due(&self, left: Duration) -> bool {
+        let (options, shared) = (&self.options, &self.cache.shared);
+        let ttl = options
+            .ttl
+            .unwrap_or(Ttl::DEFAULT)
+            .resolve(shared.default_ttl);
+        let is_ahead = options.refresh_ahead.is_some_and(|share| {
+            let ttl = ttl.ok().and_then(Expiry::remaining);
+            ttl.is_some_and(|ttl| left <= ttl.mul_f64(1.0 - share))
+        });
+        let is_early = options.early_refresh.is_some_and(|beta| {
+            // Optimal in expectation if the time between calls is exponential (XFetch).
+            let early = shared.loads.mean_time().as_secs_f64() * beta * -fastrand::f64().ln();
+            left.as_secs_f64() <= early
+        });
+        is_ahead || is_early
+    }
+
+    /// Loads the key, or waits for the load that is under way.
+    async fn board<F, Fut, E>(
+        self,
+        mut ticket: Ticket,
+        before: Before<V>,
+        load: F,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
+        E: Send + Sync + 'static,
+    {
+        let fallback = before.fallback(&self.options);
+        let soft = fallback.as_ref().and(self.options.soft_timeout);
+        let soft = soft.and_then(|soft| Instant::now().checked_add(soft));
+        loop {
+            let join = match self.cache.shared.flights.board(self.raw, ticket) {
+                Boarding::Lead(lead) => return self.lead(lead, before, load).await,
+                Boarding::Join(join) => join,
+            };
+            let outcome = match self.join(join, soft).await {
+                Ok(Arrival::Lead(lead)) => return self.lead(lead, before, load).await,
+                Ok(Arrival::Landed(outcome)) => outcome,
+                Err(error) => Outcome::Broken(self.named(error)),
+            };
+            match answer(outcome) {
+                Some(Err(failure)) => return self.or_last(fallback, failure),
+                Some(Ok(found)) if found.is_some() || !self.insists => return Ok(found),
+                _ => {}
+            }
+            // What the flight was about is over; whoever leads the next one reads again.
+            ticket = Ticket::OUTDATED;
+        }
+    }
+
+    fn or_last<E>(
+        &self,
+        last: Option<V>,
+        failure: LoadError<E>,
+    ) -> Result<Option<V>, LoadError<E>> {
+        match last {
+            Some(last) => Ok(self.stale(last)),
+            None => Err(failure),
+        }
+    }
+
+    async fn join(&self, join: Join<V>, soft: Option<Instant>) -> Result<Arrival<V>> {
+        let until = soft.into_iter().chain(self.deadline).min();
+        self.cache.join(join, &self.options, until).await
+    }
+
+    async fn lead<F, Fut, E>(
+        self,
+        lead: Lead<V>,
+        before: Before<V>,
+        load: F,
+    ) -> Result<Option<V>, LoadError<E>>
+    where
+        F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
+        E: Send + Sync + 'static,
+    {
+        let fallback = before.fallback(&self.options);
+        let work = self.leading(before).run(lead, load);
+        let (Some(last), Some(soft), Some(spawn)) =
+            (&fallback, self.options.soft_timeout, self.spawn)
+        else {
+            return match work.await {
+                Ok(found) => Ok(found),
+                Err(failure) => self.or_last(fallback, failure),
+            };
+        };
+        let mut work = Box::pin(work);
+        match timeout(soft, &mut work).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(failure)) => self.or_last(fallback, failure),
+            Err(_elapsed) => {
+                spawn(Box::pin(async move { drop(work.await) }));
+                Ok(self.stale(last.clone()))
+            }
+        }
+    }
+
+    fn in_background<F, Fut, E>(&self, spawn: Spawn<'l>, lead: Lead<V>, before: Before<V>, load: F)
+    where
+        F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
+        E: Send + Sync + 'static,
+    {
+        let work = self.leading(before).run(lead, load);
+        spawn(Box::pin(async move { drop(work.await) }));
+    }
+
+    fn leading(&self, before: Before<V>) -> Leading<V, B> {
+        Leading {
+            cache: self.cache.clone(),
+            operation: self.operation,
+            key: self.key.to_owned(),
+            options: self.options,
+            deadline: self.deadline,
+            before,
+        }
+    }
+}

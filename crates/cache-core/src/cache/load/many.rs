@@ -1,0 +1,316 @@
+//! Loads many keys with one call of the loader.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::iter::repeat_with;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::lead::Leading;
+use super::lookup::Before;
+use super::steps::{Answer, answer};
+#[expect(unused_imports, reason = "short names for the docs")]
+use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
+use crate::cache::Cache;
+use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
+use crate::{CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result};
+
+const OPERATION: &str = "get_many_or_load";
+
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+    /// Returns the values of `keys`, in their order; those that are absent are loaded by one call of
+    /// `load`, and stored.
+    ///
+    /// The loader gets the absent keys that nobody else loads, and returns pairs of a key and its
+    /// value, in any order. A key that it leaves out has nothing. It runs again for keys that
+    /// others gave up to load. Two calls whose keys overlap never wait for each other in a circle:
+    /// each loads its own keys before it waits for those of others.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<usize>::new(cache_local::LocalBackend::default());
+    /// use std::io;
+    ///
+    /// cache.set("one", 1usize).await?;
+    /// let lengths = cache.get_many_or_load(&["one", "three"], async |missing: Vec<String>| {
+    ///     assert_eq!(missing, ["three"]);
+    ///     Ok::<_, io::Error>(missing.into_iter().map(|key| (key.clone(), key.len())))
+    /// });
+    /// let lengths: Result<Vec<_>, _> = lengths.await?.into_iter().collect();
+    /// assert_eq!(lengths.unwrap(), [Some(1), Some(5)]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`] for a bad key, and with [`LoadOptions::fail_on_outage`] what the backend
+    /// reports. For a single key: the error of the loader, [`LoadTimeout`] or [`LoadCycle`]; the other
+    /// keys have their values all the same.
+    ///
+    /// # Cancel safety
+    /// A dropped call drops its loader; of those who wait for a key, one then runs its own.
+    pub async fn get_many_or_load<K, F, Fut, I, E>(
+        &self,
+        keys: &[K],
+        load: F,
+    ) -> Result<Vec<Result<Option<V>, LoadError<E>>>>
+    where
+        K: AsRef<str> + Sync,
+        F: Fn(Vec<String>) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<I, E>> + Send,
+        I: IntoIterator<Item = (String, V)> + Send,
+        E: Send + Sync + 'static,
+    {
+        let raw = self.raw_many(OPERATION, keys)?;
+        let mut bulk = Bulk::new(self).map_err(|error| error.during(OPERATION))?;
+        let missing = bulk.read(keys, &raw).await;
+        let (leads, joins) = bulk.board(missing.map_err(|error| error.during(OPERATION))?);
+        bulk.lead(leads, &load).await;
+        for (raw, join) in joins {
+            bulk.join(raw, join, &load).await;
+        }
+        Ok(raw.iter().map(|raw| bulk.answer(raw)).collect())
+    }
+}
+
+/// Keys that others load, as the backend knows them.
+type Joins<'c, V> = Vec<(&'c str, Join<V>)>;
+
+/// A load of many keys.
+struct Bulk<'c, V, B, E> {
+    cache: &'c Cache<V, B>,
+    options: LoadOptions,
+    deadline: Option<Instant>,
+    is_outage: bool,
+    /// The caller's keys, by those of the backend.
+    names: HashMap<&'c str, &'c str>,
+    /// What is known so far, by the keys of the backend.
+    answers: HashMap<&'c str, Answer<V, E>>,
+}
+
+impl<'c, V, B, E> Bulk<'c, V, B, E>
+where
+    V: Clone + Send + Sync + 'static,
+    B: CacheBackend<V>,
+    E: Send + Sync + 'static,
+{
+    fn new(cache: &'c Cache<V, B>) -> Result<Self> {
+        let options = cache.shared.load_options;
+        Ok(Self {
+            cache,
+            options,
+            deadline: cache.load_deadline(&options)?,
+            is_outage: false,
+            names: HashMap::new(),
+            answers: HashMap::new(),
+        })
+    }
+
+    /// Reads all keys, and returns the absent ones in their order.
+    async fn read<K: AsRef<str> + Sync>(
+        &mut self,
+        keys: &'c [K],
+        raw: &'c [Cow<'_, str>],
+    ) -> Result<Vec<(&'c str, Ticket)>> {
+        let shared = &self.cache.shared;
+        let mut wanted = Vec::with_capacity(keys.len());
+        for (key, raw) in keys.iter().zip(raw) {
+            if self.names.insert(raw, key.as_ref()).is_none() {
+                wanted.push((raw.as_ref(), shared.flights.ticket(raw)));
+            }
+        }
+        let raw: Vec<&str> = wanted.iter().map(|(raw, _)| *raw).collect();
+        let found = match shared.backend.get_many(&raw).await {
+            Ok(found) => found,
+            Err(error) if self.options.fail_on_outage == Some(true) => return Err(error),
+            Err(_counted) => {
+                shared.loads.past_outage();
+                self.is_outage = true;
+                raw.iter().map(|_| None).collect()
+            }
+        };
+        let mut missing = Vec::new();
+        for (key, value) in wanted.into_iter().zip(found) {
+            match value {
+                Some(value) => drop(self.answers.insert(key.0, Ok(Some(value)))),
+                None => missing.push(key),
+            }
+        }
+        let hits = self.answers.len() as u64;
+        shared.counters.reads(hits, missing.len() as u64);
+        Ok(missing)
+    }
+
+    /// Takes the lead for the absent keys that nobody loads.
+    fn board(&mut self, missing: Vec<(&'c str, Ticket)>) -> (Vec<Lead<V>>, Joins<'c, V>) {
+        let shared = &self.cache.shared;
+        let (mut leads, mut joins) = (Vec::new(), Vec::new());
+        let now = shared.clock.nanos();
+        for (raw, ticket) in missing {
+            let verdict = shared.flights.verdict(raw, now);
+            if verdict == Some(Verdict::Absent) && self.options.absent_ttl.is_some() {
+                self.answers.insert(raw, Ok(None));
+                continue;
+            }
+            match shared.flights.board(raw, ticket) {
+                Boarding::Lead(lead) => leads.push(lead),
+                Boarding::Join(join) => joins.push((raw, join)),
+            }
+        }
+        (leads, joins)
+    }
+
+    /// Loads the keys of some flights with one call of the loader, and ends the flights.
+    async fn lead<F, Fut, I>(&mut self, leads: Vec<Lead<V>>, load: &F)
+    where
+        F: Fn(Vec<String>) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<I, E>> + Send,
+        I: IntoIterator<Item = (String, V)> + Send,
+    {
+        let leads = self.read_again(leads).await;
+        if leads.is_empty() {
+            return;
+        }
+        let names = leads
+            .iter()
+            .map(|lead| self.name(lead).to_owned())
+            .collect();
+        let loaded = async { load(names).await };
+        let Self {
+            cache,
+            options,
+            deadline,
+            ..
+        } = self;
+        match cache.run_loader(&leads, options, *deadline, loaded).await {
+            Ok(Ok(pairs)) => {
+                let loaded: HashMap<String, V> = pairs.into_iter().collect();
+                self.keep(leads, loaded).await;
+            }
+            Ok(Err(error)) => {
+                let error = Arc::new(error);
+                self.cache.shared.loads.failed();
+                for lead in leads {
+                    let failure = LoadError::Loader(Arc::clone(&error));
+                    self.note(lead.key(), Err(failure));
+                    let shared: Arc<dyn Any + Send + Sync> = Arc::clone(&error) as _;
+                    lead.land(|| Outcome::Failed(shared));
+                }
+            }
+            Err(error) => {
+                self.cache.shared.loads.failed();
+                for lead in leads {
+                    self.note(lead.key(), Err(LoadError::Cache(error.clone())));
+                }
+            }
+        }
+    }
+
+    /// Reads the keys again that somebody may have stored since, and returns the flights of those
+    /// that are still absent.
+    async fn read_again(&mut self, leads: Vec<Lead<V>>) -> Vec<Lead<V>> {
+        let is_late = |lead: &Lead<V>| lead.is_late && !self.is_outage;
+        let (late, mut absent): (Vec<_>, Vec<_>) = leads.into_iter().partition(is_late);
+        let keys: Vec<&str> = late.iter().map(Lead::key).collect();
+        let found = self.cache.shared.backend.get_many(&keys).await;
+        let found = found
+            .unwrap_or_default()
+            .into_iter()
+            .chain(repeat_with(|| None));
+        for (lead, value) in late.into_iter().zip(found) {
+            match value {
+                Some(value) => {
+                    self.note(lead.key(), Ok(Some(value.clone())));
+                    lead.land(|| Outcome::Loaded(Some(value)));
+                }
+                None => absent.push(lead),
+            }
+        }
+        absent
+    }
+
+    /// Stores what was loaded, all at the same time, and ends the flights.
+    async fn keep(&mut self, leads: Vec<Lead<V>>, mut loaded: HashMap<String, V>) {
+        let found: Vec<_> = leads
+            .into_iter()
+            .map(|lead| {
+                let value = loaded.remove(self.name(&lead));
+                (lead, value)
+            })
+            .collect();
+        let this = &*self;
+        let kept = join_all(
+            found
+                .into_iter()
+                .map(|(lead, value)| this.keep_one(lead, value)),
+        )
+        .await;
+        for (raw, answer) in kept {
+            self.note(&raw, answer);
+        }
+    }
+
+    async fn keep_one(&self, lead: Lead<V>, value: Option<V>) -> (String, Answer<V, E>) {
+        let leading = Leading {
+            cache: self.cache.clone(),
+            operation: OPERATION,
+            key: self.name(&lead).to_owned(),
+            options: self.options,
+            deadline: self.deadline,
+            before: Before {
+                is_outage: self.is_outage,
+                ..Before::of(LoadReason::Miss, None)
+            },
+        };
+        let raw = lead.key().to_owned();
+        let kept = leading.keep(lead, Loaded::from(value)).await;
+        (raw, kept.map_err(LoadError::Cache))
+    }
+
+    /// Waits for the load of somebody else, and does it if that is given up.
+    async fn join<F, Fut, I>(&mut self, raw: &'c str, join: Join<V>, load: &F)
+    where
+        F: Fn(Vec<String>) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<I, E>> + Send,
+        I: IntoIterator<Item = (String, V)> + Send,
+    {
+        let flights = &self.cache.shared.flights;
+        let mut join = join;
+        loop {
+            let arrival = self.cache.join(join, &self.options, self.deadline).await;
+            let answer = match arrival {
+                Ok(Arrival::Lead(lead)) => return self.lead(vec![lead], load).await,
+                Ok(Arrival::Landed(outcome)) => answer(outcome),
+                Err(error) => Some(Err(LoadError::Cache(error))),
+            };
+            if let Some(answer) = answer {
+                self.answers.insert(raw, answer);
+                return;
+            }
+            join = match flights.board(raw, Ticket::OUTDATED) {
+                Boarding::Lead(lead) => return self.lead(vec![lead], load).await,
+                Boarding::Join(join) => join,
+            };
+        }
+    }
+
+    fn name(&self, lead: &Lead<V>) -> &'c str {
+        self.names.get(lead.key()).copied().unwrap_or_default()
+    }
+
+    fn note(&mut self, raw: &str, answer: Answer<V, E>) {
+        if let Some((raw, _)) = self.names.get_key_value(raw) {
+            self.answers.insert(raw, answer);
+        }
+    }
+
+    fn answer(&self, raw: &str) -> Answer<V, E> {
+        match self.answers.get(raw) {
+            Some(Ok(found)) => Ok(found.clone()),
+            Some(Err(error)) => Err(error.clone()),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The steps that a load of one key and a load of many have in common.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::cache::Cache;
+use crate::flights::{self, Arrival, Join, Lead, Outcome};
+use crate::{CacheBackend, Error, ErrorKind, LoadError, LoadOptions, Result, Ttl};
+
+/// What is known of a key: its value, that there is none, or why it cannot be had.
+pub(super) type Answer<V, E> = Result<Option<V>, LoadError<E>>;
+
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+    /// Checks the options, and returns when the time is over that there is.
+    pub(super) fn load_deadline(&self, options: &LoadOptions) -> Result<Option<Instant>> {
+        options.check(self.shared.keep_stale)?;
+        options
+            .ttl
+            .unwrap_or(Ttl::DEFAULT)
+            .resolve(self.shared.default_ttl)?;
+        let limit = options.hard_timeout;
+        if limit.or(options.soft_timeout).is_some() && Handle::try_current().is_err() {
+            let what = "a time limit outside of a Tokio runtime".into();
+            return Err(ErrorKind::Unsupported { what }.into());
+        }
+        Ok(limit.and_then(|limit| Instant::now().checked_add(limit)))
+    }
+
+    /// Runs a loader for some flights, within the time that there is.
+    pub(super) async fn run_loader<T: Send>(
+        &self,
+        leads: &[Lead<V>],
+        options: &LoadOptions,
+        deadline: Option<Instant>,
+        load: impl Future<Output = T> + Send,
+    ) -> Result<T> {
+        let started = self.shared.clock.nanos();
+        let load = flights::run(leads, load);
+        let loaded = match deadline {
+            Some(deadline) => timeout_at(deadline, load)
+                .await
+                .map_err(|_| too_long(options)),
+            None => Ok(load.await),
+        };
+        let took = self.shared.clock.nanos().saturating_sub(started);
+        self.shared.loads.loaded(Duration::from_nanos(took));
+        loaded
+    }
+
+    /// Waits for the load of somebody else, within the time that there is.
+    pub(super) async fn join(
+        &self,
+        join: Join<V>,
+        options: &LoadOptions,
+        until: Option<Instant>,
+    ) -> Result<Arrival<V>> {
+        self.shared.loads.joined();
+        match until {
+            Some(until) => match timeout_at(until, join.arrive()).await {
+                Ok(arrival) => arrival,
+                Err(_elapsed) => Err(too_long(options)),
+            },
+            None => join.arrive().await,
+        }
+    }
+}
+
+fn too_long(options: &LoadOptions) -> Error {
+    // A soft timeout is only waited for where there is a value to serve in place of the error.
+    let limit = options.hard_timeout.or(options.soft_timeout);
+    let limit = limit.unwrap_or_default();
+    ErrorKind::LoadTimeout { limit }.into()
+}
+
+/// Returns what a flight means for somebody who waited for it; `None` if it is of no use for him.
+pub(super) fn answer<V, E: Send + Sync + 'static>(outcome: Outcome<V>) -> Option<Answer<V, E>> {
+    match outcome {
+        Outcome::Loaded(found) => Some(Ok(found)),
+        Outcome::Failed(error) => error
+            .downcast()
+            .map(|error| Err(LoadError::Loader(error)))
+            .ok(),
+        Outcome::Broken(error) => Some(Err(LoadError::Cache(error))),
+        Outcome::Nothing => None,
+    }
+}

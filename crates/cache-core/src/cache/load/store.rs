@@ -1,0 +1,88 @@
+//! What a load writes: the value, and a copy that outlives it.
+
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::flights::Lead;
+use crate::{CacheBackend, Condition, Expiry, MAX_TTL, Result, WriteOptions};
+
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+    /// Stores what was loaded, unless the key was written meanwhile; returns what is there if
+    /// somebody else's value is.
+    pub(super) async fn fill(
+        &self,
+        lead: &Lead<V>,
+        key: &str,
+        value: &V,
+        expiry: Expiry,
+        condition: Condition,
+    ) -> Result<Option<V>> {
+        let (backend, raw) = (&self.shared.backend, lead.key());
+        let Some(_storing) = lead.store() else {
+            return Ok(None);
+        };
+        let options = WriteOptions::new(expiry, condition);
+        if !backend.set(raw, value.clone(), options).await? {
+            if condition == Condition::IfPresent {
+                return Ok(None);
+            }
+            if let Some(found) = backend.get(raw).await? {
+                return Ok(Some(found));
+            }
+            // What is there cannot be read: it is in the way.
+            let options = WriteOptions::new(expiry, Condition::Always);
+            backend.set(raw, value.clone(), options).await?;
+        }
+        self.shared.counters.sets(1);
+        self.keep_copy(key, value, expiry).await?;
+        Ok(None)
+    }
+
+    /// Removes what is stored, unless the key was written meanwhile.
+    pub(super) async fn unfill(&self, lead: &Lead<V>, key: &str) -> Result<()> {
+        if let Some(_storing) = lead.store() {
+            self.drop_copy(key).await?;
+            self.shared.backend.delete(lead.key()).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of a value beyond its end.
+    async fn keep_copy(&self, key: &str, value: &V, expiry: Expiry) -> Result<()> {
+        if let (Some(keep), Expiry::After(ttl)) = (self.shared.keep_stale, expiry) {
+            let expiry = Expiry::After(ttl.saturating_add(keep).min(MAX_TTL));
+            let options = WriteOptions::new(expiry, Condition::Always);
+            let copy = self.keyspace.copy_of(key);
+            self.shared
+                .backend
+                .set(&copy, value.clone(), options)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+    /// Returns the last value of an absent key, and how long ago it ended.
+    pub(in crate::cache) async fn kept(&self, key: &str) -> Result<Option<(V, Duration)>> {
+        let Some(keep) = self.shared.keep_stale else {
+            return Ok(None);
+        };
+        let copy = self.keyspace.copy_of(key);
+        let kept = self.shared.backend.get_entry(&copy).await?;
+        Ok(kept.and_then(|entry| {
+            let left = entry.expiry.remaining()?;
+            // More is left if the value itself was evicted before its end.
+            Some((entry.value, keep.saturating_sub(left)))
+        }))
+    }
+
+    /// Removes the copy of a key that is about to be written.
+    pub(in crate::cache) async fn drop_copy(&self, key: &str) -> Result<()> {
+        if self.shared.keep_stale.is_some() {
+            let copy = self.keyspace.copy_of(key);
+            self.shared.backend.delete(&copy).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Finds loads that would wait for themselves.
+//!
+//! A loader may load other keys, of this cache or of another. If what it waits for waits for it in
+//! turn, nobody would ever go on. So each task knows the flights whose loaders it runs, and a
+//! table says which of these wait for which flight. Only loads within loads are entered there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+/// Which flight waits for which, over all caches of the process.
+static WAITS: Mutex<Vec<Edge>> = Mutex::new(Vec::new());
+
+/// The flights that wait, and the one that they wait for.
+type Edge = (Arc<Loader>, u64);
+
+tokio::task_local! {
+    /// The loader that this task runs.
+    static LOADING: Arc<Loader>;
+}
+
+/// A loader that runs.
+struct Loader {
+    /// The flights that it loads for.
+    ids: Vec<u64>,
+    /// The loader that it runs in.
+    outer: Option<Arc<Self>>,
+}
+
+impl Loader {
+    /// Tells whether it or a loader that it runs in loads for this flight.
+    fn is_for(&self, id: u64) -> bool {
+        self.ids.contains(&id) || self.outer.as_ref().is_some_and(|outer| outer.is_for(id))
+    }
+}
+
+/// Numbers a flight, once for the whole process.
+pub(super) fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Runs the loader of some flights.
+pub(super) async fn loading<T>(ids: Vec<u64>, load: impl Future<Output = T> + Send) -> T {
+    let outer = LOADING.try_with(Arc::clone).ok();
+    let _waits: Vec<Wait> = match &outer {
+        Some(outer) => ids.iter().map(|id| Wait::enter(outer, *id)).collect(),
+        None => Vec::new(),
+    };
+    LOADING.scope(Arc::new(Loader { ids, outer }), load).await
+}
+
+fn waits() -> MutexGuard<'static, Vec<Edge>> {
+    WAITS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An entry in the table.
+pub(super) struct Wait(Option<Edge>);
+
+impl Wait {
+    /// Enters that the loader which this task runs, if any, waits for a flight; `None` if that flight
+    /// waits for the loader already.
+    pub(super) fn on(flight: u64) -> Option<Self> {
+        let Ok(loader) = LOADING.try_with(Arc::clone) else {
+            return Some(Self(None));
+        };
+        let mut waits = waits();
+        let (mut to_see, mut seen) = (vec![flight], Vec::new());
+        while let Some(next) = to_see.pop() {
+            if loader.is_for(next) {
+                return None;
+            }
+            if !seen.contains(&next) {
+                seen.push(next);
+                let of_next = waits.iter().filter(|edge| edge.0.ids.contains(&next));
+                to_see.extend(of_next.map(|edge| edge.1));
+            }
+        }
+        waits.push((Arc::clone(&loader), flight));
+        Some(Self(Some((loader, flight))))
+    }
+
+    /// Enters that a loader waits for a flight, which it leads itself.
+    fn enter(loader: &Arc<Loader>, flight: u64) -> Self {
+        waits().push((Arc::clone(loader), flight));
+        Self(Some((Arc::clone(loader), flight)))
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let Some((loader, flight)) = &self.0 {
+            let mut waits = waits();
+            let this = |edge: &Edge| Arc::ptr_eq(&edge.0, loader) && edge.1 == *flight;
+            if let Some(at) = waits.iter().position(this) {
+                waits.swap_remove(at);
+            }
+        }
+    }
+}

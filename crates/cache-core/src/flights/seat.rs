@@ -1,0 +1,174 @@
+//! Places on a flight: of the one who leads it, and of those who wait.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use super::cycles::{Wait, loading};
+use super::sync::Ordering;
+use super::{Flight, Flights, Outcome, STRIPES, Slot};
+use crate::{ErrorKind, Result};
+
+/// A place on a flight. The flight ends when the last one leaves.
+pub(super) struct Seat<V> {
+    flights: Arc<Flights<V>>,
+    flight: Arc<Flight<V>>,
+}
+
+impl<V> Seat<V> {
+    pub(super) const fn new(flights: Arc<Flights<V>>, flight: Arc<Flight<V>>) -> Self {
+        Self { flights, flight }
+    }
+
+    /// Does something with the slot of the flight, if it is not detached.
+    fn with_slot<T>(&self, act: impl FnOnce(&mut HashMap<Arc<str>, Slot<V>>) -> T) -> Option<T> {
+        let Self { flights, flight } = self;
+        let hash = flights.hasher.hash_one(&*flight.key);
+        let mut slots = flights.stripes[hash as usize & (STRIPES - 1)].slots.lock();
+        let is_attached = matches!(
+            slots.get(&flight.key),
+            Some(Slot::Flight { flight: now, .. }) if Arc::ptr_eq(now, flight)
+        );
+        is_attached.then(|| act(&mut slots))
+    }
+
+    fn set_storing(&self, is: bool) -> bool {
+        let set = |slots: &mut HashMap<Arc<str>, Slot<V>>| {
+            if let Some(Slot::Flight { is_storing, .. }) = slots.get_mut(&self.flight.key) {
+                *is_storing = is;
+            }
+        };
+        self.with_slot(set).is_some()
+    }
+}
+
+impl<V> Drop for Seat<V> {
+    fn drop(&mut self) {
+        self.with_slot(|slots| {
+            let Some(Slot::Flight { seats, .. }) = slots.get_mut(&self.flight.key) else {
+                return;
+            };
+            *seats -= 1;
+            if *seats == 0 {
+                self.flights.take_out(slots, &self.flight.key);
+            }
+        });
+    }
+}
+
+/// A flight that somebody else leads.
+pub(crate) struct Join<V>(pub(super) Seat<V>);
+
+/// How a wait for a flight has ended.
+pub(crate) enum Arrival<V> {
+    /// With its outcome.
+    Landed(Outcome<V>),
+    /// With the lead: the one who had it was dropped.
+    Lead(Lead<V>),
+}
+
+impl<V: Clone + Send + Sync> Join<V> {
+    /// Waits for the flight.
+    ///
+    /// # Errors
+    /// [`LoadCycle`](ErrorKind::LoadCycle): the flight waits for a load that the caller is part of.
+    pub(crate) async fn arrive(self) -> Result<Arrival<V>> {
+        let Self(seat) = self;
+        let Some(_wait) = Wait::on(seat.flight.id) else {
+            return Err(ErrorKind::LoadCycle.into());
+        };
+        match seat.flight.turn.acquire().await {
+            Ok(turn) => turn.forget(),
+            Err(_closed) => {
+                let outcome = seat.flight.outcome.get().cloned();
+                return Ok(Arrival::Landed(outcome.unwrap_or(Outcome::Nothing)));
+            }
+        }
+        // What the last leader has written, if anything, is not known.
+        let lead = Lead::new(seat, true);
+        if lead.is_attached() {
+            return Ok(Arrival::Lead(lead));
+        }
+        lead.land(|| Outcome::Nothing);
+        Ok(Arrival::Landed(Outcome::Nothing))
+    }
+}
+
+/// A flight, led.
+pub(crate) struct Lead<V> {
+    seat: Seat<V>,
+    /// Somebody may have stored the key since it was found absent.
+    pub(crate) is_late: bool,
+    has_landed: bool,
+}
+
+impl<V: Send + Sync> Lead<V> {
+    pub(super) const fn new(seat: Seat<V>, is_late: bool) -> Self {
+        Self {
+            seat,
+            is_late,
+            has_landed: false,
+        }
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.seat.flight.key
+    }
+
+    /// Tells whether the key has not been written since the flight began.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.seat.with_slot(|_| ()).is_some()
+    }
+
+    /// Returns the permission to write to the backend, or `None` if the key was written
+    /// meanwhile. While it is held, writers of the key wait.
+    pub(crate) fn store(&self) -> Option<Storing<'_, V>> {
+        self.seat.set_storing(true).then_some(Storing(&self.seat))
+    }
+
+    /// Ends the flight, and tells everybody who waits.
+    pub(crate) fn land(mut self, outcome: impl FnOnce() -> Outcome<V>) {
+        self.has_landed = true;
+        let Seat { flights, flight } = &self.seat;
+        // Before the slot is gone: who boards from here on must know that it has to read again.
+        flights
+            .stripe(&flight.key)
+            .landed
+            .fetch_add(1, Ordering::SeqCst);
+        let seats = self
+            .seat
+            .with_slot(|slots| flights.take_out(slots, &flight.key));
+        // Nobody boards from here on. Of a detached flight it is not known who waits.
+        if seats != Some(1) {
+            // It is set once: a flight lands once.
+            let _ = flight.outcome.set(outcome());
+        }
+        flight.turn.close();
+    }
+}
+
+impl<V> Drop for Lead<V> {
+    fn drop(&mut self) {
+        if !self.has_landed {
+            self.seat.flight.turn.add_permits(1);
+        }
+    }
+}
+
+/// Runs a loader for some flights, so that what it waits for is known.
+pub(crate) async fn run<V: Send + Sync, T>(
+    leads: &[Lead<V>],
+    load: impl Future<Output = T> + Send,
+) -> T {
+    let ids: Vec<u64> = leads.iter().map(|lead| lead.seat.flight.id).collect();
+    loading(ids, load).await
+}
+
+/// The permission to write to the backend.
+pub(crate) struct Storing<'l, V>(&'l Seat<V>);
+
+impl<V> Drop for Storing<'_, V> {
+    fn drop(&mut self) {
+        self.0.set_storing(false);
+    }
+}

@@ -1,0 +1,212 @@
+//! What a load is told, what it gives back, and what is asked of it.
+
+mod counters;
+mod options;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use self::counters::LoadCounters;
+pub use self::counters::LoadStats;
+pub use self::options::LoadOptions;
+use crate::{Error, ErrorKind, Ttl};
+
+/// The result of a load.
+///
+/// Everybody who waited for one load gets the same error of its loader.
+#[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "it was the loader or it was the cache"
+)]
+pub enum LoadError<E> {
+    /// The loader failed. Nothing was stored.
+    #[error("the loader failed")]
+    Loader(#[source] Arc<E>),
+    /// The cache failed, or the load took too long or waited for itself.
+    #[error(transparent)]
+    Cache(#[from] Error),
+}
+
+impl<E> LoadError<E> {
+    /// Returns the error of the loader, if it was the loader that failed.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use cache_core::LoadError;
+    ///
+    /// let error = LoadError::Loader(Arc::new("no such user"));
+    /// assert_eq!(error.loader(), Some(&"no such user"));
+    /// ```
+    #[must_use]
+    pub fn loader(&self) -> Option<&E> {
+        match self {
+            Self::Loader(error) => Some(error),
+            Self::Cache(_) => None,
+        }
+    }
+
+    /// Returns what the cache reports, if it was not the loader that failed.
+    ///
+    /// ```
+    /// use cache_core::{Error, ErrorKind, LoadError};
+    ///
+    /// let error: LoadError<std::io::Error> = Error::new(ErrorKind::LoadCycle).into();
+    /// assert_eq!(error.cache().map(Error::kind), Some(&ErrorKind::LoadCycle));
+    /// ```
+    #[must_use]
+    pub const fn cache(&self) -> Option<&Error> {
+        match self {
+            Self::Loader(_) => None,
+            Self::Cache(error) => Some(error),
+        }
+    }
+}
+
+// Written by hand: an error that is shared need not be cloneable.
+impl<E> Clone for LoadError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Loader(error) => Self::Loader(Arc::clone(error)),
+            Self::Cache(error) => Self::Cache(error.clone()),
+        }
+    }
+}
+
+impl<E> From<ErrorKind> for LoadError<E> {
+    fn from(kind: ErrorKind) -> Self {
+        Self::Cache(kind.into())
+    }
+}
+
+/// Why a loader runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LoadReason {
+    /// The key is absent.
+    Miss,
+    /// The key is absent, but its last value has been kept.
+    Stale,
+    /// The key is there and will soon end.
+    Ahead,
+    /// The caller asked for it.
+    Refresh,
+}
+
+/// What a loader is told.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct LoadContext<V> {
+    /// The key, as the caller gave it.
+    pub key: String,
+    /// Why the loader runs.
+    pub reason: LoadReason,
+    /// The last value, if there is one: to ask a server whether it has changed, say.
+    pub last: Option<V>,
+}
+
+// Written by hand: the derived form would print the value.
+impl<V> fmt::Debug for LoadContext<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadContext")
+            .field("reason", &self.reason)
+            .field("has_last", &self.last.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a loader gives back: a value, and how it is to be stored.
+///
+/// A `V` and an `Option<V>` are turned into it.
+///
+/// ```
+/// use cache_core::Loaded;
+///
+/// let short = Loaded::value("token").ttl(5);
+/// let once = Loaded::value("nonce").not_stored();
+/// let none = Loaded::<&str>::absent();
+/// let also_none = Loaded::<&str>::from(None);
+/// ```
+#[must_use]
+pub struct Loaded<V> {
+    pub(crate) what: What<V>,
+    pub(crate) ttl: Option<Ttl>,
+}
+
+pub(crate) enum What<V> {
+    Value(V),
+    NotStored(V),
+    Absent,
+    Unchanged,
+}
+
+impl<V> Loaded<V> {
+    const fn new(what: What<V>) -> Self {
+        Self { what, ttl: None }
+    }
+
+    /// A value, to be stored with the time to live of the options.
+    pub const fn value(value: V) -> Self {
+        Self::new(What::Value(value))
+    }
+
+    /// There is nothing for the key.
+    ///
+    /// The caller gets `None`. With [`LoadOptions::absent_ttl`] the loader is not asked again for a
+    /// while.
+    pub const fn absent() -> Self {
+        Self::new(What::Absent)
+    }
+
+    /// The [last value](LoadContext::last) is still right: it is stored again with a whole time to
+    /// live.
+    ///
+    /// Without a last value it is the same as [`absent`](Self::absent).
+    pub const fn unchanged() -> Self {
+        Self::new(What::Unchanged)
+    }
+
+    /// Gives the value a time to live of its own.
+    pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.ttl = Some(ttl.into());
+        self
+    }
+
+    /// Gives the value to those who wait for it, and does not store it.
+    pub fn not_stored(mut self) -> Self {
+        self.what = match self.what {
+            What::Value(value) => What::NotStored(value),
+            other => other,
+        };
+        self
+    }
+}
+
+impl<V> From<V> for Loaded<V> {
+    fn from(value: V) -> Self {
+        Self::value(value)
+    }
+}
+
+impl<V> From<Option<V>> for Loaded<V> {
+    fn from(found: Option<V>) -> Self {
+        found.map_or_else(Self::absent, Self::value)
+    }
+}
+
+// Written by hand: the derived form would print the value.
+impl<V> fmt::Debug for Loaded<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            What::Value(_) => "Value",
+            What::NotStored(_) => "NotStored",
+            What::Absent => "Absent",
+            What::Unchanged => "Unchanged",
+        };
+        f.debug_struct("Loaded")
+            .field("what", &what)
+            .field("ttl", &self.ttl)
+            .finish()
+    }
+}

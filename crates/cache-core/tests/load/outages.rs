@@ -1,0 +1,76 @@
+//! When the cache itself fails.
+
+use cache_conformance::Fault;
+use cache_core::{ErrorKind, LoadOptions};
+
+use super::{Source, failing, get, not_called, settle, value, world};
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_cannot_be_read_is_gone_past_and_counted_with_one_load_for_all() {
+    let world = world();
+    world.backend.every(1, Fault::Fail(ErrorKind::Unavailable));
+    let source = Source::default();
+    let tasks: Vec<_> = (0..10).map(|n| get(&world, "key", &source, n)).collect();
+    settle().await;
+    source.let_go(1);
+    for task in tasks {
+        assert_eq!(value(task).await, Some(0));
+    }
+    let loads = world.cache.stats().loads;
+    assert_eq!((loads.loads, loads.past_outage, loads.pending), (1, 10, 0));
+    // Nothing was sent after the read that failed.
+    assert_eq!(world.backend.calls(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_it_gets_the_error_of_the_cache() {
+    let world = world();
+    world.backend.every(1, Fault::Fail(ErrorKind::Unavailable));
+    let options = LoadOptions::new().fail_on_outage(true);
+    let load = world
+        .cache
+        .get_or_load_with("key", options, |_| not_called());
+    let error = load.await.unwrap_err();
+    assert_eq!(error.cache().unwrap().kind(), &ErrorKind::Unavailable);
+    assert!(
+        error.to_string().starts_with("get_or_load (key #"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_cannot_be_stored_is_returned_and_counted() {
+    let world = world();
+    world
+        .backend
+        .script([Fault::None, Fault::Fail(ErrorKind::Timeout)]);
+    assert_eq!(
+        world
+            .cache
+            .get_or_insert_with("key", async || 1)
+            .await
+            .unwrap(),
+        1
+    );
+    let stats = world.cache.stats();
+    assert_eq!((stats.loads.not_stored, stats.sets), (1, 0));
+    assert_eq!(world.cache.get("key").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn texts_and_debug_output_show_no_values() {
+    let world = world();
+    let error = world
+        .cache
+        .get_or_load("secret-key", |_| failing())
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the loader failed");
+    let loaded = cache_core::Loaded::value("secret");
+    assert!(!format!("{loaded:?}").contains("secret"));
+    let load = async |context: cache_core::LoadContext<u32>| {
+        assert!(!format!("{context:?}").contains("secret"));
+        Ok::<_, std::io::Error>(1)
+    };
+    world.cache.get_or_load("secret-key", load).await.unwrap();
+}
