@@ -4,8 +4,16 @@
 //! turn, nobody would ever go on. So each task knows the flights whose loaders it runs, and a
 //! table says which of these wait for which flight. Only loads within loads are entered there.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(not(shuttle))]
+use std::thread_local;
+
+#[cfg(shuttle)]
+use shuttle::thread_local;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 /// Which flight waits for which, over all caches of the process.
@@ -14,9 +22,9 @@ static WAITS: Mutex<Vec<Edge>> = Mutex::new(Vec::new());
 /// The flights that wait, and the one that they wait for.
 type Edge = (Arc<Loader>, u64);
 
-tokio::task_local! {
-    /// The loader that this task runs.
-    static LOADING: Arc<Loader>;
+thread_local! {
+    /// The loader that is being polled.
+    static LOADING: RefCell<Option<Arc<Loader>>> = RefCell::new(None);
 }
 
 /// A loader that runs.
@@ -41,12 +49,37 @@ pub(super) fn next_id() -> u64 {
 
 /// Runs the loader of some flights.
 pub(super) async fn loading<T>(ids: Vec<u64>, load: impl Future<Output = T> + Send) -> T {
-    let outer = LOADING.try_with(Arc::clone).ok();
+    let outer = current();
     let _waits: Vec<Wait> = match &outer {
         Some(outer) => ids.iter().map(|id| Wait::enter(outer, *id)).collect(),
         None => Vec::new(),
     };
-    LOADING.scope(Arc::new(Loader { ids, outer }), load).await
+    let loader = Arc::new(Loader { ids, outer });
+    let mut load = pin!(load);
+    poll_fn(|context| {
+        let _back = Current::enter(Arc::clone(&loader));
+        load.as_mut().poll(context)
+    })
+    .await
+}
+
+fn current() -> Option<Arc<Loader>> {
+    LOADING.with(|loading| loading.borrow().clone())
+}
+
+/// Puts back the loader that was polled before.
+struct Current(Option<Arc<Loader>>);
+
+impl Current {
+    fn enter(loader: Arc<Loader>) -> Self {
+        Self(LOADING.with(|loading| loading.replace(Some(loader))))
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        LOADING.with(|loading| loading.replace(self.0.take()));
+    }
 }
 
 fn waits() -> MutexGuard<'static, Vec<Edge>> {
@@ -60,7 +93,7 @@ impl Wait {
     /// Enters that the loader which this task runs, if any, waits for a flight; `None` if that flight
     /// waits for the loader already.
     pub(super) fn on(flight: u64) -> Option<Self> {
-        let Ok(loader) = LOADING.try_with(Arc::clone) else {
+        let Some(loader) = current() else {
             return Some(Self(None));
         };
         let mut waits = waits();

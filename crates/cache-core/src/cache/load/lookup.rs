@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
 use super::lead::Leading;
@@ -19,9 +18,16 @@ use crate::{
 pub(super) type Spawn<'l> = fn(Pin<Box<dyn Future<Output = ()> + Send + 'l>>);
 
 /// Returns the way to the background, if there is one.
+#[cfg(not(shuttle))]
 pub(super) fn spawner() -> Option<Spawn<'static>> {
-    Handle::try_current().ok()?;
+    tokio::runtime::Handle::try_current().ok()?;
     Some(|work| drop(tokio::spawn(work)))
+}
+
+/// Returns the way to the background of the schedule that is explored.
+#[cfg(shuttle)]
+pub(super) fn spawner() -> Option<Spawn<'static>> {
+    Some(|work| drop(shuttle::future::spawn(work)))
 }
 
 /// A key that is looked up and, if need be, loaded by a future that lives for `'l`.

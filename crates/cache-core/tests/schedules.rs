@@ -1,0 +1,312 @@
+//! Loads under every interleaving that shuttle can think of.
+//!
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p cache-core --release --test schedules`
+#![cfg(shuttle)]
+
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use cache_conformance::{Fault, FaultyBackend};
+use cache_core::{Cache, LoadOptions};
+use cache_local::{LocalBackend, LocalConfig};
+use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::sync::atomic::{AtomicU32, Ordering};
+
+/// What the cache is in front of.
+#[derive(Clone, Default)]
+struct World {
+    database: Arc<AtomicU32>,
+    /// How many loads have begun.
+    loads: Arc<AtomicU32>,
+    cache: Option<Cache<u32>>,
+}
+
+impl World {
+    /// A cache of which every call can be interrupted before and after it takes effect.
+    fn new() -> Self {
+        let config = LocalConfig::new().max_entries(64).shards(2);
+        let local = LocalBackend::new(config).expect("the configuration is right");
+        let backend = FaultyBackend::new(local);
+        backend.every(1, Fault::Yield);
+        Self {
+            cache: Some(Cache::new(backend)),
+            ..Self::default()
+        }
+    }
+
+    fn cache(&self) -> &Cache<u32> {
+        self.cache.as_ref().expect("it is there from the start")
+    }
+
+    /// Reads the database, slowly.
+    async fn load(self) -> u32 {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        yield_now().await;
+        let value = self.database.load(Ordering::SeqCst);
+        yield_now().await;
+        value
+    }
+
+    async fn get(&self) -> u32 {
+        let load = || self.clone().load();
+        let found = self.cache().get_or_insert_with("key", load).await;
+        found.expect("the backend works")
+    }
+
+    /// Changes the database and then whatever is to be changed in the cache.
+    async fn write<T>(&self, write: impl Future<Output = cache_core::Result<T>>) {
+        self.database.store(2, Ordering::SeqCst);
+        write.await.expect("the backend works");
+    }
+
+    fn loads(&self) -> u32 {
+        self.loads.load(Ordering::SeqCst)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.cache().stats().loads.pending == 0
+    }
+}
+
+/// Explores a scenario; `SCHEDULES` sets under how many schedules.
+fn explore<F: Future<Output = ()> + Send + 'static>(
+    scenario: impl Fn(World) -> F + Send + Sync + 'static,
+) {
+    let schedules = std::env::var("SCHEDULES").ok();
+    let schedules = schedules.and_then(|count| count.parse().ok());
+    let run = move || block_on(scenario(World::new()));
+    shuttle::check_random(run, schedules.unwrap_or(10_000));
+}
+
+/// Polls a future that often, and then drops it.
+struct Cancelled<F>(Option<Pin<Box<F>>>, u32);
+
+impl<F: Future> Future for Cancelled<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let polls = self.1;
+        let Some(future) = self.0.as_mut().filter(|_| polls > 0) else {
+            self.0 = None;
+            return Poll::Ready(None);
+        };
+        let done = future.as_mut().poll(context).map(Some);
+        self.1 -= 1;
+        if self.1 == 0 {
+            context.waker().wake_by_ref();
+        }
+        done
+    }
+}
+
+/// Runs a future and catches its panic.
+async fn caught<F: Future>(future: F) -> Result<F::Output, ()> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(_panic) => Poll::Ready(Err(())),
+        }
+    })
+    .await
+}
+
+#[test]
+fn tasks_that_want_one_key_run_one_loader() {
+    explore(|world| async move {
+        let tasks = [(); 3].map(|()| {
+            spawn({
+                let world = world.clone();
+                async move { world.get().await }
+            })
+        });
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), 0);
+        }
+        assert_eq!(world.loads(), 1);
+        assert!(world.is_idle());
+    });
+}
+
+#[test]
+fn a_leader_that_is_dropped_hands_over_to_one() {
+    for polls in 1..8 {
+        explore(move |world| async move {
+            let first = world.clone();
+            let leader = spawn(Cancelled(
+                Some(Box::pin(async move { first.get().await })),
+                polls,
+            ));
+            let others = [(); 2].map(|()| {
+                spawn({
+                    let world = world.clone();
+                    async move { world.get().await }
+                })
+            });
+            for task in others {
+                assert_eq!(task.await.unwrap(), 0);
+            }
+            leader.await.unwrap();
+            assert!(world.loads() <= 2, "{} loads", world.loads());
+            assert!(world.is_idle());
+        });
+    }
+}
+
+#[test]
+fn a_leader_that_panics_hands_over_to_one() {
+    explore(|world| async move {
+        let cache = world.cache().clone();
+        let broken = spawn(async move {
+            let load = async || {
+                yield_now().await;
+                resume_unwind(Box::new("the loader broke"))
+            };
+            caught(cache.get_or_insert_with("key", load)).await.is_err()
+        });
+        let others = [(); 2].map(|()| {
+            spawn({
+                let world = world.clone();
+                async move { world.get().await }
+            })
+        });
+        for task in others {
+            assert_eq!(task.await.unwrap(), 0);
+        }
+        broken.await.unwrap();
+        assert!(world.loads() <= 1);
+        assert!(world.is_idle());
+    });
+}
+
+/// A load, a write of the database and the cache, and reads after it.
+fn explore_write(write: fn(World) -> Pin<Box<dyn Future<Output = ()> + Send>>) {
+    explore(move |world| async move {
+        let loads = [(); 2].map(|()| {
+            spawn({
+                let world = world.clone();
+                async move { world.get().await }
+            })
+        });
+        let writer = spawn({
+            let world = world.clone();
+            async move {
+                write(world.clone()).await;
+                assert_eq!(world.get().await, 2);
+                let stored = world.cache().get("key").await.unwrap();
+                assert_eq!(stored, Some(2));
+            }
+        });
+        writer.await.unwrap();
+        for load in loads {
+            load.await.unwrap();
+        }
+        assert_eq!(world.cache().get("key").await.unwrap(), Some(2));
+        assert!(world.is_idle());
+    });
+}
+
+#[test]
+fn a_delete_during_a_load_wins() {
+    explore_write(|world| Box::pin(async move { world.write(world.cache().delete("key")).await }));
+}
+
+#[test]
+fn a_set_during_a_load_wins() {
+    explore_write(|world| {
+        Box::pin(async move { world.write(world.cache().set("key", 2u32)).await })
+    });
+}
+
+#[test]
+fn a_clear_during_a_load_wins() {
+    explore_write(|world| Box::pin(async move { world.write(world.cache().clear()).await }));
+}
+
+#[test]
+fn a_bulk_delete_during_a_load_wins() {
+    explore_write(|world| {
+        Box::pin(async move {
+            world.write(world.cache().mdelete(&["key", "other"])).await;
+        })
+    });
+}
+
+#[test]
+fn a_refresh_during_a_load_wins() {
+    explore_write(|world| {
+        Box::pin(async move {
+            world.database.store(2, Ordering::SeqCst);
+            let source = world.clone();
+            let load = async |_| Ok::<_, Infallible>(source.load().await);
+            assert_eq!(world.cache().refresh("key", load).await.unwrap(), Some(2));
+        })
+    });
+}
+
+#[test]
+fn two_bulk_loads_that_overlap_load_each_key_once_and_end() {
+    explore(|world| async move {
+        let tasks = [["a", "b", "c"], ["c", "b", "d"]].map(|keys| {
+            spawn({
+                let world = world.clone();
+                async move {
+                    let load = async |missing: Vec<String>| {
+                        world
+                            .loads
+                            .fetch_add(missing.len() as u32, Ordering::SeqCst);
+                        yield_now().await;
+                        Ok::<_, Infallible>(missing.into_iter().map(|key| (key, 7)))
+                    };
+                    let found = world.cache().get_many_or_load(&keys, load).await.unwrap();
+                    found
+                        .into_iter()
+                        .map(|answer| answer.unwrap())
+                        .collect::<Vec<_>>()
+                }
+            })
+        });
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), [Some(7); 3]);
+        }
+        assert_eq!(world.loads(), 4);
+        assert!(world.is_idle());
+    });
+}
+
+#[test]
+fn refresh_ahead_loses_against_a_set() {
+    explore(|world| async move {
+        world.cache().set_ex("key", 0u32, 100).await.unwrap();
+        // All of its time is late.
+        let options = LoadOptions::new().ttl(1_000).refresh_ahead(0.5);
+        let reader = spawn({
+            let world = world.clone();
+            async move {
+                let source = world.clone();
+                let load = async |_| Ok::<_, Infallible>(source.load().await);
+                world
+                    .cache()
+                    .get_or_load_with("key", options, load)
+                    .await
+                    .unwrap()
+            }
+        });
+        let writer = spawn({
+            let world = world.clone();
+            async move {
+                world.write(world.cache().set_ex("key", 2u32, 100)).await;
+                assert_eq!(world.cache().get("key").await.unwrap(), Some(2));
+            }
+        });
+        reader.await.unwrap();
+        writer.await.unwrap();
+        while !world.is_idle() {
+            yield_now().await;
+        }
+        assert_eq!(world.cache().get("key").await.unwrap(), Some(2));
+    });
+}
