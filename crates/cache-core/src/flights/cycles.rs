@@ -24,6 +24,7 @@ type Edge = (Arc<Loader>, u64);
 
 thread_local! {
     /// The loader that is being polled.
+    #[expect(clippy::missing_const_for_thread_local, reason = "shuttle's macro has no such form")]
     static LOADING: RefCell<Option<Arc<Loader>>> = RefCell::new(None);
 }
 
