@@ -52,8 +52,15 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Fut: Future<Output = V> + Send,
     {
         const OPERATION: &str = "get_or_insert_with";
+        let raw = self.raw(OPERATION, key.as_ref())?;
+        if let Some(value) = self.read_now(&raw) {
+            return Ok(value);
+        }
         let load = || load().map(Ok::<_, Infallible>);
-        match self.get_or_insert(OPERATION, key.as_ref(), load).await {
+        match self
+            .get_or_insert(OPERATION, key.as_ref(), &raw, load)
+            .await
+        {
             Ok(value) => Ok(value),
             Err(LoadError::Cache(error)) => Err(error),
             Err(LoadError::Loader(never)) => match *never {},
@@ -93,7 +100,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Fut: Future<Output = Result<V, E>> + Send,
         E: Send + Sync + 'static,
     {
-        self.get_or_insert("get_or_try_insert_with", key.as_ref(), load)
+        const OPERATION: &str = "get_or_try_insert_with";
+        let raw = self.raw(OPERATION, key.as_ref())?;
+        if let Some(value) = self.read_now(&raw) {
+            return Ok(value);
+        }
+        self.get_or_insert(OPERATION, key.as_ref(), &raw, load)
             .await
     }
 
@@ -185,9 +197,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let raw = self.raw(OPERATION, key)?;
         let options = options.or(&self.shared.load_options);
         if !options.looks_ahead()
-            && let ReadNow::Answer(Ok(Some(value))) = self.shared.backend.read_now(&raw)
+            && let Some(value) = self.read_now(&raw)
         {
-            return Ok(self.hit(value));
+            return Ok(Some(value));
         }
         let load = |context| load(context).map_ok(Into::into);
         Lookup::new(self, OPERATION, key, &raw, options, spawner())?
@@ -241,10 +253,21 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             .await
     }
 
+    /// Returns a value that is in memory.
+    #[inline]
+    fn read_now(&self, raw: &str) -> Option<V> {
+        match self.shared.backend.read_now(raw) {
+            ReadNow::Answer(Ok(Some(value))) => self.hit(value),
+            // Whatever else it may be, it is looked up again where there is time.
+            _ => None,
+        }
+    }
+
     async fn get_or_insert<F, Fut, E>(
         &self,
         operation: &'static str,
         key: &str,
+        raw: &str,
         load: F,
     ) -> Result<V, LoadError<E>>
     where
@@ -252,13 +275,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Fut: Future<Output = Result<V, E>> + Send,
         E: Send + Sync + 'static,
     {
-        let raw = self.raw(operation, key)?;
-        if let ReadNow::Answer(Ok(Some(value))) = self.shared.backend.read_now(&raw) {
-            self.shared.counters.read(true);
-            return Ok(value);
-        }
         let options = self.shared.load_options;
-        let lookup = Lookup::new(self, operation, key, &raw, options, None)?;
+        let lookup = Lookup::new(self, operation, key, raw, options, None)?;
         // Each is asked for a value, so only a loader of another kind finds none.
         let load = |_| load().map_ok(Loaded::value);
         match lookup.insisting().run(load).await? {
