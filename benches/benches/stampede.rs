@@ -260,7 +260,7 @@ fn main() {
         .configure_from_args();
     let mut group = criterion.benchmark_group("stampede");
     group.bench_function("1 cold key", |bencher| {
-        bencher.iter(|| stampede::<Ours>(&runtime, 1))
+        bencher.iter(|| stampede::<Ours>(&runtime, 1));
     });
     group.bench_function("100 cold keys", |bencher| {
         bencher.iter(|| stampede::<Ours>(&runtime, 100));

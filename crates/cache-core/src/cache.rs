@@ -18,8 +18,8 @@ use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
 use crate::stats::Counters;
 use crate::{
-    CacheBackend, CacheStats, Clock, DynBackend, Expiry, LoadOptions, ReadNow, Result, SetOptions,
-    Ttl,
+    CacheBackend, CacheStats, Clock, DynBackend, Expiry, Hit, LoadOptions, ReadNow, Result,
+    SetOptions, Ttl,
 };
 
 #[expect(unused_imports, reason = "short names for the docs")]
@@ -101,6 +101,37 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             Ok(None) => Ok(self.miss()),
             Err(error) => Err(error.during("get").for_key(key.as_ref())),
         }
+    }
+
+    /// Returns the value of `key` with all that is known of it, or `None` if it is absent.
+    ///
+    /// Of a cache that [keeps](CacheBuilder::keep_stale) values beyond their end it returns those
+    /// too, and says that they have ended. It counts as a read.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());
+    /// use cache_core::Layer;
+    ///
+    /// cache.set_ex("session:abc", "active", 5).await?;
+    /// let hit = cache.get_entry("session:abc").await?.expect("it was set");
+    /// assert_eq!((hit.value.as_str(), hit.layer), ("active", Layer::Memory));
+    /// assert!(hit.expiry.remaining().is_some() && !hit.is_stale());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`] for a bad key; otherwise what the backend reports.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped read changes nothing.
+    pub async fn get_entry(&self, key: impl AsRef<str>) -> Result<Option<Hit<V>>> {
+        let key = key.as_ref();
+        let raw = self.raw("get_entry", key)?;
+        let found = self.find(key, &raw).await;
+        let found = found.map_err(|error| error.during("get_entry").for_key(key))?;
+        self.shared.counters.read(found.is_some());
+        Ok(found)
     }
 
     /// Writes `value` with the default time to live, and replaces value and expiry of `key`.

@@ -6,6 +6,7 @@
 //! | you want to | look at |
 //! |---|---|
 //! | use a cache | [`Cache`] |
+//! | load what is absent, once | [`Cache::get_or_insert_with`], [`LoadOptions`] |
 //! | write a backend for values in memory | [`CacheBackend`] |
 //! | write a backend for bytes in a store | [`ByteStore`] and [`EncodedBackend`] |
 //! | store values in another format | [`Codec`] |
@@ -33,6 +34,7 @@ mod config;
 mod error;
 mod expiry;
 mod flights;
+mod hit;
 mod keyspace;
 mod load;
 mod options;
@@ -51,6 +53,7 @@ pub use self::codec::{Codec, CodecError, CodecId};
 pub use self::config::CacheConfig;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
+pub use self::hit::{Hit, Layer};
 pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
 pub use self::options::{Condition, SetOptions, WriteOptions};

@@ -6,7 +6,9 @@ use futures_core::Stream;
 use futures_util::stream;
 
 use super::{Cache, SCAN_PAGE};
-use crate::{CacheBackend, Cursor, Expiry, Result, Scope, SetOptions, Ttl, WriteOptions};
+use crate::{
+    CacheBackend, Cursor, Expiry, Hit, Layer, ReadNow, Result, Scope, SetOptions, Ttl, WriteOptions,
+};
 
 impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     #[inline]
@@ -70,6 +72,30 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let deleted = deleted.map_err(|error| error.during(operation).for_key(key))?;
         self.shared.counters.deletes(u64::from(deleted));
         Ok(deleted)
+    }
+
+    /// Looks for a value where it may be, a copy that has outlived it included.
+    pub(super) async fn find(&self, key: &str, raw: &str) -> Result<Option<Hit<V>>> {
+        let backend = &self.shared.backend;
+        let layer = match backend.read_now(raw) {
+            ReadNow::Answer(_) => Layer::Memory,
+            ReadNow::WouldWait => Layer::Store,
+        };
+        if let Some(entry) = backend.get_entry(raw).await? {
+            return Ok(Some(Hit {
+                value: entry.value,
+                layer,
+                expiry: entry.expiry,
+                ended: None,
+            }));
+        }
+        let keep = self.shared.keep_stale.unwrap_or_default();
+        Ok(self.kept(key).await?.map(|(value, ended)| Hit {
+            value,
+            layer,
+            expiry: Expiry::After(keep.saturating_sub(ended)),
+            ended: Some(ended),
+        }))
     }
 
     /// Sees to it that neither a load that is under way nor the copy of an old value outlives the

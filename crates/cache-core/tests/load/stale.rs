@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use cache_core::{ErrorKind, LoadOptions, LoadReason, Loaded};
+use cache_core::{ErrorKind, Expiry, Layer, LoadOptions, LoadReason, Loaded};
 use tokio::time::Instant;
 
 use super::{
@@ -406,4 +406,32 @@ async fn what_a_call_leaves_out_is_taken_from_the_cache() {
         .await
         .unwrap();
     assert_eq!(world.cache.stats().loads.pending, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_tells_where_it_was_and_how_much_time_it_has_or_how_long_ago_it_ended() {
+    let world = keeping();
+    let options = LoadOptions::new().ttl(60);
+    stored(&world, options, 20).await;
+    let hit = world.cache.get_entry("key").await.unwrap().unwrap();
+    assert_eq!((hit.value, hit.layer, hit.ended), (1, Layer::Memory, None));
+    assert_eq!(hit.expiry, Expiry::After(40 * SECOND));
+
+    world.hand.advance(100 * SECOND);
+    let hit = world.cache.get_entry("key").await.unwrap().unwrap();
+    assert_eq!(
+        (hit.value, hit.ended, hit.is_stale()),
+        (1, Some(60 * SECOND), true)
+    );
+    assert_eq!(hit.expiry, Expiry::After(HOUR - 60 * SECOND));
+    assert_eq!(
+        format!("{hit:?}"),
+        "Hit { layer: Memory, expiry: After(3540s), ended: Some(60s), .. }"
+    );
+
+    world.backend.every(1, cache_conformance::Fault::Delay(MS));
+    let hit = world.cache.get_entry("key").await.unwrap().unwrap();
+    assert_eq!(hit.layer, Layer::Store);
+    world.hand.advance(HOUR);
+    assert!(world.cache.get_entry("key").await.unwrap().is_none());
 }
