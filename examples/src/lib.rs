@@ -22,3 +22,8 @@ pub struct Redis;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/consistency.md")]
 pub struct Consistency;
+
+/// The guide to loading, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/loading.md")]
+pub struct Loading;

@@ -30,6 +30,12 @@
 //! | [`Cache::from_env(config).await?`](EnvExt::from_env) | what the environment says | |
 //! | [`Cache::new(backend)`](Cache::new) | any, your own included | |
 //!
+//! # Loading
+//!
+//! [`Cache::get_or_insert_with`] asks for a key and brings a loader: of all that want the key at the
+//! same time, one loads it. [`LoadOptions`] says for how long values are kept, and what is served
+//! while they are loaded or cannot be. The guide is `docs/loading.md` in the repository.
+//!
 //! # Features
 //!
 //! | feature | default | adds |
@@ -78,7 +84,8 @@ pub use cache_core::{
     BackendStats, ByteStore, Cache, CacheBackend, CacheBuilder, CacheConfig, CacheStats,
     Capabilities, Clock, Codec, CodecError, CodecId, Compression, Condition, Cursor,
     DEFAULT_MAX_VALUE_BYTES, DynBackend, EncodedBackend, Entry, Error, ErrorKind, Expiry,
-    FlushCause, Invalidation, InvalidationBus, InvalidationListener, Lease, MAX_KEY_BYTES,
+    FlushCause, Hit, Invalidation, InvalidationBus, InvalidationListener, Layer, Lease,
+    LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded, MAX_KEY_BYTES,
     MAX_NAMESPACE_BYTES, MAX_TTL, ManualClock, Page, ReadNow, Result, Scope, SetOptions, TierStats,
     Ttl, WriteOptions, backend, bus,
 };

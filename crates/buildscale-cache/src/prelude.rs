@@ -6,4 +6,6 @@ pub use crate::LocalExt;
 pub use crate::RedisExt;
 #[cfg(feature = "tiered")]
 pub use crate::TieredExt;
-pub use crate::{Cache, CacheConfig, EnvExt, Error, Expiry, SetOptions, Ttl};
+pub use crate::{
+    Cache, CacheConfig, EnvExt, Error, Expiry, LoadError, LoadOptions, Loaded, SetOptions, Ttl,
+};
