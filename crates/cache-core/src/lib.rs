@@ -10,6 +10,7 @@
 //! | write a backend for bytes in a store | [`ByteStore`] and [`EncodedBackend`] |
 //! | store values in another format | [`Codec`] |
 //! | tell caches that keys have changed | [`InvalidationBus`] |
+//! | load a key once for many processes | [`LoadLeases`] |
 //! | steer the time in a test | [`Clock`] |
 //!
 //! # Features
@@ -33,6 +34,7 @@ mod config;
 mod error;
 mod expiry;
 mod keyspace;
+mod lease;
 mod options;
 mod stats;
 mod store;
@@ -50,6 +52,7 @@ pub use self::config::CacheConfig;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
 pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope};
+pub use self::lease::{Claim, LoadLease, LoadLeases};
 pub use self::options::{Condition, SetOptions, WriteOptions};
 pub use self::stats::{BackendStats, CacheStats, Lease, TierStats};
 pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};

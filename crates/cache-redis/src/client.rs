@@ -37,6 +37,7 @@ mod detour;
 mod failure;
 mod line;
 mod listen;
+mod scripts;
 mod settings;
 mod supervisor;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -57,6 +58,7 @@ pub(crate) use self::connection::{Connection, ServerMap};
 pub(crate) use self::failure::{Failure, Lost, is_torn};
 pub(crate) use self::line::{Changes, Heard, Letter, Line, News};
 pub(crate) use self::listen::{Fence, Primary, cannot_listen};
+pub(crate) use self::scripts::{ClaimTerms, Claimed};
 pub(crate) use self::settings::Settings;
 pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;
@@ -89,7 +91,7 @@ pub(crate) struct Link {
 
 /// A task that ends with its owner.
 #[derive(Debug)]
-struct AbortOnDrop<T>(JoinHandle<T>);
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
