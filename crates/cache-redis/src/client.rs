@@ -52,6 +52,7 @@ use cache_core::{Error, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
+use tracing::instrument::{Instrument, Instrumented};
 
 pub(crate) use self::commands::{BulkWrite, Found, set_option};
 pub(crate) use self::connection::{Connection, ServerMap};
@@ -161,6 +162,19 @@ impl Link {
             command_timeout: settings.command_timeout,
             counters,
         }
+    }
+
+    /// Counts an operation that sends so many bytes, and runs it inside its span.
+    ///
+    /// Not an `async fn`: that would keep room for the operation twice.
+    pub(crate) fn observe<F: Future>(
+        &self,
+        operation: &'static str,
+        bytes: usize,
+        run: F,
+    ) -> Instrumented<F> {
+        self.counters.sent(bytes);
+        run.instrument(tracing::debug_span!("redis", operation))
     }
 
     /// Returns the connections in turn.

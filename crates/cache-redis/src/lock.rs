@@ -152,7 +152,8 @@ impl Lock {
             .write(self.key.clone(), |connection, key| async move {
                 connection.extend(key, lease, Expiry::After(ttl)).await
             });
-        extend.await.map_err(|error| error.during("extend lock"))
+        let extended = self.link.observe("extend lock", self.key.len(), extend);
+        extended.await.map_err(|error| error.during("extend lock"))
     }
 
     /// Returns a number that is higher than that of every earlier holder of the lock.
@@ -207,10 +208,11 @@ impl Lock {
 }
 
 async fn release(link: Arc<Link>, key: Bytes, lease: LoadLease) -> Result<bool> {
+    let bytes = key.len();
     let release = link.write(key, |connection, key| async move {
         connection.release(key, lease, None).await
     });
-    release.await
+    link.observe("release lock", bytes, release).await
 }
 
 impl Drop for Lock {

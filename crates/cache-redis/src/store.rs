@@ -16,7 +16,7 @@ use cache_core::{
     BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Expiry, LoadLeases, Page,
     ReadNow, Result, Scope, WriteOptions,
 };
-use tracing::instrument::{Instrument, Instrumented};
+use tracing::instrument::Instrumented;
 
 use self::bulk::Wanted;
 use crate::client::{Found, Link};
@@ -258,17 +258,14 @@ impl RedisStore {
         self.max_value_bytes
     }
 
-    /// Counts an operation that sends so many bytes, and runs it inside its span.
-    ///
-    /// Not an `async fn`: that would keep room for the operation twice.
+    /// Counts an operation and runs it inside its span; see [`Link::observe`].
     pub(crate) fn observe<F: Future>(
         &self,
         operation: &'static str,
         bytes: usize,
         run: F,
     ) -> Instrumented<F> {
-        self.link.counters.sent(bytes);
-        run.instrument(tracing::debug_span!("redis", operation))
+        self.link.observe(operation, bytes, run)
     }
 
     /// Lets a value pass if it is one of this cache.

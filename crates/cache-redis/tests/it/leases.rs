@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use cache_conformance::{Fault, FaultyBackend};
 use cache_core::{
-    CacheBackend, Claim, Condition, EncodedBackend, Expiry, JsonCodec, LoadLease, LoadLeases,
-    MsgPackCodec, Scope, WriteOptions,
+    CacheBackend, Claim, Condition, EncodedBackend, ErrorKind, Expiry, JsonCodec, LoadLease,
+    LoadLeases, MsgPackCodec, Scope, WriteOptions,
 };
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
@@ -271,6 +272,27 @@ async fn a_server_that_cannot_be_reached_grants_nothing() {
         "{:?}",
         start.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_claim_of_which_the_reply_is_lost_grants_nothing_and_ends_in_time() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let faulty = FaultyBackend::new(connect(&server).await);
+    let leases: &dyn LoadLeases<Bytes> = faulty.leases().expect("the store has leases");
+    faulty.script([Fault::LoseReply(ErrorKind::Timeout)]);
+    let brief = Duration::from_millis(200);
+    let error = leases.claim("key", brief).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Timeout);
+    let start = Instant::now();
+    let lease = loop {
+        match leases.claim("key", TTL).await.unwrap() {
+            Claim::Granted(lease) => break lease,
+            Claim::Held(left) => leases.ended("key", left).await,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(start.elapsed() < brief * 2, "{:?}", start.elapsed());
+    assert!(fill(faulty.inner(), "key", lease, "v").await);
 }
 
 #[tokio::test]
