@@ -2,7 +2,9 @@
 use std::{sync::Arc, time::Duration};
 
 use buildscale_cache::backend::{CacheBackend, Capabilities, Cursor, Page, ReadNow, each};
-use buildscale_cache::{BackendStats, Entry, Error, Expiry, Result, Scope, WriteOptions};
+use buildscale_cache::{
+    BackendStats, Entry, Error, Expiry, LoadLeases, Result, Scope, WriteOptions,
+};
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableTable, TableDefinition};
 
@@ -81,6 +83,7 @@ impl CacheBackend<Bytes> for RedbStore {
     fn default_ttl(&self) -> Option<Duration> { None }
     fn capabilities(&self) -> Capabilities { Capabilities::new() }
     fn stats(&self) -> BackendStats { BackendStats::default() }
+    fn leases(&self) -> Option<&dyn LoadLeases<Bytes>> { None }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.update(key, |live| (live.as_ref().map(|entry| entry.value.clone()), live)).await

@@ -82,12 +82,12 @@ pub use cache_core::MsgPackCodec;
 #[doc(inline)]
 pub use cache_core::{
     BackendStats, ByteStore, Cache, CacheBackend, CacheBuilder, CacheConfig, CacheStats,
-    Capabilities, Clock, Codec, CodecError, CodecId, Compression, Condition, Cursor,
+    Capabilities, Claim, Clock, Codec, CodecError, CodecId, Compression, Condition, Cursor,
     DEFAULT_MAX_VALUE_BYTES, DynBackend, EncodedBackend, Entry, Error, ErrorKind, Expiry,
     FlushCause, Hit, Invalidation, InvalidationBus, InvalidationListener, Layer, Lease,
-    LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded, MAX_KEY_BYTES,
-    MAX_NAMESPACE_BYTES, MAX_TTL, ManualClock, Page, ReadNow, Result, Scope, SetOptions, TierStats,
-    Ttl, WriteOptions, backend, bus,
+    LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions, LoadReason, LoadStats, Loaded,
+    MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, ManualClock, Page, ReadNow, Result, Scope,
+    SetOptions, TierStats, Ttl, WriteOptions, backend, bus,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]
@@ -95,8 +95,8 @@ pub use cache_local::{LocalBackend, LocalConfig, Removal, RemovalCause};
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use cache_redis::{
-    BusConfig, ConnectionState, DEFAULT_NAMESPACE, Protocol, PubSubBus, RedisBackend, RedisConfig,
-    RedisStats, RedisStore, Tls, TrackingBus, fred,
+    BusConfig, ConnectionState, DEFAULT_NAMESPACE, Lock, Protocol, PubSubBus, RedisBackend,
+    RedisConfig, RedisStats, RedisStore, Tls, TrackingBus, fred,
 };
 #[cfg(feature = "tiered")]
 #[doc(inline)]

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Cursor, Entry, ErrorKind, Expiry, Page, ReadNow,
-    Result, Scope, WriteOptions,
+    BackendStats, CacheBackend, Capabilities, Claim, Cursor, Entry, ErrorKind, Expiry, LoadLease,
+    LoadLeases, Page, ReadNow, Result, Scope, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -262,5 +263,55 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBac
 
     fn stats(&self) -> BackendStats {
         self.backend.stats()
+    }
+
+    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
+        self.backend.leases().map(|_| self as &dyn LoadLeases<V>)
+    }
+}
+
+impl<B> FaultyBackend<B> {
+    fn inner_leases<V>(&self) -> Result<&dyn LoadLeases<V>>
+    where
+        V: Send + Sync + 'static,
+        B: CacheBackend<V>,
+    {
+        self.backend.leases().ok_or_else(|| {
+            let what = "load leases by this backend".into();
+            ErrorKind::Unsupported { what }.into()
+        })
+    }
+}
+
+/// Each call takes a fault, but for `ended`, which cannot fail.
+#[async_trait]
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> LoadLeases<V> for FaultyBackend<B> {
+    async fn claim(&self, key: &str, ttl: Duration) -> Result<Claim<V>> {
+        self.call(self.inner_leases()?.claim(key, ttl)).await
+    }
+
+    async fn extend(&self, key: &str, lease: LoadLease, ttl: Duration) -> Result<bool> {
+        self.call(self.inner_leases::<V>()?.extend(key, lease, ttl))
+            .await
+    }
+
+    async fn fill(&self, key: &str, lease: LoadLease, value: V, expiry: Expiry) -> Result<bool> {
+        self.call(self.inner_leases()?.fill(key, lease, value, expiry))
+            .await
+    }
+
+    async fn release(&self, key: &str, lease: LoadLease) -> Result<()> {
+        self.call(self.inner_leases::<V>()?.release(key, lease))
+            .await
+    }
+
+    async fn discard(&self, key: &str, value: V) -> Result<()> {
+        self.call(self.inner_leases()?.discard(key, value)).await
+    }
+
+    async fn ended(&self, key: &str, at_most: Duration) {
+        if let Ok(leases) = self.inner_leases::<V>() {
+            leases.ended(key, at_most).await;
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::fmt::{self, Debug};
 use std::time::Duration;
 
 pub use self::erased::DynBackend;
-use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
+use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, WriteOptions};
 
 /// A place that holds values under keys, each with an optional expiry.
 ///
@@ -170,6 +170,10 @@ pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static 
 
     /// Returns what the backend counts, without waiting.
     fn stats(&self) -> BackendStats;
+
+    /// Returns the load leases of a shared store, or `None` if one load per process is all that
+    /// there can be.
+    fn leases(&self) -> Option<&dyn LoadLeases<V>>;
 }
 
 /// The answer of [`CacheBackend::read_now`].

@@ -11,6 +11,7 @@
 //! | write a backend for bytes in a store | [`ByteStore`] and [`EncodedBackend`] |
 //! | store values in another format | [`Codec`] |
 //! | tell caches that keys have changed | [`InvalidationBus`] |
+//! | load a key once for many processes | [`LoadLeases`] |
 //! | steer the time in a test | [`Clock`] |
 //!
 //! # Features
@@ -36,6 +37,7 @@ mod expiry;
 mod flights;
 mod hit;
 mod keyspace;
+mod lease;
 mod load;
 mod options;
 mod stats;
@@ -55,6 +57,7 @@ pub use self::error::{Error, ErrorKind, Result};
 pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
 pub use self::hit::{Hit, Layer};
 pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope};
+pub use self::lease::{Claim, LoadLease, LoadLeases};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
 pub use self::options::{Condition, SetOptions, WriteOptions};
 pub use self::stats::{BackendStats, CacheStats, Lease, TierStats};

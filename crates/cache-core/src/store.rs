@@ -2,6 +2,7 @@
 
 mod compression;
 mod envelope;
+mod leases;
 mod scratch;
 
 use std::fmt;
@@ -13,8 +14,8 @@ use bytes::Bytes;
 pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
-    BackendStats, CacheBackend, Capabilities, Codec, Cursor, Entry, Error, ErrorKind, Expiry, Page,
-    ReadNow, Result, Scope, WriteOptions,
+    BackendStats, CacheBackend, Capabilities, Codec, Cursor, Entry, Error, ErrorKind, Expiry,
+    LoadLeases, Page, ReadNow, Result, Scope, WriteOptions,
 };
 
 /// A backend that keeps bytes: the same contract, for `V = Bytes`.
@@ -324,6 +325,14 @@ where
         let mut stats = self.store.stats();
         stats.unreadable += self.unreadable.load(Ordering::Relaxed);
         stats
+    }
+
+    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
+        // Readers in other languages would take a lease for a payload.
+        if self.raw {
+            return None;
+        }
+        self.store.leases().map(|_| self as &dyn LoadLeases<V>)
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    BackendStats, CacheBackend, CacheConfig, Capabilities, Cursor, Entry, Error, Expiry, Page,
-    ReadNow, Result, Scope, WriteOptions,
+    BackendStats, CacheBackend, CacheConfig, Capabilities, Cursor, Entry, Error, Expiry,
+    LoadLeases, Page, ReadNow, Result, Scope, WriteOptions,
 };
 
 use tokio::task::yield_now;
@@ -214,6 +214,10 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
 
     fn stats(&self) -> BackendStats {
         self.store.stats()
+    }
+
+    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
+        None
     }
 }
 

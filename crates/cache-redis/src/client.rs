@@ -37,6 +37,7 @@ mod detour;
 mod failure;
 mod line;
 mod listen;
+mod scripts;
 mod settings;
 mod supervisor;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -51,12 +52,14 @@ use cache_core::{Error, Result};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
+use tracing::instrument::{Instrument, Instrumented};
 
 pub(crate) use self::commands::{BulkWrite, Found, set_option};
 pub(crate) use self::connection::{Connection, ServerMap};
 pub(crate) use self::failure::{Failure, Lost, is_torn};
 pub(crate) use self::line::{Changes, Heard, Letter, Line, News};
 pub(crate) use self::listen::{Fence, Primary, cannot_listen};
+pub(crate) use self::scripts::{ClaimTerms, Claimed};
 pub(crate) use self::settings::Settings;
 pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;
@@ -89,7 +92,7 @@ pub(crate) struct Link {
 
 /// A task that ends with its owner.
 #[derive(Debug)]
-struct AbortOnDrop<T>(JoinHandle<T>);
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
@@ -159,6 +162,19 @@ impl Link {
             command_timeout: settings.command_timeout,
             counters,
         }
+    }
+
+    /// Counts an operation that sends so many bytes, and runs it inside its span.
+    ///
+    /// Not an `async fn`: that would keep room for the operation twice.
+    pub(crate) fn observe<F: Future>(
+        &self,
+        operation: &'static str,
+        bytes: usize,
+        run: F,
+    ) -> Instrumented<F> {
+        self.counters.sent(bytes);
+        run.instrument(tracing::debug_span!("redis", operation))
     }
 
     /// Returns the connections in turn.

@@ -63,6 +63,19 @@ impl Keys {
         format!("{}@{{{name}}}invalidations", self.prefix)
     }
 
+    /// Returns the channel of those who wait for the end of a load.
+    pub(crate) fn lease_channel(&self) -> String {
+        let name = self.namespace().unwrap_or_default();
+        format!("{}@{{{name}}}leases", self.prefix)
+    }
+
+    /// Returns the keys in the database of a lock and of the last token that it had, in one slot and
+    /// none of this store.
+    pub(crate) fn lock(&self, tag: u16, name: &str) -> [Bytes; 2] {
+        let key = |what: &str| format!("{}@{{{tag}}}{what}:{name}", self.prefix).into();
+        [key("lock"), key("token")]
+    }
+
     /// Refuses a key that is too long.
     pub(crate) fn check(&self, key: &str) -> Result<()> {
         if key.len() <= self.max_bytes {
@@ -193,16 +206,19 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_bus_is_none_of_a_cache() {
+    fn the_keys_of_buses_and_locks_are_none_of_a_cache() {
         let root = cache_core::Scope::root();
         for tags in [false, true] {
             let keys = Keys::new(Some("a"), tags, usize::MAX);
             let key = keys.generation(7);
             assert_eq!(&key[..], b"a:@{7}generation");
-            assert!(
-                keys.decode(&key)
-                    .is_none_or(|key| tags && !root.contains(key))
-            );
+            let [lock, token] = keys.lock(9, "{b}:c");
+            assert_eq!(&lock[..], b"a:@{9}lock:{b}:c");
+            assert_eq!(&token[..], b"a:@{9}token:{b}:c");
+            for key in [key, lock, token] {
+                let decoded = keys.decode(&key);
+                assert!(decoded.is_none_or(|key| tags && !root.contains(key)));
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 //! | share connections between caches | [`RedisStore::partition`] |
 //! | use a client of your own | [`RedisStore::from_client`], [`fred`] |
 //! | keep a cache in memory true to the store | [`TrackingBus`]; [`PubSubBus`] for servers without client tracking |
+//! | let one of many processes do some work | [`RedisStore::lock`] |
 //! | know how the servers are | [`RedisStore::ping`], [`RedisStore::state`], [`RedisStore::wire_stats`] |
 //!
 //! It needs Redis 6.2 or later, or Valkey, and a Tokio runtime.
@@ -30,6 +31,9 @@ mod bus;
 mod client;
 mod config;
 mod keys;
+mod lease;
+mod lock;
+mod placeholder;
 mod planted;
 mod stats;
 mod store;
@@ -40,6 +44,7 @@ pub use fred;
 pub use self::bus::{BusConfig, PubSubBus, TrackingBus};
 pub use self::client::ConnectionState;
 pub use self::config::{DEFAULT_NAMESPACE, Protocol, RedisConfig, Tls};
+pub use self::lock::Lock;
 pub use self::stats::RedisStats;
 pub use self::store::RedisStore;
 

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod walk;
+mod write;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,15 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+#[expect(unused_imports, reason = "short names for the docs")]
+use cache_core::ErrorKind;
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, ErrorKind, Expiry,
-    Page, ReadNow, Result, Scope, WriteOptions,
+    BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Expiry, LoadLeases, Page,
+    ReadNow, Result, Scope, WriteOptions,
 };
-use tracing::instrument::{Instrument, Instrumented};
+use tracing::instrument::Instrumented;
 
 use self::bulk::Wanted;
-use crate::client::{Found, Link, set_option};
+use crate::client::{Found, Link};
 use crate::keys::Keys;
+use crate::lease::Leases;
+use crate::placeholder;
 use crate::{ConnectionState, RedisConfig, RedisStats};
 
 /// A store of bytes in Redis or Valkey: the backend, before a codec gives it a type.
@@ -58,6 +63,7 @@ pub struct RedisStore {
     default_ttl: Option<Duration>,
     max_value_bytes: usize,
     tally: Arc<Tally>,
+    leases: Arc<Leases>,
 }
 
 /// What the stores of one namespace count.
@@ -119,6 +125,7 @@ impl RedisStore {
             default_ttl: config.default_ttl,
             max_value_bytes: config.max_value_bytes,
             tally: Arc::default(),
+            leases: Arc::default(),
         }
     }
 
@@ -149,6 +156,7 @@ impl RedisStore {
         Ok(Self {
             keys: self.keys.renamed(namespace.as_ref())?,
             tally: Arc::default(),
+            leases: Arc::default(),
             ..self.clone()
         })
     }
@@ -242,18 +250,29 @@ impl RedisStore {
         &self.keys
     }
 
-    /// Counts an operation that sends so many bytes, and runs it inside its span.
-    ///
-    /// Not an `async fn`: that would keep room for the operation twice.
-    fn observe<F: Future>(&self, operation: &'static str, bytes: usize, run: F) -> Instrumented<F> {
-        self.link.counters.sent(bytes);
-        run.instrument(tracing::debug_span!("redis", operation))
+    pub(crate) const fn leases(&self) -> &Arc<Leases> {
+        &self.leases
+    }
+
+    pub(crate) const fn max_value_bytes(&self) -> usize {
+        self.max_value_bytes
+    }
+
+    /// Counts an operation and runs it inside its span; see [`Link::observe`].
+    pub(crate) fn observe<F: Future>(
+        &self,
+        operation: &'static str,
+        bytes: usize,
+        run: F,
+    ) -> Instrumented<F> {
+        self.link.observe(operation, bytes, run)
     }
 
     /// Lets a value pass if it is one of this cache.
     fn accept(&self, found: Found) -> Option<Bytes> {
         match found {
             Found::Nothing => return None,
+            Found::Value(value) if placeholder::is_one(&value) => return None,
             Found::Value(value) => {
                 self.link.counters.received(value.len());
                 if value.len() <= self.max_value_bytes {
@@ -264,41 +283,6 @@ impl RedisStore {
         }
         self.tally.unreadable.fetch_add(1, Ordering::Relaxed);
         None
-    }
-
-    fn check_value(&self, value: &Bytes) -> Result<()> {
-        if value.len() <= self.max_value_bytes {
-            return Ok(());
-        }
-        self.tally.refused.fetch_add(1, Ordering::Relaxed);
-        Err(Error::new(ErrorKind::TooLarge {
-            weight: value.len() as u64,
-            limit: self.max_value_bytes as u64,
-        }))
-    }
-
-    /// Writes, and returns what `SET` answers.
-    async fn write(
-        &self,
-        operation: &'static str,
-        key: &str,
-        value: Bytes,
-        options: WriteOptions,
-        get: bool,
-    ) -> Result<Option<Bytes>> {
-        let bytes = key.len() + value.len();
-        let key = self.keys.encode(key)?;
-        self.check_value(&value)?;
-        let condition = set_option(options.condition)?;
-        let payload = (key, value, condition);
-        let set = self
-            .link
-            .write(payload, |connection, (key, value, condition)| async move {
-                connection
-                    .set(key, value, options.expiry, condition, get)
-                    .await
-            });
-        self.observe(operation, bytes, set).await
     }
 }
 
@@ -328,6 +312,9 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
+        if options.condition != Condition::Always {
+            return Box::pin(self.write_if(key, value, options)).await;
+        }
         let answer = self.write("set", key, value, options, false).await?;
         Ok(answer.is_some())
     }
@@ -407,6 +394,11 @@ impl CacheBackend<Bytes> for RedisStore {
         stats.refused = self.tally.refused.load(Ordering::Relaxed);
         stats.unreadable = self.tally.unreadable.load(Ordering::Relaxed);
         stats
+    }
+
+    fn leases(&self) -> Option<&dyn LoadLeases<Bytes>> {
+        // Under bare keys other programs would find a lease in the place of a value.
+        (!self.keys.are_bare()).then_some(self as &dyn LoadLeases<Bytes>)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, Expiry, Scope, WriteOptions};
+use cache_core::{CacheBackend, Claim, Condition, Expiry, Scope, WriteOptions};
 use cache_redis::{Protocol, RedisConfig, RedisStore};
 use cache_testbed::{Flavor, Sentinels, Server};
 
@@ -117,8 +117,32 @@ async fn use_all(config: &RedisConfig, log: &Log) {
         .await
         .expect(WORKS);
     store.delete(KEY).await.expect(WORKS);
+    use_leases(&store, log).await;
     store.clear(&Scope::root()).await.expect(WORKS);
     log.print((&store, store.wire_stats(), store.stats()));
+}
+
+async fn use_leases(store: &RedisStore, log: &Log) {
+    let leases = store.leases().expect("a namespace has leases");
+    let minute = Duration::from_secs(60);
+    let claim = leases.claim(KEY, minute).await.expect(WORKS);
+    log.print(&claim);
+    if let Claim::Granted(lease) = claim {
+        leases.ended(KEY, Duration::from_millis(50)).await;
+        leases.extend(KEY, lease, minute).await.expect(WORKS);
+        let value = Bytes::from(VALUE);
+        let filled = leases.fill(KEY, lease, value.clone(), Expiry::Never);
+        assert!(filled.await.expect(WORKS));
+        log.print(leases.claim(KEY, minute).await.expect(WORKS));
+        leases.release(KEY, lease).await.expect(WORKS);
+        leases.discard(KEY, value).await.expect(WORKS);
+    }
+    let lock = store.lock(KEY, minute).await.expect(WORKS);
+    log.print(&lock);
+    if let Some(mut lock) = lock {
+        assert!(lock.extend(minute).await.expect(WORKS));
+        assert!(lock.release().await.expect(WORKS));
+    }
 }
 
 /// Has operations fail in several ways.
@@ -145,6 +169,8 @@ async fn fail_all(config: &RedisConfig, server: &Server, log: &Log) {
     }
     server.resume();
     server.kill();
+    let error = store.lock(KEY, Duration::from_secs(60)).await;
+    log.print_error(&error.expect_err(FAILS));
     for _ in 0..3 {
         if let Err(error) = store.get_many(&[KEY]).await {
             log.print_error(&error);

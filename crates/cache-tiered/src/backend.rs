@@ -1,5 +1,6 @@
 //! The contract over two tiers.
 
+mod leases;
 mod listen;
 mod read;
 mod write;
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Cursor, Entry, Error, Expiry, FlushCause,
-    InvalidationBus, InvalidationListener, Lease, Page, ReadNow, Result, Scope, TierStats,
-    WriteOptions,
+    InvalidationBus, InvalidationListener, Lease, LoadLeases, Page, ReadNow, Result, Scope,
+    TierStats, WriteOptions,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -373,6 +374,11 @@ where
         let mut stats = self.tiers.l2.stats();
         stats.tiers = Some(self.tiers.tier_stats());
         stats
+    }
+
+    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
+        let of_l2 = self.tiers.l2.leases();
+        of_l2.map(|_| self as &dyn LoadLeases<V>)
     }
 }
 

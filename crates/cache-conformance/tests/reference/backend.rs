@@ -9,7 +9,7 @@ use cache_conformance::TestValue;
 use cache_core::backend::each;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, ErrorKind,
-    Expiry, MAX_TTL, Page, ReadNow, Result, Scope, WriteOptions,
+    Expiry, LoadLeases, MAX_TTL, Page, ReadNow, Result, Scope, WriteOptions,
 };
 use tokio::task::yield_now;
 
@@ -392,6 +392,10 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         let mut stats = BackendStats::default();
         stats.entries = Some(self.slots().len() as u64);
         stats
+    }
+
+    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
+        None
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::forward::forward_contract;
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
-use crate::{BackendStats, Entry, Expiry, Result, Scope, WriteOptions};
+use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, WriteOptions};
 
 /// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
 ///
@@ -54,6 +54,7 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     fn default_ttl(&self) -> Option<Duration>;
     fn capabilities(&self) -> Capabilities;
     fn stats(&self) -> BackendStats;
+    fn leases(&self) -> Option<&dyn LoadLeases<V>>;
 }
 
 #[async_trait]
@@ -124,6 +125,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
 
     fn stats(&self) -> BackendStats {
         CacheBackend::stats(self)
+    }
+
+    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
+        CacheBackend::leases(self)
     }
 }
 

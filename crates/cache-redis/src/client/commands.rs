@@ -15,32 +15,11 @@ use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value
 
 use super::connection::Connection;
 use super::failure::{Failure, Lost};
+use super::scripts::{GET_MANY_WITH_TTL, SET_MANY};
 use super::slot;
 use crate::planted::planted;
 
-type Answer<T> = Result<T, Failure>;
-
-/// A script and its name on the server, which is its SHA-1.
-struct Script {
-    source: &'static str,
-    sha1: &'static str,
-}
-
-/// Reads many values and the time each has left as of one moment.
-const GET_MANY_WITH_TTL: Script = Script {
-    source: "local found = redis.call('MGET', unpack(KEYS)) \
-             for i = 1, #KEYS do \
-             if not found[i] then found[#KEYS + i] = -2 \
-             else found[#KEYS + i] = redis.call('PTTL', KEYS[i]) end end \
-             return found",
-    sha1: "b9fc7510397b24938230ff136eb2e6e2fbb79a05",
-};
-
-/// Writes all pairs with one time to live, in milliseconds.
-const SET_MANY: Script = Script {
-    source: "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'PX', ARGV[1]) end",
-    sha1: "97239754ecc9775aabeb6934d7e7f3ff8be0a8d4",
-};
+pub(super) type Answer<T> = Result<T, Failure>;
 
 /// Returns the option of `SET` for a condition.
 ///
@@ -154,26 +133,11 @@ impl Connection {
         bytes_or_nothing(answer)
     }
 
-    pub(crate) async fn unlink(&self, keys: Vec<Bytes>) -> Answer<u64> {
-        let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
-        let removed: Value = Box::pin(self.client.unlink(keys)).await?;
-        count(&removed)
-    }
-
-    pub(crate) async fn pttl(&self, key: Bytes) -> Answer<Option<Expiry>> {
-        let left: Value = Box::pin(self.client.pttl(Key::from(key))).await?;
-        Ok(remaining(integer(&left)?))
-    }
-
-    pub(crate) async fn set_expiry(&self, key: Bytes, expiry: Expiry) -> Answer<bool> {
-        let key = Key::from(key);
-        let changed: Value = match expiry {
-            Expiry::Never => Box::pin(self.client.persist(key)).await?,
-            Expiry::After(ttl) => {
-                Box::pin(self.client.pexpire(key, milliseconds(ttl), None)).await?
-            }
-        };
-        Ok(integer(&changed)? != 0)
+    /// Returns the first bytes of a value.
+    pub(crate) async fn start_of(&self, key: Bytes, bytes: usize) -> Answer<Bytes> {
+        let range = self.client.getrange(Key::from(key), 0, bytes - 1);
+        let start: Value = Box::pin(range).await?;
+        Ok(bytes_or_nothing(start)?.unwrap_or_default())
     }
 
     /// Reads values without asking for the time that they have left.
@@ -292,34 +256,12 @@ impl Connection {
         Ok(())
     }
 
-    async fn eval(
+    pub(super) async fn custom(
         &self,
-        script: &Script,
+        name: &'static str,
         slot: u16,
-        keys: Vec<Bytes>,
-        values: Vec<Value>,
+        arguments: Vec<Value>,
     ) -> Answer<Value> {
-        let mut arguments = Vec::with_capacity(2 + keys.len() + values.len());
-        arguments.push(Value::from_static_str(script.sha1));
-        arguments.push(Value::Integer(keys.len().try_into().unwrap_or(i64::MAX)));
-        arguments.extend(keys.into_iter().map(Value::Bytes));
-        arguments.extend(values);
-        if self.settings.is_direct {
-            // One command alone: `ASKING` counts for one.
-            arguments[0] = Value::from_static_str(script.source);
-            return self.custom("EVAL", slot, arguments).await;
-        }
-        match self.custom("EVALSHA", slot, arguments.clone()).await {
-            // The server has restarted or was told to forget its scripts; it did nothing yet.
-            Err(failure) if failure.is_missing_script() => {
-                arguments[0] = Value::from_static_str(script.source);
-                self.custom("EVAL", slot, arguments).await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn custom(&self, name: &'static str, slot: u16, arguments: Vec<Value>) -> Answer<Value> {
         let command = CustomCommand::new_static(name, ClusterHash::Custom(slot), false);
         Ok(Box::pin(self.client.custom(command, arguments)).await?)
     }
@@ -334,12 +276,12 @@ fn found(answer: Answer<Value>) -> Answer<Found> {
 }
 
 /// Whole milliseconds, never more than asked for.
-fn milliseconds(ttl: Duration) -> i64 {
+pub(super) fn milliseconds(ttl: Duration) -> i64 {
     i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1)
 }
 
 /// Reads an answer of `PTTL`.
-fn remaining(milliseconds: i64) -> Option<Expiry> {
+pub(super) fn remaining(milliseconds: i64) -> Option<Expiry> {
     match milliseconds {
         -1 => Some(Expiry::Never),
         // The last part of a millisecond is left.
@@ -350,7 +292,7 @@ fn remaining(milliseconds: i64) -> Option<Expiry> {
     }
 }
 
-fn bytes_or_nothing(value: Value) -> Answer<Option<Bytes>> {
+pub(super) fn bytes_or_nothing(value: Value) -> Answer<Option<Bytes>> {
     match value {
         Value::Null => Ok(None),
         Value::Bytes(bytes) => Ok(Some(bytes)),
@@ -359,24 +301,24 @@ fn bytes_or_nothing(value: Value) -> Answer<Option<Bytes>> {
     }
 }
 
-fn integer(value: &Value) -> Answer<i64> {
+pub(super) fn integer(value: &Value) -> Answer<i64> {
     match value {
         Value::Integer(number) => Ok(*number),
         _ => Err(Failure::unexpected()),
     }
 }
 
-fn count(value: &Value) -> Answer<u64> {
+pub(super) fn count(value: &Value) -> Answer<u64> {
     u64::try_from(integer(value)?).map_err(|_| Failure::unexpected())
 }
 
-fn list(value: Value) -> Answer<Vec<Value>> {
+pub(super) fn list(value: Value) -> Answer<Vec<Value>> {
     match value {
         Value::Array(values) => Ok(values),
         _ => Err(Failure::unexpected()),
     }
 }
 
-fn two(value: Value) -> Answer<[Value; 2]> {
+pub(super) fn two(value: Value) -> Answer<[Value; 2]> {
     list(value)?.try_into().map_err(|_| Failure::unexpected())
 }

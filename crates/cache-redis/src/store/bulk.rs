@@ -1,6 +1,6 @@
 //! Operations on many keys: a command for each slot of a cluster, or one for all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use cache_core::{Entry, Expiry, Result};
@@ -174,6 +174,51 @@ impl RedisStore {
             .buffer_unordered(MAX_COMMANDS)
             .try_fold(0, async |total, removed| Ok(total + removed))
             .await
+    }
+
+    /// Leaves out the keys that hold a load lease.
+    pub(super) async fn without_leased(&self, keys: Vec<String>) -> Result<Vec<String>> {
+        let places = keys.iter().map(String::as_str).enumerate();
+        let groups = self.groups(places, |(_, key)| key, |_| 0);
+        let mut reads = Vec::with_capacity(groups.len());
+        for group in &groups {
+            reads.push(self.leased_of(&group.items));
+        }
+        let leased = stream::iter(reads).buffer_unordered(MAX_COMMANDS);
+        let leased: HashSet<usize> = leased
+            .try_collect::<Vec<_>>()
+            .await?
+            .concat()
+            .into_iter()
+            .collect();
+        let keys = keys.into_iter().enumerate();
+        let kept = keys.filter(|(place, _)| !leased.contains(place));
+        Ok(kept.map(|(_, key)| key).collect())
+    }
+
+    /// Returns the places of those keys of one slot that hold a load lease.
+    async fn leased_of(&self, items: &[(usize, &str)]) -> Result<Vec<usize>> {
+        let leased = async |items: &[(usize, &str)]| {
+            let keys = self.keys.join_all(items.iter().map(|(_, key)| *key));
+            let read = self.link.read(move |connection| {
+                let keys = keys.clone();
+                async move { connection.leased(keys).await }
+            });
+            let found = read.await?.into_iter();
+            Ok(found
+                .filter_map(|place| Some(items.get(place)?.0))
+                .collect::<Vec<_>>())
+        };
+        match leased(items).await {
+            Err(error) if is_torn(&error) => {
+                let mut all = Vec::new();
+                for one in items.chunks(1) {
+                    all.extend(leased(one).await?);
+                }
+                Ok(all)
+            }
+            found => found,
+        }
     }
 
     /// Refuses all of the keys if one is too long.

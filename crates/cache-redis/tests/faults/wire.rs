@@ -42,6 +42,9 @@ async fn a_write_of_which_the_reply_is_cut_fails_and_is_sent_once() {
     let (server, proxy, store) = pair(NEVER).await;
     let minute = Expiry::After(Duration::from_secs(60));
     let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+    // The server learns the scripts.
+    store.delete("none").await.unwrap();
+    store.set_expiry("none", minute).await.unwrap();
     let commands = ["set", "set if absent", "swap", "unlink", "pexpire", "mset"];
     for (cuts, command) in (1..).zip(commands) {
         // Which bulk write the server knows is asked once for each connection.

@@ -5,6 +5,8 @@ mod clear;
 mod config;
 mod found;
 mod keys;
+mod leases;
+mod lock;
 mod observe;
 mod partition;
 mod replicas;

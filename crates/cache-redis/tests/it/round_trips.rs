@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{Cache, CacheBackend, Cursor, EncodedBackend, Expiry, MsgPackCodec, Scope};
+use cache_core::{
+    Cache, CacheBackend, Cursor, EncodedBackend, Expiry, MsgPackCodec, Scope, SetOptions,
+};
 use cache_redis::RedisStore;
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 
@@ -32,17 +34,34 @@ fn once(name: &str) -> Vec<(String, u64)> {
     vec![(name.to_owned(), 1)]
 }
 
+/// One script, and what it does in the server; sorted by name.
+fn script(mut within: Vec<(&str, u64)>) -> Vec<(String, u64)> {
+    within.push(("evalsha", 1));
+    within.sort_unstable();
+    let owned = |(name, calls): (&str, u64)| (name.to_owned(), calls);
+    within.into_iter().map(owned).collect()
+}
+
 async fn cache(store: RedisStore) -> Cache<String> {
     let cache = Cache::new(EncodedBackend::new(
         store.with_default_ttl(Duration::from_secs(60)),
         MsgPackCodec::new(),
     ));
     // The first bulk write asks what the server can do.
+    warm_up(&cache).await;
     cache
-        .mset([("warm", "up")])
-        .await
-        .expect("the server is healthy");
-    cache
+}
+
+/// Has the server learn the scripts.
+async fn warm_up(cache: &Cache<String>) {
+    let calls = async {
+        cache.mset([("warm", "up")]).await?;
+        cache.set_nx("warm", "up").await?;
+        cache.expire("warm", 1).await?;
+        cache.ttl("warm").await?;
+        cache.delete("warm").await
+    };
+    calls.await.expect("the server is healthy");
 }
 
 #[tokio::test]
@@ -52,18 +71,33 @@ async fn every_verb_on_a_key_is_one_command() {
 
     assert_eq!(sent(&server, cache.set("a", "1")).await, once("set"));
     assert_eq!(sent(&server, cache.set_ex("a", "1", 5)).await, once("set"));
-    assert_eq!(sent(&server, cache.set_nx("a", "2")).await, once("set"));
+    assert_eq!(sent(&server, cache.set_nx("b", "2")).await, once("set"));
     assert_eq!(
         sent(&server, cache.get_and_set("a", "3")).await,
         once("set")
     );
     assert_eq!(sent(&server, cache.get("a")).await, once("get"));
-    assert_eq!(sent(&server, cache.exists("a")).await, once("pttl"));
-    assert_eq!(sent(&server, cache.ttl("a")).await, once("pttl"));
-    assert_eq!(sent(&server, cache.expire("a", 10)).await, once("pexpire"));
-    assert_eq!(sent(&server, cache.persist("a")).await, once("persist"));
-    assert_eq!(sent(&server, cache.delete("a")).await, once("unlink"));
-    assert_eq!(sent(&server, cache.expire("a", 0)).await, once("unlink"));
+
+    // What a load lease is no value for looks at the first bytes, in the same command.
+    let look = |command| script(vec![("getrange", 1), (command, 1)]);
+    assert_eq!(sent(&server, cache.exists("a")).await, look("pttl"));
+    assert_eq!(sent(&server, cache.ttl("a")).await, look("pttl"));
+    assert_eq!(sent(&server, cache.expire("a", 10)).await, look("pexpire"));
+    assert_eq!(sent(&server, cache.persist("a")).await, look("persist"));
+    assert_eq!(sent(&server, cache.delete("a")).await, look("unlink"));
+    assert_eq!(sent(&server, cache.expire("a", 0)).await, look("unlink"));
+}
+
+#[tokio::test]
+async fn only_a_write_that_finds_a_value_in_its_way_is_two_commands() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let cache = cache(connect(&server).await).await;
+    cache.set("a", "1").await.unwrap();
+    let present = SetOptions::new().if_present();
+    let look = script(vec![("getrange", 1), ("set", 1)]);
+    assert_eq!(sent(&server, cache.set_with("a", "2", present)).await, look);
+    let twice = script(vec![("getrange", 1), ("set", 2)]);
+    assert_eq!(sent(&server, cache.set_nx("a", "2")).await, twice);
 }
 
 #[tokio::test]
@@ -105,7 +139,8 @@ async fn a_hundred_keys_are_one_round_trip() {
         [("evalsha".to_owned(), 1), of_the_script]
     );
     assert_eq!(sent(&server, cache.mget(&keys)).await, once("mget"));
-    assert_eq!(sent(&server, cache.mdelete(&keys)).await, once("unlink"));
+    let look = script(vec![("getrange", 100), ("unlink", 1)]);
+    assert_eq!(sent(&server, cache.mdelete(&keys)).await, look);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Two tiers over real servers: what outsiders do, what fails, and how long it takes.
 
 mod faults;
+mod leases;
 mod outsiders;
 mod scale;
 
