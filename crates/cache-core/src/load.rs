@@ -104,6 +104,8 @@ pub struct LoadContext<V> {
     pub reason: LoadReason,
     /// The last value, if there is one: to ask a server whether it has changed, say.
     pub last: Option<V>,
+    /// The [fencing token](crate::LoadLease::fencing_token) of the lease, if the store has leases.
+    pub fencing_token: Option<u64>,
 }
 
 // Written by hand: the derived form would print the value.
@@ -112,6 +114,7 @@ impl<V> fmt::Debug for LoadContext<V> {
         f.debug_struct("LoadContext")
             .field("reason", &self.reason)
             .field("has_last", &self.last.is_some())
+            .field("fencing_token", &self.fencing_token)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! The verbs that load what is absent.
 
 mod lead;
+mod lease;
 mod lookup;
 mod many;
 mod steps;

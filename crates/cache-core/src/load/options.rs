@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::{Error, Result, Ttl};
 
+/// The limits of a lease: long enough to be extended in time, short enough to wait for.
+const MIN_LEASE: Duration = Duration::from_millis(100);
+const MAX_LEASE: Duration = Duration::from_secs(3600);
+
 /// How a value is loaded and kept: for one call, or as the default of a cache.
 ///
 /// What a call leaves out is taken from the [defaults of the cache](crate::CacheBuilder::load_options).
@@ -38,6 +42,7 @@ pub struct LoadOptions {
     pub(crate) hard_timeout: Option<Duration>,
     pub(crate) absent_ttl: Option<Duration>,
     pub(crate) fail_on_outage: Option<bool>,
+    pub(crate) lease_ttl: Option<Duration>,
 }
 
 /// How old a value may be that is served when the loader has failed, and for how long the loader
@@ -139,6 +144,16 @@ impl LoadOptions {
         self
     }
 
+    /// Sets for how long other processes wait for one that has died while it loaded, 5 seconds unless
+    /// it is set. With zero each process loads for itself.
+    ///
+    /// A store that is [shared](crate::CacheBackend::leases) has one load of a key for all processes.
+    /// The right to it is extended while the loader runs, for as long as that takes.
+    pub const fn lease_ttl(mut self, ttl: Duration) -> Self {
+        self.lease_ttl = Some(ttl);
+        self
+    }
+
     /// Takes what is left out from `defaults`.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
@@ -154,6 +169,7 @@ impl LoadOptions {
             hard_timeout: self.hard_timeout.or(defaults.hard_timeout),
             absent_ttl: self.absent_ttl.or(defaults.absent_ttl),
             fail_on_outage: self.fail_on_outage.or(defaults.fail_on_outage),
+            lease_ttl: self.lease_ttl.or(defaults.lease_ttl),
         }
     }
 
@@ -166,6 +182,14 @@ impl LoadOptions {
         {
             let problem = format!("is {beta}, the least is 0");
             return Err(Error::invalid("early_refresh", problem));
+        }
+        if let Some(ttl) = self.lease_ttl
+            && !ttl.is_zero()
+            && !(MIN_LEASE..=MAX_LEASE).contains(&ttl)
+        {
+            let problem =
+                format!("is {ttl:?}, the least is {MIN_LEASE:?} and the most {MAX_LEASE:?}");
+            return Err(Error::invalid("lease_ttl", problem));
         }
         let max_stale = self.fail_safe.map(|fail_safe| fail_safe.max_stale);
         kept(

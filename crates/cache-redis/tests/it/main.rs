@@ -6,6 +6,7 @@ mod config;
 mod found;
 mod keys;
 mod leases;
+mod loading;
 mod lock;
 mod observe;
 mod partition;

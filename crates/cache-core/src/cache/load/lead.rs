@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lease::{Grant, Leased};
 use super::lookup::Before;
 use crate::cache::Cache;
 use crate::flights::{Lead, Outcome, Verdict};
 use crate::load::What;
 use crate::{
-    CacheBackend, Condition, Error, LoadContext, LoadError, LoadOptions, LoadReason, Loaded,
-    Result, Ttl,
+    CacheBackend, Condition, Error, ErrorKind, LoadContext, LoadError, LoadOptions, LoadReason,
+    Loaded, Result, Ttl,
 };
 
 /// What a leader needs. It owns all of it, so that it can go to the background.
@@ -42,22 +43,36 @@ where
         Fut: Future<Output = Result<Loaded<V>, E>> + Send,
         E: Send + Sync + 'static,
     {
-        if let Some(value) = self.stored_meanwhile(&lead).await {
-            lead.land(|| Outcome::Loaded(Some(value.clone())));
-            return Ok(Some(value));
-        }
+        let leased = match self.permission(&lead).await {
+            Ok(Grant::Load(leased)) => leased,
+            Ok(Grant::Found(value)) => {
+                lead.land(|| Outcome::Loaded(Some(value.clone())));
+                return Ok(Some(value));
+            }
+            Err(error) => return Err(LoadError::Cache(self.named(error))),
+        };
         let context = LoadContext {
             key: self.key.clone(),
             reason: self.before.reason,
             last: self.before.last.as_ref().map(|(value, _)| value.clone()),
+            fencing_token: leased.as_ref().map(|leased| leased.lease().fencing_token()),
         };
-        let load = async { load(context).await };
+        let load = async {
+            let load = load(context);
+            match &leased {
+                Some(leased) => leased.during(load).await,
+                None => load.await,
+            }
+        };
         let leads = slice::from_ref(&lead);
         let loaded = self
             .cache
             .run_loader(leads, &self.options, self.deadline, load);
         match loaded.await {
-            Ok(Ok(loaded)) => self.keep(lead, loaded).await.map_err(LoadError::Cache),
+            Ok(Ok(loaded)) => {
+                let kept = self.keep(lead, loaded, leased).await;
+                kept.map_err(LoadError::Cache)
+            }
             Ok(Err(error)) => {
                 let error = Arc::new(error);
                 let shared: Arc<dyn Any + Send + Sync> = Arc::clone(&error) as _;
@@ -71,18 +86,38 @@ where
         }
     }
 
-    /// Returns the value if somebody stored it since the key was found absent.
-    async fn stored_meanwhile(&self, lead: &Lead<V>) -> Option<V> {
+    /// Returns the permission to load, or what somebody has stored since the key was found absent.
+    async fn permission(&self, lead: &Lead<V>) -> Result<Grant<V, B>> {
         let is_missing = matches!(self.before.reason, LoadReason::Miss | LoadReason::Stale);
-        if !lead.is_late || !is_missing || self.before.is_outage {
-            return None;
+        if !is_missing || self.before.is_outage {
+            return Ok(Grant::Load(None));
         }
-        let stored = self.cache.shared.backend.get(lead.key()).await;
-        stored.ok().flatten()
+        let raw = lead.key();
+        let grant = match self.cache.claim(raw, &self.options, self.deadline).await {
+            Err(error) if matches!(error.kind(), ErrorKind::LoadTimeout { .. }) => Err(error),
+            Err(error) if self.options.fail_on_outage == Some(true) => Err(error),
+            Err(_counted) => {
+                self.cache.shared.loads.past_outage();
+                Ok(Grant::Load(None))
+            }
+            grant => grant,
+        };
+        if let Ok(Grant::Load(None)) = grant
+            && lead.is_late
+            && let Ok(Some(value)) = self.cache.shared.backend.get(raw).await
+        {
+            return Ok(Grant::Found(value));
+        }
+        grant
     }
 
     /// Stores what was loaded and ends the flight.
-    pub(super) async fn keep(&self, lead: Lead<V>, loaded: Loaded<V>) -> Result<Option<V>> {
+    pub(super) async fn keep(
+        &self,
+        lead: Lead<V>,
+        loaded: Loaded<V>,
+        leased: Option<Leased<V, B>>,
+    ) -> Result<Option<V>> {
         let last = || self.before.last.as_ref().map(|(value, _)| value.clone());
         let (value, is_stored) = match loaded.what {
             What::Value(value) => (Some(value), true),
@@ -92,7 +127,7 @@ where
         };
         let is_stored = is_stored && !self.before.is_outage;
         let winner = match &value {
-            Some(value) if is_stored => self.store(&lead, value, loaded.ttl).await,
+            Some(value) if is_stored => self.store(&lead, value, loaded.ttl, leased).await,
             None if is_stored => self.remove(&lead).await.map(|()| None),
             _ => Ok(None),
         };
@@ -137,13 +172,27 @@ where
 
     /// Stores a value unless the key was written meanwhile; returns what is there if somebody
     /// else's value is. That the store fails is counted: the caller has its value.
-    async fn store(&self, lead: &Lead<V>, value: &V, ttl: Option<Ttl>) -> Result<Option<V>> {
+    async fn store(
+        &self,
+        lead: &Lead<V>,
+        value: &V,
+        ttl: Option<Ttl>,
+        leased: Option<Leased<V, B>>,
+    ) -> Result<Option<V>> {
         let ttl = ttl.or(self.options.ttl).unwrap_or(Ttl::DEFAULT);
         if ttl.is_over() {
             return Ok(None);
         }
         let expiry = self.cache.resolve(self.operation, &self.key, ttl)?;
         let expiry = expiry.shortened_by(self.options.ttl_jitter.unwrap_or_default());
+        if let Some(leased) = leased {
+            let stored = self
+                .cache
+                .fill_lease(lead, &self.key, value, expiry, leased)
+                .await;
+            self.counted(stored);
+            return Ok(None);
+        }
         let condition = match self.before.reason {
             LoadReason::Miss | LoadReason::Stale => Condition::IfAbsent,
             // Deleted meanwhile by another process, it stays so.

@@ -265,7 +265,7 @@ where
             },
         };
         let raw = lead.key().to_owned();
-        let kept = leading.keep(lead, Loaded::from(value)).await;
+        let kept = leading.keep(lead, Loaded::from(value), None).await;
         (raw, kept.map_err(LoadError::Cache))
     }
 

@@ -67,7 +67,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 }
 
-fn too_long(options: &LoadOptions) -> Error {
+pub(super) fn too_long(options: &LoadOptions) -> Error {
     // A soft timeout is only waited for where there is a value to serve in place of the error.
     let limit = options.hard_timeout.or(options.soft_timeout);
     let limit = limit.unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::lease::Leased;
 use crate::cache::Cache;
 use crate::flights::Lead;
 use crate::{CacheBackend, Condition, Expiry, MAX_TTL, Result, WriteOptions};
@@ -36,6 +37,30 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         self.shared.counters.sets(1);
         self.keep_copy(key, value, expiry).await?;
         Ok(None)
+    }
+
+    /// Stores what was loaded under a lease, unless the key was written meanwhile, here or elsewhere.
+    pub(super) async fn fill_lease(
+        &self,
+        lead: &Lead<V>,
+        key: &str,
+        value: &V,
+        expiry: Expiry,
+        leased: Leased<V, B>,
+    ) -> Result<()> {
+        let (Some(_storing), Some(leases)) = (lead.store(), self.shared.backend.leases()) else {
+            return Ok(());
+        };
+        let lease = leased.lease();
+        let is_filled = leases
+            .fill(lead.key(), lease, value.clone(), expiry)
+            .await?;
+        leased.settle();
+        if is_filled {
+            self.shared.counters.sets(1);
+            self.keep_copy(key, value, expiry).await?;
+        }
+        Ok(())
     }
 
     /// Removes what is stored, unless the key was written meanwhile.

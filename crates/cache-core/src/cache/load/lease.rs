@@ -1,0 +1,124 @@
+//! The lease of a load: the right to load a key, among all processes that share a store.
+
+use std::future::pending;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::steps::too_long;
+use crate::cache::Cache;
+use crate::{CacheBackend, Claim, LoadLease, LoadOptions, Result};
+
+/// For how long a lease is taken unless the options say otherwise. It is extended while the loader
+/// runs, so this is how long others wait for a process that has died.
+const LEASE_TTL: Duration = Duration::from_secs(5);
+
+/// How the store has answered to a claim.
+pub(super) enum Grant<V, B: CacheBackend<V>>
+where
+    V: Send + Sync + 'static,
+{
+    /// Load: under a lease, if the store has any.
+    Load(Option<Leased<V, B>>),
+    /// Another process has loaded it.
+    Found(V),
+}
+
+/// A lease that is held.
+pub(super) struct Leased<V: Send + Sync + 'static, B: CacheBackend<V>> {
+    cache: Cache<V, B>,
+    raw: String,
+    lease: LoadLease,
+    ttl: Duration,
+    /// The store does not know yet that it is over.
+    is_held: bool,
+}
+
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+    /// Takes the lease of a key, or waits until who has it has loaded the key.
+    pub(super) async fn claim(
+        &self,
+        raw: &str,
+        options: &LoadOptions,
+        deadline: Option<Instant>,
+    ) -> Result<Grant<V, B>> {
+        let ttl = options.lease_ttl.unwrap_or(LEASE_TTL);
+        let leases = self.shared.backend.leases();
+        let Some(leases) = leases.filter(|_| !ttl.is_zero() && Handle::try_current().is_ok())
+        else {
+            return Ok(Grant::Load(None));
+        };
+        loop {
+            match leases.claim(raw, ttl).await? {
+                Claim::Found(value) => return Ok(Grant::Found(value)),
+                Claim::Granted(lease) => {
+                    return Ok(Grant::Load(Some(Leased {
+                        cache: self.clone(),
+                        raw: raw.to_owned(),
+                        lease,
+                        ttl,
+                        is_held: true,
+                    })));
+                }
+                Claim::Held(left) => {
+                    let ended = leases.ended(raw, left);
+                    match deadline {
+                        Some(deadline) => {
+                            let ended = timeout_at(deadline, ended).await;
+                            ended.map_err(|_elapsed| too_long(options))?;
+                        }
+                        None => ended.await,
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Leased<V, B> {
+    pub(super) const fn lease(&self) -> LoadLease {
+        self.lease
+    }
+
+    /// Runs a loader, and keeps the lease for as long as that takes.
+    pub(super) async fn during<T: Send>(&self, load: impl Future<Output = T> + Send) -> T {
+        match select(pin!(load), pin!(self.extend())).await {
+            Either::Left((loaded, _)) => loaded,
+            Either::Right((never, _)) => match never {},
+        }
+    }
+
+    async fn extend(&self) -> std::convert::Infallible {
+        while let Some(leases) = self.cache.shared.backend.leases() {
+            sleep(self.ttl / 3).await;
+            // Of a store that does not answer nothing is known: the next answer will tell.
+            if let Ok(false) = leases.extend(&self.raw, self.lease, self.ttl).await {
+                break;
+            }
+        }
+        pending().await
+    }
+
+    /// Says that the store knows that the lease is over.
+    pub(super) fn settle(mut self) {
+        self.is_held = false;
+    }
+}
+
+/// Whoever waits need not wait until the time of the lease is over.
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Drop for Leased<V, B> {
+    fn drop(&mut self) {
+        if let (true, Ok(runtime)) = (self.is_held, Handle::try_current()) {
+            let (cache, raw, lease) = (self.cache.clone(), self.raw.clone(), self.lease);
+            runtime.spawn(async move {
+                if let Some(leases) = cache.shared.backend.leases() {
+                    // If it cannot be given up, its time ends it.
+                    let _ = leases.release(&raw, lease).await;
+                }
+            });
+        }
+    }
+}

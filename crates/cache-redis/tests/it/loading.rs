@@ -1,0 +1,245 @@
+//! One load of a key for all who share a server.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use cache_core::{Cache, EncodedBackend, LoadError, LoadOptions, MsgPackCodec};
+use cache_redis::RedisStore;
+use cache_testbed::{Flavor, Server};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::connect;
+
+const MS: Duration = Duration::from_millis(1);
+/// Longer than any of these tests may wait.
+const LEASE: Duration = Duration::from_secs(30);
+
+type Answer = Result<Option<u32>, LoadError<io::Error>>;
+
+/// A cache as another process has it: with connections and flights of its own.
+async fn cache(server: &Server) -> Cache<u32> {
+    let store: RedisStore = connect(server).await;
+    Cache::builder(EncodedBackend::new(store, MsgPackCodec::new()))
+        .load_options(LoadOptions::new().lease_ttl(LEASE))
+        .build()
+}
+
+/// Counts its calls, takes its time, and returns the number of the call.
+#[derive(Clone, Default)]
+struct Source(Arc<AtomicU32>);
+
+impl Source {
+    fn get(&self, cache: &Cache<u32>, key: &str, takes: Duration) -> JoinHandle<Answer> {
+        self.get_with(cache, key, LoadOptions::new(), takes)
+    }
+
+    fn get_with(
+        &self,
+        cache: &Cache<u32>,
+        key: &str,
+        options: LoadOptions,
+        takes: Duration,
+    ) -> JoinHandle<Answer> {
+        let (cache, key, calls) = (cache.clone(), key.to_owned(), Arc::clone(&self.0));
+        tokio::spawn(async move {
+            let load = async move |_| {
+                let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
+                sleep(takes).await;
+                Ok::<_, io::Error>(call)
+            };
+            cache.get_or_load_with(key, options, load).await
+        })
+    }
+
+    fn calls(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    async fn has_begun(&self, calls: u32) {
+        while self.calls() < calls {
+            sleep(MS).await;
+        }
+    }
+}
+
+async fn value(task: JoinHandle<Answer>) -> Option<u32> {
+    task.await.expect("no panic").expect("no error")
+}
+
+#[tokio::test]
+async fn a_thousand_tasks_of_four_caches_run_one_loader() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let caches = [
+        cache(&server).await,
+        cache(&server).await,
+        cache(&server).await,
+        cache(&server).await,
+    ];
+    for round in 0..10 {
+        let (source, key) = (Source::default(), format!("key {round}"));
+        let start = Instant::now();
+        let get = |number: usize| source.get(&caches[number % 4], &key, 50 * MS);
+        for task in (0..1_000).map(get).collect::<Vec<_>>() {
+            assert_eq!(value(task).await, Some(1));
+        }
+        assert_eq!(source.calls(), 1);
+        // Woken by the end of the load, not by the end of the lease.
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+    for cache in &caches {
+        assert_eq!(cache.stats().loads.pending, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_delete_of_another_process_during_a_load_wins() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (one, other) = (cache(&server).await, cache(&server).await);
+    let source = Source::default();
+    let load = source.get(&one, "key", 200 * MS);
+    source.has_begun(1).await;
+    assert!(!other.delete("key").await.unwrap());
+    // One that comes after the delete does not wait for what began before it.
+    let new = source.get(&other, "key", MS);
+    assert_eq!(value(new).await, Some(2));
+    assert_eq!(value(load).await, Some(1));
+    assert_eq!(one.get("key").await.unwrap(), Some(2));
+}
+
+#[tokio::test]
+async fn a_set_of_another_process_during_a_load_wins() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (one, other) = (cache(&server).await, cache(&server).await);
+    let source = Source::default();
+    let load = source.get(&one, "key", 200 * MS);
+    source.has_begun(1).await;
+    assert!(other.set_nx("key", 9u32).await.unwrap());
+    let waits = source.get(&other, "key", MS);
+    assert_eq!(value(waits).await, Some(9));
+    assert_eq!(value(load).await, Some(1));
+    assert_eq!(one.get("key").await.unwrap(), Some(9));
+}
+
+#[tokio::test]
+async fn a_loader_that_is_dropped_or_fails_or_finds_nothing_lets_another_process_load_at_once() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (one, other) = (cache(&server).await, cache(&server).await);
+    for end in 0..4 {
+        let key = format!("key {end}");
+        let (cache, name) = (one.clone(), key.clone());
+        let first = tokio::spawn(async move {
+            let load = async move |_| {
+                sleep(200 * MS).await;
+                match end {
+                    0 => Ok(None),
+                    1 => Err(io::Error::other("the database is down")),
+                    _ => std::future::pending().await,
+                }
+            };
+            let options = LoadOptions::new();
+            let options = if end == 2 {
+                options.hard_timeout(200 * MS)
+            } else {
+                options
+            };
+            cache.get_or_load_with(name, options, load).await
+        });
+        sleep(100 * MS).await;
+        let source = Source::default();
+        let waits = source.get(&other, &key, MS);
+        sleep(50 * MS).await;
+        assert_eq!(source.calls(), 0);
+        let start = Instant::now();
+        if end == 3 {
+            first.abort();
+        }
+        assert_eq!(value(waits).await, Some(1), "end {end}");
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(2), "end {end}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_takes_longer_than_its_lease_keeps_it() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (one, other) = (cache(&server).await, cache(&server).await);
+    let source = Source::default();
+    let options = LoadOptions::new().lease_ttl(300 * MS);
+    let load = source.get_with(&one, "key", options, Duration::from_secs(1));
+    source.has_begun(1).await;
+    let waits = source.get_with(&other, "key", options, MS);
+    assert_eq!(value(waits).await, Some(1));
+    assert_eq!(value(load).await, Some(1));
+    assert_eq!(source.calls(), 1);
+}
+
+#[tokio::test]
+async fn who_waits_for_another_process_does_so_within_the_hard_timeout() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (one, other) = (cache(&server).await, cache(&server).await);
+    let source = Source::default();
+    let load = source.get(&one, "key", Duration::from_secs(60));
+    source.has_begun(1).await;
+    let options = LoadOptions::new().hard_timeout(300 * MS);
+    let start = Instant::now();
+    let waits = source.get_with(&other, "key", options, MS).await.unwrap();
+    let took = start.elapsed();
+    let error = waits.unwrap_err();
+    let kind = error.cache().unwrap().kind();
+    assert_eq!(
+        kind,
+        &cache_core::ErrorKind::LoadTimeout { limit: 300 * MS }
+    );
+    assert!((300 * MS..600 * MS).contains(&took), "{took:?}");
+    load.abort();
+}
+
+#[tokio::test]
+async fn with_a_lease_of_zero_each_process_loads_for_itself() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (one, other) = (cache(&server).await, cache(&server).await);
+    let source = Source::default();
+    let options = LoadOptions::new().lease_ttl(Duration::ZERO);
+    let tasks = [&one, &other].map(|cache| source.get_with(cache, "key", options, 100 * MS));
+    for task in tasks {
+        assert!(value(task).await.is_some());
+    }
+    assert_eq!(source.calls(), 2);
+    for options in [
+        LoadOptions::new().lease_ttl(MS),
+        LoadOptions::new().lease_ttl(LEASE * 1_000),
+    ] {
+        let error = source
+            .get_with(&one, "other", options, MS)
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert!(error.to_string().contains("lease_ttl is"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_loader_gets_a_fencing_token_that_grows() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let caches = [cache(&server).await, cache(&server).await];
+    let mut last = 0;
+    for round in 0..20 {
+        let cache = &caches[round % 2];
+        let token = Arc::new(std::sync::Mutex::new(0));
+        let seen = Arc::clone(&token);
+        let load = async move |context: cache_core::LoadContext<u32>| {
+            *seen.lock().unwrap() = context.fencing_token.unwrap();
+            Ok::<Option<u32>, io::Error>(None)
+        };
+        assert_eq!(cache.get_or_load("key", load).await.unwrap(), None);
+        let token = *token.lock().unwrap();
+        assert!(token > last, "{token} after {last}");
+        last = token;
+        // The lease is given up in the background.
+        sleep(5 * MS).await;
+    }
+}
