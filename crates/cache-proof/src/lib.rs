@@ -18,8 +18,8 @@
 //! | H11 | a cache that hardly ever hits while nothing is wrong |
 //!
 //! H10, the linearizability of a key in the absence of faults, is the test `linearizable` of this
-//! crate. H8 and H9 are for locks and loaders, which do not exist yet: their operations would be
-//! further kinds of the history.
+//! crate; H9, that no two loads of a key run at the same time, is the test `stampede`. H8 is for locks,
+//! of which none is promised to keep two holders apart.
 //!
 //! What a fault may break is exempt by name and counted in the [`Report`]: a write of which the
 //! outcome is unknown may take effect at any later time, and what a store forgets by a failover or
@@ -33,6 +33,7 @@ mod checker;
 mod fault;
 mod fleet;
 mod history;
+mod loader;
 mod nemesis;
 mod observer;
 mod payload;
@@ -43,6 +44,7 @@ mod topology;
 mod worker;
 
 pub use fault::Fault;
+pub use loader::{LEASE, load};
 pub use plan::{Mode, Plan, Setup};
 pub use report::{Report, Rule, Violation};
 pub use runner::run;

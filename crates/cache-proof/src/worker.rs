@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-pub(crate) use self::cache::stored_name;
+pub(crate) use self::cache::{build_cache, stored_name};
 use self::load::{Shared, Task};
 use crate::history::{Nanos, Record, Sample, Stall, now};
 use crate::plan::Order;
@@ -50,9 +50,7 @@ pub fn work(order: &str) {
 }
 
 async fn carry_out(order: Order) {
-    let cache = cache::build_cache(&order)
-        .await
-        .expect("the cache connects");
+    let cache = build_cache(&order).await.expect("the cache connects");
     say(READY);
     let (phase, of_tasks) = watch::channel(Phase::All);
     let shared = Arc::new(Shared {

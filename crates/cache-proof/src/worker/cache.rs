@@ -6,12 +6,16 @@ use cache_core::{Cache, EncodedBackend, InvalidationBus, MsgPackCodec, Result};
 use cache_local::{LocalBackend, LocalConfig};
 use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore, TrackingBus};
 use cache_tiered::{TieredBackend, TieredConfig};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::payload::Payload;
 use crate::plan::{BOUND, COMMAND_TIMEOUT, Mode, Order};
 
 /// Builds the cache, and waits until its first tier may serve.
-pub(super) async fn build_cache(order: &Order) -> Result<Cache<Payload>> {
+pub(crate) async fn build_cache<V>(order: &Order) -> Result<Cache<V>>
+where
+    V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+{
     let store = RedisStore::connect(config(&order.data_url)?).await?;
     let l2 = EncodedBackend::new(store, MsgPackCodec::new());
     let tiers = match order.mode {
