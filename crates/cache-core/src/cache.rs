@@ -272,8 +272,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         const OPERATION: &str = "get_and_set";
         let raw = self.raw(OPERATION, key.as_ref())?;
         let expiry = self.resolve(OPERATION, key.as_ref(), Ttl::DEFAULT)?;
-        self.supersede(OPERATION, key.as_ref(), &raw).await?;
-        let replaced = self.shared.backend.swap(&raw, value.into(), expiry).await;
+        let swap = self.shared.backend.swap(&raw, value.into(), expiry);
+        let replaced = self.superseding(key.as_ref(), &raw, swap).await;
         self.shared.counters.sets(u64::from(replaced.is_ok()));
         replaced.map_err(|error| error.during(OPERATION).for_key(key.as_ref()))
     }
@@ -518,7 +518,6 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// A dropped `clear` has deleted some of the entries.
     pub async fn clear(&self) -> Result<u64> {
         let scope = self.keyspace.scope("");
-        self.shared.flights.detach_scope(&scope).await;
         let cleared = self.clear_with_copies(&scope).await;
         let cleared = cleared.map_err(|error| error.during("clear"))?;
         self.shared.counters.deletes(cleared);
@@ -542,9 +541,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidInput`] unless `name` is 1 to 64 ASCII letters, digits, `-`, `_` and `.`.
+    /// [`InvalidInput`] unless `name` is 1 to 64 ASCII letters, digits, `-`, `_` and `.`, and not
+    /// `_stale`, where [kept values](CacheBuilder::keep_stale) are.
     pub fn namespace(&self, name: impl AsRef<str>) -> Result<Self> {
-        let keyspace = self.keyspace.nested(name.as_ref())?;
+        let keyspace = self.keyspace.named(name.as_ref())?;
         Ok(Self {
             keyspace,
             ..self.clone()
@@ -566,8 +566,9 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// ```
     #[must_use]
     pub fn stats(&self) -> CacheStats {
+        let pending = self.shared.flights.pending(self.shared.clock.nanos());
         CacheStats {
-            loads: self.shared.loads.snapshot(self.shared.flights.len()),
+            loads: self.shared.loads.snapshot(pending),
             ..self.shared.counters.snapshot(self.shared.backend.stats())
         }
     }

@@ -83,6 +83,9 @@ pub enum ErrorKind {
         limit: Duration,
     },
     /// The loader waits for the key that it loads, directly or through loaders of other keys.
+    ///
+    /// Loaders that wait for it in tasks that they spawn are not found out: they wait for ever, or
+    /// until a hard timeout.
     #[error("the load waits for itself")]
     LoadCycle,
     /// The store answered with a failure of its own.

@@ -11,11 +11,13 @@ mod sync;
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 use self::seat::Seat;
 pub(crate) use self::seat::{Arrival, Join, Lead, run};
@@ -24,8 +26,12 @@ use crate::{Error, Scope};
 
 /// A power of two. The fewer locks, the more schedules of two calls have something to say.
 const STRIPES: usize = if cfg!(shuttle) { 2 } else { 64 };
-/// How many keys of a stripe may be held off: what is over is loaded each time it is wanted.
+/// How many keys of a stripe may be held off, and how long they may be: what is over is loaded each
+/// time it is wanted.
 const MAX_HELD_OFF: usize = 1024;
+const MAX_HELD_OFF_KEY_BYTES: usize = 1024;
+/// For how long a writer waits for a leader that is writing to the backend.
+const MAX_STORE_WAIT: Duration = Duration::from_secs(2);
 
 /// What a flight has brought those who wait for it.
 #[derive(Clone)]
@@ -71,10 +77,15 @@ enum Slot<V> {
         /// The leader is writing to the backend. A writer waits until it has.
         is_storing: bool,
     },
-    HeldOff {
-        until: u64,
-        verdict: Verdict,
-    },
+    HeldOff(HoldOff),
+}
+
+/// Until when a key is not loaded, and why.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HoldOff {
+    pub(crate) now: u64,
+    pub(crate) until: u64,
+    pub(crate) verdict: Verdict,
 }
 
 struct Flight<V> {
@@ -83,6 +94,8 @@ struct Flight<V> {
     /// One permit, which makes its holder the leader; closed once there is an outcome.
     turn: Semaphore,
     outcome: OnceLock<Outcome<V>>,
+    /// Wakes writers when the leader has stored or was dropped.
+    stored: Notify,
 }
 
 /// The way to a value.
@@ -115,9 +128,19 @@ impl<V: Send + Sync> Flights<V> {
         }
     }
 
-    /// Returns how many keys have a flight or are held off.
+    /// Returns how many keys have a flight or are held off, or were.
     pub(crate) fn len(&self) -> usize {
         self.slots.load(Ordering::SeqCst)
+    }
+
+    /// Returns how many keys have a flight or are held off now, and frees the others.
+    pub(crate) fn pending(&self, now: u64) -> usize {
+        if self.len() > 0 {
+            for stripe in &self.stripes {
+                self.free_held_off(&mut stripe.slots.lock(), now);
+            }
+        }
+        self.len()
     }
 
     /// To be called before a key is read.
@@ -125,14 +148,25 @@ impl<V: Send + Sync> Flights<V> {
         Ticket(self.stripe(key).landed.load(Ordering::SeqCst))
     }
 
+    /// Tells whether a flight of the key may have begun or stored something since the ticket.
+    pub(crate) fn has_boarded_since(&self, key: &str, ticket: Ticket) -> bool {
+        let stripe = self.stripe(key);
+        stripe.landed.load(Ordering::SeqCst) != ticket.0 || stripe.slots.lock().contains_key(key)
+    }
+
     /// Tells why a key is not to be loaded now, if it is held off.
     pub(crate) fn verdict(&self, key: &str, now: u64) -> Option<Verdict> {
         if self.len() == 0 {
             return None;
         }
-        match self.stripe(key).slots.lock().get(key)? {
-            Slot::HeldOff { until, verdict } if *until > now => Some(*verdict),
-            _ => None,
+        let mut slots = self.stripe(key).slots.lock();
+        match slots.get(key)? {
+            Slot::HeldOff(held) if held.until > now => Some(held.verdict),
+            Slot::HeldOff(_) => {
+                self.take_out(&mut slots, key);
+                None
+            }
+            Slot::Flight { .. } => None,
         }
     }
 
@@ -149,13 +183,37 @@ impl<V: Send + Sync> Flights<V> {
         Boarding::Lead(self.start(&mut slots, key, landed != ticket.0))
     }
 
-    /// Starts a flight if there is none and the key is not held off.
-    pub(crate) fn board_alone(self: &Arc<Self>, key: &str, now: u64) -> Option<Lead<V>> {
-        let mut slots = self.stripe(key).slots.lock();
+    /// Starts a flight that is alone: there is none, none has landed since the ticket was taken, and
+    /// the key is not held off.
+    pub(crate) fn board_alone(
+        self: &Arc<Self>,
+        key: &str,
+        ticket: Ticket,
+        now: u64,
+    ) -> Option<Lead<V>> {
+        let stripe = self.stripe(key);
+        let mut slots = stripe.slots.lock();
+        if stripe.landed.load(Ordering::SeqCst) != ticket.0 {
+            return None;
+        }
         match slots.get(key) {
             Some(Slot::Flight { .. }) => None,
-            Some(Slot::HeldOff { until, .. }) if *until > now => None,
+            Some(Slot::HeldOff(held)) if held.until > now => None,
             _ => Some(self.start(&mut slots, key, false)),
+        }
+    }
+
+    /// Detaches the flight of a key and starts another, whose loader begins after this call.
+    pub(crate) async fn board_anew(self: &Arc<Self>, key: &str) -> Lead<V> {
+        loop {
+            self.detach(key).await;
+            let mut slots = self.stripe(key).slots.lock();
+            match slots.get(key) {
+                Some(Slot::Flight {
+                    is_storing: true, ..
+                }) => {}
+                _ => return self.start(&mut slots, key, false),
+            }
         }
     }
 
@@ -170,6 +228,7 @@ impl<V: Send + Sync> Flights<V> {
             key: key.into(),
             turn: Semaphore::new(0),
             outcome: OnceLock::new(),
+            stored: Notify::new(),
         });
         let slot = Slot::Flight {
             flight: Arc::clone(&flight),
@@ -184,27 +243,42 @@ impl<V: Send + Sync> Flights<V> {
 
     /// Detaches the flight of a key that is about to be written, and forgets that it is held off.
     ///
-    /// Returns when no flight can store the key any more that began before.
+    /// Returns when no flight can store the key any more that began before. A leader that is not
+    /// polled cannot say that it has stored: the wait for it has a limit.
     pub(crate) async fn detach(&self, key: &str) {
-        while self.len() > 0 {
-            let storing = {
-                let mut slots = self.stripe(key).slots.lock();
-                match slots.get(key) {
-                    Some(Slot::Flight {
-                        flight,
-                        is_storing: true,
-                        ..
-                    }) => Some(Arc::clone(flight)),
-                    Some(_) => {
-                        self.take_out(&mut slots, key);
-                        None
-                    }
-                    None => None,
+        if self.len() == 0 || self.detach_now(key, false).is_none() {
+            return;
+        }
+        // Rare, and of no use to the size of each write.
+        let has_stored = Box::pin(async {
+            while let Some(storing) = self.detach_now(key, false) {
+                let stored = storing.stored.notified();
+                // Looked at again: it may have stored before it was listened to.
+                if self.detach_now(key, false).is_some() {
+                    stored.await;
                 }
-            };
-            let Some(flight) = storing else { return };
-            // The permit of a leader that was dropped goes back at once, and the loop detaches.
-            drop(flight.turn.acquire().await);
+            }
+        });
+        if Handle::try_current().is_err() {
+            has_stored.await;
+        } else if timeout(MAX_STORE_WAIT, has_stored).await.is_err() {
+            self.detach_now(key, true);
+        }
+    }
+
+    /// Detaches the flight of a key; returns it instead if its leader is writing to the backend and
+    /// that is to be waited for.
+    fn detach_now(&self, key: &str, is_forced: bool) -> Option<Arc<Flight<V>>> {
+        let mut slots = self.stripe(key).slots.lock();
+        match slots.get(key) {
+            Some(Slot::Flight {
+                flight, is_storing, ..
+            }) if *is_storing && !is_forced => Some(Arc::clone(flight)),
+            Some(_) => {
+                self.take_out(&mut slots, key);
+                None
+            }
+            None => None,
         }
     }
 
@@ -225,30 +299,6 @@ impl<V: Send + Sync> Flights<V> {
         }
     }
 
-    /// Does not load a key until then, unless somebody insists.
-    pub(crate) fn hold_off(&self, key: &str, now: u64, until: u64, verdict: Verdict) {
-        let mut slots = self.stripe(key).slots.lock();
-        if slots.len() >= MAX_HELD_OFF {
-            let before = slots.len();
-            slots.retain(|_, slot| !matches!(slot, Slot::HeldOff { until, .. } if *until <= now));
-            self.slots.fetch_sub(before - slots.len(), Ordering::SeqCst);
-        }
-        if slots.len() >= MAX_HELD_OFF {
-            return;
-        }
-        match slots.entry(key.into()) {
-            Place::Vacant(place) => {
-                place.insert(Slot::HeldOff { until, verdict });
-                self.slots.fetch_add(1, Ordering::SeqCst);
-            }
-            Place::Occupied(mut place) => {
-                if matches!(place.get(), Slot::HeldOff { .. }) {
-                    place.insert(Slot::HeldOff { until, verdict });
-                }
-            }
-        }
-    }
-
     fn stripe(&self, key: &str) -> &Stripe<V> {
         &self.stripes[self.hasher.hash_one(key) as usize & (STRIPES - 1)]
     }
@@ -259,14 +309,40 @@ impl<V: Send + Sync> Flights<V> {
 }
 
 impl<V> Flights<V> {
-    /// Frees a slot, and returns how many seats its flight had.
-    fn take_out(&self, slots: &mut HashMap<Arc<str>, Slot<V>>, key: &str) -> usize {
-        let slot = slots.remove(key);
-        self.slots
-            .fetch_sub(usize::from(slot.is_some()), Ordering::SeqCst);
-        match slot {
-            Some(Slot::Flight { seats, .. }) => seats,
+    /// Ends the flight of a slot, and returns how many seats it had.
+    fn end(
+        &self,
+        slots: &mut HashMap<Arc<str>, Slot<V>>,
+        key: &Arc<str>,
+        hold_off: Option<HoldOff>,
+    ) -> usize {
+        let seats = match slots.get(key) {
+            Some(Slot::Flight { seats, .. }) => *seats,
             _ => 0,
+        };
+        let hold_off = hold_off.filter(|held| {
+            if slots.len() > MAX_HELD_OFF {
+                self.free_held_off(slots, held.now);
+            }
+            slots.len() <= MAX_HELD_OFF && key.len() <= MAX_HELD_OFF_KEY_BYTES
+        });
+        match hold_off {
+            Some(held) => drop(slots.insert(Arc::clone(key), Slot::HeldOff(held))),
+            None => self.take_out(slots, key),
+        }
+        seats
+    }
+
+    /// Frees the slots of keys that may be loaded again.
+    fn free_held_off(&self, slots: &mut HashMap<Arc<str>, Slot<V>>, now: u64) {
+        let before = slots.len();
+        slots.retain(|_, slot| !matches!(slot, Slot::HeldOff(held) if held.until <= now));
+        self.slots.fetch_sub(before - slots.len(), Ordering::SeqCst);
+    }
+
+    fn take_out(&self, slots: &mut HashMap<Arc<str>, Slot<V>>, key: &str) {
+        if slots.remove(key).is_some() {
+            self.slots.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

@@ -28,13 +28,18 @@ impl Keyspace {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// Returns the nested namespace of that name.
-    pub(crate) fn nested(&self, name: &str) -> Result<Self> {
-        check_namespace(name)?;
+    /// Returns the nested namespace of that name, which callers may use.
+    pub(crate) fn named(&self, name: &str) -> Result<Self> {
         if name == COPIES {
             let problem = format!("is {COPIES:?}, which is for values that outlive their time");
             return Err(Error::invalid("namespace", problem));
         }
+        self.nested(name)
+    }
+
+    /// Returns the nested namespace of that name.
+    pub(crate) fn nested(&self, name: &str) -> Result<Self> {
+        check_namespace(name)?;
         Ok(Self(Some(format!("{}@{name}:", self.prefix()).into())))
     }
 

@@ -78,7 +78,11 @@ fn explore<F: Future<Output = ()> + Send + 'static>(
     let schedules = std::env::var("SCHEDULES").ok();
     let schedules = schedules.and_then(|count| count.parse().ok());
     let run = move || block_on(scenario(World::new()));
-    shuttle::check_random(run, schedules.unwrap_or(10_000));
+    // A stack that the debug profile needs too.
+    let mut config = shuttle::Config::new();
+    config.stack_size = 1 << 20;
+    let scheduler = shuttle::scheduler::RandomScheduler::new(schedules.unwrap_or(10_000));
+    shuttle::Runner::new(scheduler, config).run(run);
 }
 
 /// Polls a future that often, and then drops it.
@@ -308,5 +312,64 @@ fn refresh_ahead_loses_against_a_set() {
             yield_now().await;
         }
         assert_eq!(world.cache().get("key").await.unwrap(), Some(2));
+    });
+}
+
+/// What a load has found absent before a write is not remembered after it.
+#[test]
+fn a_delete_during_a_load_forgets_that_there_was_nothing() {
+    explore(|world| async move {
+        let options = LoadOptions::new().absent_ttl(std::time::Duration::from_secs(3600));
+        let get = move |world: World| async move {
+            let source = world.clone();
+            let load = async move |_| {
+                let found = source.load().await;
+                Ok::<_, Infallible>((found != 0).then_some(found))
+            };
+            world
+                .cache()
+                .get_or_load_with("key", options, load)
+                .await
+                .unwrap()
+        };
+        let reader = spawn(get(world.clone()));
+        let writer = spawn({
+            let world = world.clone();
+            async move {
+                world.write(world.cache().delete("key")).await;
+                assert_eq!(get(world.clone()).await, Some(2));
+            }
+        });
+        reader.await.unwrap();
+        writer.await.unwrap();
+        assert_eq!(get(world.clone()).await, Some(2));
+    });
+}
+
+/// The same, and the entry is evicted or ends after the write.
+#[test]
+fn a_set_during_a_load_forgets_that_there_was_nothing() {
+    explore(|world| async move {
+        let options = LoadOptions::new().absent_ttl(std::time::Duration::from_secs(3600));
+        let get = move |world: World| async move {
+            let source = world.clone();
+            let load = async move |_| {
+                let found = source.load().await;
+                Ok::<_, Infallible>((found != 0).then_some(found))
+            };
+            world
+                .cache()
+                .get_or_load_with("key", options, load)
+                .await
+                .unwrap()
+        };
+        let reader = spawn(get(world.clone()));
+        let writer = spawn({
+            let world = world.clone();
+            async move { world.write(world.cache().set("key", 2u32)).await }
+        });
+        reader.await.unwrap();
+        writer.await.unwrap();
+        assert!(world.is_idle(), "held off after a write");
     });
 }

@@ -10,7 +10,7 @@ use crate::flights::Flights;
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
 use crate::stats::Counters;
-use crate::{CacheBackend, Clock, DynBackend, LoadOptions, Ttl};
+use crate::{CacheBackend, Clock, DynBackend, LoadOptions, MAX_TTL, Ttl};
 
 impl<V: Send + Sync + 'static> Cache<V> {
     /// Creates a cache over `backend` and erases the type of the backend.
@@ -60,6 +60,9 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         CacheBuilder::with_backend(backend).build()
     }
 }
+
+/// For how long values are kept at the most.
+const MAX_KEEP: Duration = Duration::from_secs(MAX_TTL.as_secs() / 2);
 
 /// Builds a [`Cache`] whose defaults differ from its backend's; see [`Cache::builder`].
 #[must_use]
@@ -140,7 +143,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     ///
     /// Only loads see the copies: for all other verbs a value that has ended is absent. A write or
     /// delete of the key removes its copy. Copies take room in the backend, and each load and each
-    /// write of a key takes a second operation. All processes that share a store should agree on it.
+    /// write of a key takes two operations more. All processes that share a store should agree on it;
+    /// a program that deletes keys without a `Cache` leaves their copies.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -167,7 +171,12 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     /// # Ok(()) }
     /// ```
     pub const fn keep_stale(mut self, at_most: Duration) -> Self {
-        self.keep_stale = Some(at_most);
+        // So that the end of a copy is within the longest time to live.
+        self.keep_stale = Some(if at_most.as_nanos() > MAX_KEEP.as_nanos() {
+            MAX_KEEP
+        } else {
+            at_most
+        });
         self
     }
 

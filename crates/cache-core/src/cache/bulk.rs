@@ -62,9 +62,9 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let raw = self.raw_many("mset", &keys)?;
         let expiry = Ttl::DEFAULT.resolve(self.shared.default_ttl);
         let expiry = expiry.map_err(|error| error.during("mset"))?;
-        self.supersede_many("mset", &keys, &raw).await?;
         let entries = borrowed(&raw).into_iter().zip(values).collect();
-        let written = self.shared.backend.set_many(entries, expiry).await;
+        let set = self.shared.backend.set_many(entries, expiry);
+        let written = self.superseding_many(&keys, &raw, set).await;
         written.map_err(|error| error.during("mset"))?;
         self.shared.counters.sets(keys.len() as u64);
         Ok(())
@@ -87,8 +87,9 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// A dropped bulk write has happened for some of the keys.
     pub async fn mdelete<K: AsRef<str> + Sync>(&self, keys: &[K]) -> Result<u64> {
         let raw = self.raw_many("mdelete", keys)?;
-        self.supersede_many("mdelete", keys, &raw).await?;
-        let deleted = self.shared.backend.delete_many(&borrowed(&raw)).await;
+        let all = borrowed(&raw);
+        let delete = self.shared.backend.delete_many(&all);
+        let deleted = self.superseding_many(keys, &raw, delete).await;
         let deleted = deleted.map_err(|error| error.during("mdelete"))?;
         self.shared.counters.deletes(deleted);
         Ok(deleted)

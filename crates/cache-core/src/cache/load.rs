@@ -42,8 +42,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Errors
     /// [`InvalidInput`] for a bad key or time to live; [`LoadCycle`] if the loader asks for its own
-    /// key; [`LoadTimeout`] after the hard timeout. That the cache cannot be read or written fails
-    /// the call only with [`LoadOptions::fail_on_outage`].
+    /// key; [`LoadTimeout`] after the hard timeout. That the cache cannot be read fails the call only
+    /// with [`LoadOptions::fail_on_outage`]; that the value cannot be stored is counted.
     ///
     /// # Cancel safety
     /// A dropped call drops its loader; one of those who wait then runs its own.
@@ -210,8 +210,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Loads `key` with the default options whether or not it is there, and stores what `load` returns.
     ///
-    /// A load of the key that is under way began too early to be of use: it is detached. Calls that
-    /// come while this one loads wait for it.
+    /// A load of the key that is under way began too early to be of use: it is detached, be it
+    /// another refresh. Calls that find the key absent meanwhile wait for this one.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -229,7 +229,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// ```
     ///
     /// # Errors
-    /// As [`get_or_load`](Self::get_or_load). If the loader fails, what is stored stays.
+    /// As [`get_or_load`](Self::get_or_load). If the loader fails, what is stored stays; it is not
+    /// returned in the place of the error, whatever [`fail_safe`](LoadOptions::fail_safe) says.
     ///
     /// # Cancel safety
     /// As [`get_or_load`](Self::get_or_load).

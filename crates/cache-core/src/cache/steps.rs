@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use futures_core::Stream;
 use futures_util::stream;
 
-use super::{Cache, SCAN_PAGE};
+use super::{Cache, SCAN_PAGE, Shared};
 use crate::{
-    CacheBackend, Cursor, Expiry, Hit, Layer, ReadNow, Result, Scope, SetOptions, Ttl, WriteOptions,
+    CacheBackend, Cursor, Expiry, Hit, Layer, MAX_TTL, ReadNow, Result, Scope, SetOptions, Ttl,
+    WriteOptions,
 };
 
 impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
@@ -55,8 +56,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let raw = self.raw(operation, key)?;
         let expiry = self.resolve(operation, key, options.ttl)?;
         let options = WriteOptions::new(expiry, options.condition);
-        self.supersede(operation, key, &raw).await?;
-        match self.shared.backend.set(&raw, value, options).await {
+        let set = self.shared.backend.set(&raw, value, options);
+        match self.superseding(key, &raw, set).await {
             Ok(written) => {
                 self.shared.counters.sets(u64::from(written));
                 Ok(written)
@@ -67,8 +68,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     pub(super) async fn remove(&self, operation: &'static str, key: &str) -> Result<bool> {
         let raw = self.raw(operation, key)?;
-        self.supersede(operation, key, &raw).await?;
-        let deleted = self.shared.backend.delete(&raw).await;
+        let delete = self.shared.backend.delete(&raw);
+        let deleted = self.superseding(key, &raw, delete).await;
         let deleted = deleted.map_err(|error| error.during(operation).for_key(key))?;
         self.shared.counters.deletes(u64::from(deleted));
         Ok(deleted)
@@ -98,53 +99,71 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         }))
     }
 
-    /// Sees to it that neither a load that is under way nor the copy of an old value outlives the
-    /// write of a key that is about to begin.
+    /// Writes a key, and sees to it that neither a load that is under way nor the copy of an old
+    /// value outlives the write.
     #[inline]
-    pub(super) async fn supersede(
+    pub(super) async fn superseding<T>(
         &self,
-        operation: &'static str,
         key: &str,
         raw: &str,
-    ) -> Result<()> {
-        if self.shared.flights.len() > 0 {
-            self.shared.flights.detach(raw).await;
+        write: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let flights = &self.shared.flights;
+        flights.detach(raw).await;
+        if self.shared.keep_stale.is_none() {
+            return write.await;
         }
-        if self.shared.keep_stale.is_some() {
-            let dropped = self.drop_copy(key).await;
-            dropped.map_err(|error| error.during(operation).for_key(key))?;
+        let ticket = flights.ticket(raw);
+        self.drop_copy(key).await?;
+        let written = write.await?;
+        // A load that began meanwhile may have left a copy of what is overwritten now.
+        if flights.has_boarded_since(raw, ticket) {
+            flights.detach(raw).await;
+            self.drop_copy(key).await?;
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Does the same for many keys.
-    pub(super) async fn supersede_many<K: AsRef<str> + Sync>(
+    pub(super) async fn superseding_many<T, K: AsRef<str> + Sync>(
         &self,
-        operation: &'static str,
         keys: &[K],
         raw: &[Cow<'_, str>],
-    ) -> Result<()> {
-        if self.shared.flights.len() > 0 {
-            for raw in raw {
-                self.shared.flights.detach(raw).await;
-            }
+        write: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        for raw in raw {
+            self.shared.flights.detach(raw).await;
         }
-        if self.shared.keep_stale.is_some() {
-            let copies = keys.iter().map(|key| self.keyspace.copy_of(key.as_ref()));
-            let copies: Vec<_> = copies.map(Cow::Owned).collect();
-            let dropped = self.shared.backend.delete_many(&borrowed(&copies)).await;
-            dropped.map_err(|error| error.during(operation))?;
+        if self.shared.keep_stale.is_none() {
+            return write.await;
         }
-        Ok(())
+        let copies = keys.iter().map(|key| self.keyspace.copy_of(key.as_ref()));
+        let copies: Vec<_> = copies.map(Cow::Owned).collect();
+        let copies = borrowed(&copies);
+        self.shared.backend.delete_many(&copies).await?;
+        let written = write.await?;
+        for raw in raw {
+            self.shared.flights.detach(raw).await;
+        }
+        self.shared.backend.delete_many(&copies).await?;
+        Ok(written)
     }
 
     /// Clears a scope and the copies of values that have ended in it.
     pub(super) async fn clear_with_copies(&self, scope: &Scope) -> Result<u64> {
-        let backend = &self.shared.backend;
-        if self.shared.keep_stale.is_some() {
-            backend.clear(&self.keyspace.copies().scope("")).await?;
+        let Shared {
+            backend, flights, ..
+        } = &*self.shared;
+        flights.detach_scope(scope).await;
+        if self.shared.keep_stale.is_none() {
+            return backend.clear(scope).await;
         }
-        backend.clear(scope).await
+        let copies = self.keyspace.copies().scope("");
+        backend.clear(&copies).await?;
+        let cleared = backend.clear(scope).await?;
+        flights.detach_scope(scope).await;
+        backend.clear(&copies).await?;
+        Ok(cleared)
     }
 
     pub(super) async fn remaining(
@@ -165,6 +184,12 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ) -> Result<bool> {
         let raw = self.raw(operation, key)?;
         let changed = self.shared.backend.set_expiry(&raw, expiry).await;
+        if let (Some(keep), Expiry::After(ttl)) = (self.shared.keep_stale, expiry) {
+            let copy = self.keyspace.copy_of(key);
+            let expiry = Expiry::After(ttl.saturating_add(keep).min(MAX_TTL));
+            let followed = self.shared.backend.set_expiry(&copy, expiry).await;
+            followed.map_err(|error| error.during(operation).for_key(key))?;
+        }
         changed.map_err(|error| error.during(operation).for_key(key))
     }
 

@@ -28,18 +28,28 @@ thread_local! {
     static LOADING: RefCell<Option<Arc<Loader>>> = RefCell::new(None);
 }
 
+/// A flight that is loaded for, and the key and the table that it belongs to.
+pub(super) struct Place {
+    pub(super) flight: u64,
+    pub(super) table: usize,
+    pub(super) key: Arc<str>,
+}
+
 /// A loader that runs.
 struct Loader {
-    /// The flights that it loads for.
-    ids: Vec<u64>,
+    places: Vec<Place>,
     /// The loader that it runs in.
     outer: Option<Arc<Self>>,
 }
 
 impl Loader {
-    /// Tells whether it or a loader that it runs in loads for this flight.
-    fn is_for(&self, id: u64) -> bool {
-        self.ids.contains(&id) || self.outer.as_ref().is_some_and(|outer| outer.is_for(id))
+    /// Tells whether it or a loader that it runs in loads for one of these.
+    fn any(&self, is: &impl Fn(&Place) -> bool) -> bool {
+        self.places.iter().any(is) || self.outer.as_ref().is_some_and(|outer| outer.any(is))
+    }
+
+    fn is_for(&self, flight: u64) -> bool {
+        self.any(&|place| place.flight == flight)
     }
 }
 
@@ -48,20 +58,29 @@ pub(super) fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Runs the loader of some flights.
-pub(super) async fn loading<T>(ids: Vec<u64>, load: impl Future<Output = T> + Send) -> T {
+/// Runs the loader of some flights; `None` if it runs in a loader of one of their keys.
+pub(super) async fn loading<T>(
+    places: Vec<Place>,
+    load: impl Future<Output = T> + Send,
+) -> Option<T> {
     let outer = current();
-    let _waits: Vec<Wait> = match &outer {
-        Some(outer) => ids.iter().map(|id| Wait::enter(outer, *id)).collect(),
-        None => Vec::new(),
-    };
-    let loader = Arc::new(Loader { ids, outer });
+    let mut waits = Vec::new();
+    if let Some(outer) = &outer {
+        for new in &places {
+            // A flight of its own, if the key was written or refreshed since.
+            if outer.any(&|old| old.table == new.table && old.key == new.key) {
+                return None;
+            }
+            waits.push(Wait::enter(outer, new.flight));
+        }
+    }
+    let loader = Arc::new(Loader { places, outer });
     let mut load = pin!(load);
-    poll_fn(|context| {
+    let loaded = poll_fn(|context| {
         let _back = Current::enter(Arc::clone(&loader));
         load.as_mut().poll(context)
-    })
-    .await
+    });
+    Some(loaded.await)
 }
 
 fn current() -> Option<Arc<Loader>> {
@@ -105,7 +124,10 @@ impl Wait {
             }
             if !seen.contains(&next) {
                 seen.push(next);
-                let of_next = waits.iter().filter(|edge| edge.0.ids.contains(&next));
+                let is_next = |place: &Place| place.flight == next;
+                let of_next = waits
+                    .iter()
+                    .filter(|edge| edge.0.places.iter().any(is_next));
                 to_see.extend(of_next.map(|edge| edge.1));
             }
         }

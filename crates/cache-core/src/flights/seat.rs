@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use super::cycles::{Wait, loading};
+use tokio::sync::Semaphore;
+
+use super::cycles::{Place, Wait, loading};
 use super::sync::Ordering;
-use super::{Flight, Flights, Outcome, STRIPES, Slot};
+use super::{Flight, Flights, HoldOff, Outcome, STRIPES, Slot};
 use crate::{ErrorKind, Result};
 
 /// A place on a flight. The flight ends when the last one leaves.
@@ -39,6 +41,13 @@ impl<V> Seat<V> {
             }
         };
         self.with_slot(set).is_some()
+    }
+
+    /// Tells those who have read the key before that they must read it again.
+    fn outdate_tickets(&self) {
+        let hash = self.flights.hasher.hash_one(&*self.flight.key);
+        let stripe = &self.flights.stripes[hash as usize & (STRIPES - 1)];
+        stripe.landed.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -127,23 +136,39 @@ impl<V: Send + Sync> Lead<V> {
     }
 
     /// Ends the flight, and tells everybody who waits.
-    pub(crate) fn land(mut self, outcome: impl FnOnce() -> Outcome<V>) {
+    pub(crate) fn land(self, outcome: impl FnOnce() -> Outcome<V>) {
+        self.land_and_hold_off(None, outcome);
+    }
+
+    /// Ends the flight, and does not let the key be loaded for a while unless it was written
+    /// meanwhile.
+    pub(crate) fn land_and_hold_off(
+        mut self,
+        hold_off: Option<HoldOff>,
+        outcome: impl FnOnce() -> Outcome<V>,
+    ) {
         self.has_landed = true;
         let Seat { flights, flight } = &self.seat;
+        // Even if it panics to clone a value: nobody may wait for ever.
+        let _close = Close(&flight.turn);
         // Before the slot is gone: who boards from here on must know that it has to read again.
-        flights
-            .stripe(&flight.key)
-            .landed
-            .fetch_add(1, Ordering::SeqCst);
-        let seats = self
-            .seat
-            .with_slot(|slots| flights.take_out(slots, &flight.key));
+        self.seat.outdate_tickets();
+        let end = |slots: &mut _| flights.end(slots, &flight.key, hold_off);
+        let seats = self.seat.with_slot(end);
         // Nobody boards from here on. Of a detached flight it is not known who waits.
         if seats != Some(1) {
             // It is set once: a flight lands once.
             let _ = flight.outcome.set(outcome());
         }
-        flight.turn.close();
+    }
+}
+
+/// Closes a semaphore, come what may.
+struct Close<'f>(&'f Semaphore);
+
+impl Drop for Close<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -156,12 +181,20 @@ impl<V> Drop for Lead<V> {
 }
 
 /// Runs a loader for some flights, so that what it waits for is known.
+///
+/// # Errors
+/// [`LoadCycle`](ErrorKind::LoadCycle): it runs in a loader of one of these keys.
 pub(crate) async fn run<V: Send + Sync, T>(
     leads: &[Lead<V>],
     load: impl Future<Output = T> + Send,
-) -> T {
-    let ids: Vec<u64> = leads.iter().map(|lead| lead.seat.flight.id).collect();
-    loading(ids, load).await
+) -> Result<T> {
+    let place = |lead: &Lead<V>| Place {
+        flight: lead.seat.flight.id,
+        table: Arc::as_ptr(&lead.seat.flights).addr(),
+        key: Arc::clone(&lead.seat.flight.key),
+    };
+    let loaded = loading(leads.iter().map(place).collect(), load).await;
+    loaded.ok_or_else(|| ErrorKind::LoadCycle.into())
 }
 
 /// The permission to write to the backend.
@@ -169,6 +202,9 @@ pub(crate) struct Storing<'l, V>(&'l Seat<V>);
 
 impl<V> Drop for Storing<'_, V> {
     fn drop(&mut self) {
+        // Written or not, or in part: what was read before need not be so any more.
+        self.0.outdate_tickets();
         self.0.set_storing(false);
+        self.0.flight.stored.notify_waiters();
     }
 }

@@ -123,7 +123,8 @@ impl LoadOptions {
 
     /// Ends the wait for a value after this time, with [`LoadTimeout`](crate::ErrorKind::LoadTimeout).
     ///
-    /// A loader that takes longer is dropped, and another caller may try its own.
+    /// A loader that takes longer is dropped, and another caller may try its own. The time that the
+    /// cache itself takes for reads and writes is limited by its backend.
     pub const fn hard_timeout(mut self, after: Duration) -> Self {
         self.hard_timeout = Some(after);
         self
@@ -131,7 +132,8 @@ impl LoadOptions {
 
     /// Does not ask the loader again for this long when there was nothing to load.
     ///
-    /// This process remembers it, for up to 65,536 keys. A write or a delete of the key forgets it.
+    /// This process remembers it, for up to 65,536 keys of up to 1,024 bytes. A write or a delete of
+    /// the key forgets it.
     pub const fn absent_ttl(mut self, ttl: Duration) -> Self {
         self.absent_ttl = Some(ttl);
         self

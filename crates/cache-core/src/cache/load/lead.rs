@@ -10,12 +10,15 @@ use tokio::time::Instant;
 use super::lease::{Grant, Leased};
 use super::lookup::Before;
 use crate::cache::Cache;
-use crate::flights::{Lead, Outcome, Verdict};
+use crate::flights::{HoldOff, Lead, Outcome, Verdict};
 use crate::load::What;
 use crate::{
     CacheBackend, Condition, Error, ErrorKind, LoadContext, LoadError, LoadOptions, LoadReason,
     Loaded, Result, Ttl,
 };
+
+/// For how long a key is not loaded ahead again after that has failed.
+const AHEAD_THROTTLE: Duration = Duration::from_secs(1);
 
 /// What a leader needs. It owns all of it, so that it can go to the background.
 pub(super) struct Leading<V, B> {
@@ -76,11 +79,11 @@ where
             Ok(Err(error)) => {
                 let error = Arc::new(error);
                 let shared: Arc<dyn Any + Send + Sync> = Arc::clone(&error) as _;
-                self.fail(lead, Some(shared));
+                self.fail(lead, Outcome::Failed(shared));
                 Err(LoadError::Loader(error))
             }
             Err(error) => {
-                self.fail(lead, None);
+                self.fail(lead, Outcome::Broken(error.clone()));
                 Err(LoadError::Cache(self.named(error)))
             }
         }
@@ -128,8 +131,8 @@ where
         let is_stored = is_stored && !self.before.is_outage;
         let winner = match &value {
             Some(value) if is_stored => self.store(&lead, value, loaded.ttl, leased).await,
-            None if is_stored => self.remove(&lead).await.map(|()| None),
-            _ => Ok(None),
+            _ if self.before.is_outage => Ok(None),
+            _ => self.forget(&lead, value.is_none()).await,
         };
         let found = match winner {
             Ok(winner) => winner.or(value),
@@ -138,36 +141,35 @@ where
                 return Err(error);
             }
         };
-        let is_attached = lead.is_attached();
-        lead.land(|| Outcome::Loaded(found.clone()));
-        if found.is_none() && is_attached {
-            self.hold_off(self.options.absent_ttl, Verdict::Absent);
-        }
+        let absent_ttl = self.options.absent_ttl.filter(|_| found.is_none());
+        let hold_off = self.hold_off(absent_ttl, Verdict::Absent);
+        lead.land_and_hold_off(hold_off, || Outcome::Loaded(found.clone()));
         Ok(found)
     }
 
     /// Ends the flight with the error of the loader, or gives it up.
-    fn fail(&self, lead: Lead<V>, error: Option<Arc<dyn Any + Send + Sync>>) {
+    fn fail(&self, lead: Lead<V>, failure: Outcome<V>) {
         self.cache.shared.loads.failed();
-        let is_attached = lead.is_attached();
-        match error {
-            Some(error) => lead.land(|| Outcome::Failed(error)),
-            // Somebody else may still have the time.
-            None => drop(lead),
-        }
-        if is_attached && self.before.last.is_some() {
-            let throttle = self.options.fail_safe.map(|fail_safe| fail_safe.throttle);
-            self.hold_off(throttle, Verdict::Failed);
+        let throttle = match (self.before.reason, self.options.fail_safe) {
+            (LoadReason::Refresh, _) => None,
+            (_, Some(fail_safe)) if self.before.last.is_some() => Some(fail_safe.throttle),
+            (LoadReason::Ahead, _) => Some(AHEAD_THROTTLE),
+            _ => None,
+        };
+        match (failure, self.hold_off(throttle, Verdict::Failed)) {
+            // Somebody else may still have the time, and nothing says that it is not worth it.
+            (Outcome::Broken(_), None) => drop(lead),
+            (failure, hold_off) => lead.land_and_hold_off(hold_off, || failure),
         }
     }
 
-    fn hold_off(&self, time: Option<Duration>, verdict: Verdict) {
-        let shared = &self.cache.shared;
-        if let (Some(time), Ok(raw)) = (time, self.cache.raw(self.operation, &self.key)) {
-            let now = shared.clock.nanos();
-            let until = shared.clock.deadline_nanos(time);
-            shared.flights.hold_off(&raw, now, until, verdict);
-        }
+    fn hold_off(&self, time: Option<Duration>, verdict: Verdict) -> Option<HoldOff> {
+        let clock = &self.cache.shared.clock;
+        Some(HoldOff {
+            now: clock.nanos(),
+            until: clock.deadline_nanos(time?),
+            verdict,
+        })
     }
 
     /// Stores a value unless the key was written meanwhile; returns what is there if somebody
@@ -195,7 +197,8 @@ where
         }
         let condition = match self.before.reason {
             LoadReason::Miss | LoadReason::Stale => Condition::IfAbsent,
-            // Deleted meanwhile by another process, it stays so.
+            // Deleted meanwhile by another process, it stays so; unless it has ended by itself.
+            LoadReason::Ahead if self.has_ended() => Condition::IfAbsent,
             LoadReason::Ahead => Condition::IfPresent,
             LoadReason::Refresh => Condition::Always,
         };
@@ -206,13 +209,21 @@ where
         Ok(self.counted(stored).flatten())
     }
 
-    /// Removes a key for which there is nothing any more.
-    async fn remove(&self, lead: &Lead<V>) -> Result<()> {
-        if matches!(self.before.reason, LoadReason::Ahead | LoadReason::Refresh) {
-            let removed = self.cache.unfill(lead, &self.key).await;
-            self.counted(removed);
-        }
-        Ok(())
+    /// Tells whether the time of the value that was there is over.
+    fn has_ended(&self) -> bool {
+        self.cache.shared.clock.nanos() >= self.before.ends
+    }
+
+    /// Removes what is older than what was loaded and not stored: the copy that has outlived its
+    /// value, and the value itself if there is none any more.
+    async fn forget(&self, lead: &Lead<V>, is_gone: bool) -> Result<Option<V>> {
+        let was_there = matches!(self.before.reason, LoadReason::Ahead | LoadReason::Refresh);
+        let forgotten = self
+            .cache
+            .unfill(lead, &self.key, is_gone && was_there)
+            .await;
+        self.counted(forgotten);
+        Ok(None)
     }
 
     fn counted<T>(&self, outcome: Result<T>) -> Option<T> {

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::lead::Leading;
 use super::steps::answer;
@@ -50,6 +50,8 @@ pub(super) struct Before<V> {
     pub(super) last: Option<(V, Duration)>,
     /// The cache could not be read.
     pub(super) is_outage: bool,
+    /// When a value that is there ends, by the clock of the cache.
+    pub(super) ends: u64,
 }
 
 impl<V: Clone> Before<V> {
@@ -58,6 +60,7 @@ impl<V: Clone> Before<V> {
             reason,
             last,
             is_outage: false,
+            ends: u64::MAX,
         }
     }
 
@@ -68,6 +71,10 @@ impl<V: Clone> Before<V> {
 
     /// Returns what may be served in the place of a load that fails or takes too long.
     fn fallback(&self, options: &LoadOptions) -> Option<V> {
+        if self.reason == LoadReason::Refresh {
+            // Who asks for a new value is not served with the old one.
+            return None;
+        }
         self.last_within(options.fail_safe.map(|fail_safe| fail_safe.max_stale))
     }
 }
@@ -123,7 +130,7 @@ where
         let before = match self.read().await {
             Ok(Some(entry)) => {
                 shared.counters.read(true);
-                return Ok(Some(self.hit(entry, load)));
+                return Ok(Some(self.hit(ticket, entry, load)));
             }
             Ok(None) => self.last().await,
             Err(error) => self.past_outage(error)?,
@@ -144,7 +151,7 @@ where
         if let Some(spawn) = self.spawn
             && let Some(last) = before.last_within(self.options.stale_while_revalidate)
         {
-            if let Some(lead) = shared.flights.board_alone(raw, now) {
+            if let Some(lead) = shared.flights.board_alone(raw, ticket, now) {
                 self.in_background(spawn, lead, before, load);
             }
             return Ok(self.stale(last));
@@ -160,16 +167,14 @@ where
         Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
         E: Send + Sync + 'static,
     {
-        let flights = &self.cache.shared.flights;
-        flights.detach(self.raw).await;
-        let ticket = flights.ticket(self.raw);
         let mut before = match self.read().await {
             Ok(Some(entry)) => Before::of(LoadReason::Refresh, Some((entry.value, Duration::ZERO))),
             Ok(None) => self.last().await,
             Err(error) => self.past_outage(error)?,
         };
         before.reason = LoadReason::Refresh;
-        Box::pin(self.board(ticket, before, load)).await
+        let lead = self.cache.shared.flights.board_anew(self.raw).await;
+        Box::pin(self.lead(lead, before, None, load)).await
     }
 
     /// Reads the value and, if that is of use, the time that it has left.
@@ -215,19 +220,24 @@ where
     }
 
     /// Returns a value that is there, and loads the next one if it is time.
-    fn hit<F, Fut, E>(&self, entry: Entry<V>, load: F) -> V
+    fn hit<F, Fut, E>(&self, ticket: Ticket, entry: Entry<V>, load: F) -> V
     where
         F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
         Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
         E: Send + Sync + 'static,
     {
         let shared = &self.cache.shared;
+        let now = shared.clock.nanos();
         if let (Some(spawn), Some(left)) = (self.spawn, entry.expiry.remaining())
             && self.is_due(left)
-            && let Some(lead) = shared.flights.board_alone(self.raw, shared.clock.nanos())
+            && let Some(lead) = shared.flights.board_alone(self.raw, ticket, now)
         {
             let last = Some((entry.value.clone(), Duration::ZERO));
-            self.in_background(spawn, lead, Before::of(LoadReason::Ahead, last), load);
+            let before = Before {
+                ends: shared.clock.deadline_nanos(left),
+                ..Before::of(LoadReason::Ahead, last)
+            };
+            self.in_background(spawn, lead, before, load);
         }
         entry.value
     }
@@ -268,11 +278,11 @@ where
         let soft = soft.and_then(|soft| Instant::now().checked_add(soft));
         loop {
             let join = match self.cache.shared.flights.board(self.raw, ticket) {
-                Boarding::Lead(lead) => return self.lead(lead, before, load).await,
+                Boarding::Lead(lead) => return self.lead(lead, before, soft, load).await,
                 Boarding::Join(join) => join,
             };
             let outcome = match self.join(join, soft).await {
-                Ok(Arrival::Lead(lead)) => return self.lead(lead, before, load).await,
+                Ok(Arrival::Lead(lead)) => return self.lead(lead, before, soft, load).await,
                 Ok(Arrival::Landed(outcome)) => outcome,
                 Err(error) => Outcome::Broken(self.named(error)),
             };
@@ -306,6 +316,7 @@ where
         self,
         lead: Lead<V>,
         before: Before<V>,
+        soft: Option<Instant>,
         load: F,
     ) -> Result<Option<V>, LoadError<E>>
     where
@@ -315,16 +326,14 @@ where
     {
         let fallback = before.fallback(&self.options);
         let work = self.leading(before).run(lead, load);
-        let (Some(last), Some(soft), Some(spawn)) =
-            (&fallback, self.options.soft_timeout, self.spawn)
-        else {
+        let (Some(last), Some(soft), Some(spawn)) = (&fallback, soft, self.spawn) else {
             return match work.await {
                 Ok(found) => Ok(found),
                 Err(failure) => self.or_last(fallback, failure),
             };
         };
         let mut work = Box::pin(work);
-        match timeout(soft, &mut work).await {
+        match timeout_at(soft, &mut work).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(failure)) => self.or_last(fallback, failure),
             Err(_elapsed) => {

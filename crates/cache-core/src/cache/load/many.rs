@@ -29,6 +29,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// others gave up to load. Two calls whose keys overlap never wait for each other in a circle:
     /// each loads its own keys before it waits for those of others.
     ///
+    /// Of the defaults it takes the time to live, `ttl_jitter`, `hard_timeout`, `absent_ttl` and
+    /// `fail_on_outage`; it serves no stale values and loads nothing ahead.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
     /// # let cache = cache_core::Cache::<usize>::new(cache_local::LocalBackend::default());
@@ -201,6 +204,7 @@ where
             }
             Err(error) => {
                 self.cache.shared.loads.failed();
+                let error = error.during(OPERATION);
                 for lead in leads {
                     self.note(lead.key(), Err(LoadError::Cache(error.clone())));
                 }
@@ -213,6 +217,9 @@ where
     async fn read_again(&mut self, leads: Vec<Lead<V>>) -> Vec<Lead<V>> {
         let is_late = |lead: &Lead<V>| lead.is_late && !self.is_outage;
         let (late, mut absent): (Vec<_>, Vec<_>) = leads.into_iter().partition(is_late);
+        if late.is_empty() {
+            return absent;
+        }
         let keys: Vec<&str> = late.iter().map(Lead::key).collect();
         let found = self.cache.shared.backend.get_many(&keys).await;
         let found = found
@@ -283,7 +290,7 @@ where
             let answer = match arrival {
                 Ok(Arrival::Lead(lead)) => return self.lead(vec![lead], load).await,
                 Ok(Arrival::Landed(outcome)) => answer(outcome),
-                Err(error) => Some(Err(LoadError::Cache(error))),
+                Err(error) => Some(Err(LoadError::Cache(error.during(OPERATION)))),
             };
             if let Some(answer) = answer {
                 self.answers.insert(raw, answer);

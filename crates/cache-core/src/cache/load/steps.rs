@@ -39,10 +39,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let started = self.shared.clock.nanos();
         let load = flights::run(leads, load);
         let loaded = match deadline {
-            Some(deadline) => timeout_at(deadline, load)
-                .await
-                .map_err(|_| too_long(options)),
-            None => Ok(load.await),
+            // A future is polled once even if its time is over: one loader for each who waits.
+            Some(deadline) if deadline <= Instant::now() => return Err(too_long(options)),
+            Some(deadline) => {
+                let loaded = timeout_at(deadline, load).await;
+                loaded.unwrap_or_else(|_elapsed| Err(too_long(options)))
+            }
+            None => load.await,
         };
         let took = self.shared.clock.nanos().saturating_sub(started);
         self.shared.loads.loaded(Duration::from_nanos(took));
@@ -59,6 +62,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         self.shared.loads.joined();
         match until {
             Some(until) => match timeout_at(until, join.arrive()).await {
+                // The lead comes too late, as it does for all who have begun to wait together.
+                Ok(Ok(Arrival::Lead(_))) if until <= Instant::now() => Err(too_long(options)),
                 Ok(arrival) => arrival,
                 Err(_elapsed) => Err(too_long(options)),
             },

@@ -22,6 +22,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let Some(_storing) = lead.store() else {
             return Ok(None);
         };
+        // The order: at no moment does an old copy stand behind a new value.
+        self.drop_copy(key).await?;
         let options = WriteOptions::new(expiry, condition);
         if !backend.set(raw, value.clone(), options).await? {
             if condition == Condition::IfPresent {
@@ -51,6 +53,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let (Some(_storing), Some(leases)) = (lead.store(), self.shared.backend.leases()) else {
             return Ok(());
         };
+        self.drop_copy(key).await?;
         let lease = leased.lease();
         let is_filled = leases
             .fill(lead.key(), lease, value.clone(), expiry)
@@ -63,11 +66,17 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Ok(())
     }
 
-    /// Removes what is stored, unless the key was written meanwhile.
-    pub(super) async fn unfill(&self, lead: &Lead<V>, key: &str) -> Result<()> {
+    /// Removes the copy of a value, and the value too if it is gone, unless the key was written
+    /// meanwhile.
+    pub(super) async fn unfill(&self, lead: &Lead<V>, key: &str, is_gone: bool) -> Result<()> {
+        if !is_gone && self.shared.keep_stale.is_none() {
+            return Ok(());
+        }
         if let Some(_storing) = lead.store() {
             self.drop_copy(key).await?;
-            self.shared.backend.delete(lead.key()).await?;
+            if is_gone {
+                self.shared.backend.delete(lead.key()).await?;
+            }
         }
         Ok(())
     }
