@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ const FIRST_ECHO: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(super) struct Ear {
     bells: Arc<Bells>,
-    task: OnceLock<AbortOnDrop<()>>,
+    task: Mutex<Option<AbortOnDrop<()>>>,
 }
 
 /// A power of two. Who waits for another key of the same bell is woken as well.
@@ -75,15 +75,23 @@ impl Ear {
     pub(super) async fn told(&self, hash: [u8; 8], store: &RedisStore) {
         let mut bell = pin!(self.bells.of(hash).notified());
         bell.as_mut().enable();
-        self.task.get_or_init(|| {
-            let listener = Listener {
-                bells: Arc::clone(&self.bells),
-                link: Arc::clone(store.link()),
-                channel: store.keys().lease_channel(),
-            };
-            AbortOnDrop(tokio::spawn(listener.run()))
-        });
+        self.listen(store);
         bell.await;
+    }
+
+    /// Begins to listen unless somebody does: it ends with the runtime of who waited first.
+    fn listen(&self, store: &RedisStore) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_some_and(|task| !task.0.is_finished()) {
+            return;
+        }
+        self.bells.hears.store(false, Ordering::Release);
+        let listener = Listener {
+            bells: Arc::clone(&self.bells),
+            link: Arc::clone(store.link()),
+            channel: store.keys().lease_channel(),
+        };
+        *task = Some(AbortOnDrop(tokio::spawn(listener.run())));
     }
 }
 

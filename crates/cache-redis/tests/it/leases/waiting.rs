@@ -148,3 +148,17 @@ async fn many_tasks_wait_over_one_connection_and_some_are_given_up() {
     }
     assert!(slowest < SOON, "{slowest:?}");
 }
+
+#[test]
+fn waits_go_on_when_the_runtime_of_the_first_has_ended() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let of_the_stores = runtime();
+    let (loader, waiter) =
+        of_the_stores.block_on(async { (connect(&server).await, connect(&server).await) });
+    for _ in 0..2 {
+        let passing = runtime();
+        let delays = passing.block_on(delays(&loader, &waiter));
+        assert!(delays.iter().all(|delay| *delay < SOON), "{delays:?}");
+    }
+}
