@@ -119,6 +119,14 @@ async fn the_end_is_found_out_where_nobody_says_anything_or_nobody_may_listen() 
         assert!(delay < Duration::from_millis(most) + SOON, "{delay:?}");
         assert!(!fill(store, "key", lease, "late").await);
     }
+    // Who may not listen does not try to all the time.
+    granted(&deaf, "key", TTL).await;
+    let opened = server.info("total_connections_received");
+    for _ in 0..5 {
+        let brief = Duration::from_millis(100);
+        leases(&deaf).ended("key", brief).await;
+    }
+    assert_eq!(server.info("total_connections_received"), opened);
 }
 
 #[tokio::test]
