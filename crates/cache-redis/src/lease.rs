@@ -35,7 +35,7 @@ impl Leases {
     /// Returns the terms of a claim with a random nonce.
     pub(crate) fn terms(&self, ttl: Duration) -> ClaimTerms {
         ClaimTerms {
-            ttl: Expiry::After(ttl),
+            ttl,
             nonce: fastrand::u64(..),
             known: self.known.load(Ordering::Relaxed),
             max_value_bytes: None,
@@ -122,7 +122,7 @@ impl LoadLeases<Bytes> for RedisStore {
         let bytes = key.len();
         let key = self.keys().encode(key)?;
         let extend = self.link().write(key, |connection, key| async move {
-            connection.extend(key, lease, Expiry::After(ttl)).await
+            connection.extend(key, lease, ttl).await
         });
         self.observe("extend", bytes, extend).await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{Error, ErrorKind, Expiry, LoadLease, MAX_TTL, Result};
+use cache_core::{Error, ErrorKind, LoadLease, MAX_TTL, Result};
 use tokio::runtime::Handle;
 
 use crate::RedisStore;
@@ -54,7 +54,7 @@ impl RedisStore {
         self.check_lock(name, ttl)?;
         let [key, token] = self.keys().lock(slot(name.as_bytes()), name);
         let terms = ClaimTerms {
-            kept: Some((token, Expiry::After(TOKENS_KEPT))),
+            kept: Some((token, TOKENS_KEPT)),
             ..self.leases().terms(ttl)
         };
         let nonce = terms.nonce;
@@ -150,7 +150,7 @@ impl Lock {
         let extend = self
             .link
             .write(self.key.clone(), |connection, key| async move {
-                connection.extend(key, lease, Expiry::After(ttl)).await
+                connection.extend(key, lease, ttl).await
             });
         let extended = self.link.observe("extend lock", self.key.len(), extend);
         extended.await.map_err(|error| error.during("extend lock"))

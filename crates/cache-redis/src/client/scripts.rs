@@ -3,6 +3,8 @@
 //! Each names its keys, which are of one slot. What a server says about a command within is handed on
 //! as it is, by `pcall`: older servers would hide its first word.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cache_core::{Expiry, LoadLease};
 use fred::types::{SetOptions, Value};
@@ -152,14 +154,14 @@ const DISCARD: Script = script!(
 /// What a claim needs beside its key.
 #[derive(Debug, Clone)]
 pub(crate) struct ClaimTerms {
-    pub(crate) ttl: Expiry,
+    pub(crate) ttl: Duration,
     pub(crate) nonce: u64,
     /// The highest token that is known.
     pub(crate) known: u64,
     /// The longest value that is one; nothing is if there is no such length.
     pub(crate) max_value_bytes: Option<usize>,
     /// Where the last token is kept, and for how long.
-    pub(crate) kept: Option<(Bytes, Expiry)>,
+    pub(crate) kept: Option<(Bytes, Duration)>,
 }
 
 /// What a claim has brought.
@@ -216,14 +218,14 @@ impl Connection {
 
     pub(crate) async fn claim(&self, key: Bytes, terms: ClaimTerms) -> Answer<Claimed> {
         let most = terms.max_value_bytes.map_or(-1, number);
-        let mut arguments: Vec<Value> = px(terms.ttl).collect();
+        let mut arguments = vec![Value::Integer(milliseconds(terms.ttl))];
         arguments.push(placeholder::nonce(terms.nonce).into());
         arguments.push(Value::Integer(number(terms.known)));
         arguments.push(Value::Integer(most));
         let (slot, mut keys) = (slot(&key), vec![key]);
         if let Some((kept, lasts)) = terms.kept {
             keys.push(kept);
-            arguments.extend(px(lasts));
+            arguments.push(Value::Integer(milliseconds(lasts)));
         }
         let [kind, answer] = two(self.eval(&CLAIM, slot, keys, arguments).await?)?;
         match integer(&kind)? {
@@ -242,8 +244,8 @@ impl Connection {
         }
     }
 
-    pub(crate) async fn extend(&self, key: Bytes, lease: LoadLease, ttl: Expiry) -> Answer<bool> {
-        let arguments = [mine(lease)].into_iter().chain(px(ttl)).collect();
+    pub(crate) async fn extend(&self, key: Bytes, lease: LoadLease, ttl: Duration) -> Answer<bool> {
+        let arguments = vec![mine(lease), Value::Integer(milliseconds(ttl))];
         let extended = self.eval_one(&EXTEND, key, arguments).await?;
         Ok(integer(&extended)? != 0)
     }

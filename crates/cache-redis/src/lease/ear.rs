@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,8 @@ use crate::client::{AbortOnDrop, Failure, Letter, Line, Link, News, Settings, ca
 
 /// How many messages may wait. When there are more, everybody is woken.
 const CAPACITY: usize = 1_024;
+/// How soon to ask again who was told that he may not listen.
+const REFUSED: Duration = Duration::from_secs(60);
 /// What is said to be heard by the speaker.
 const ECHO: &[u8] = b"echo";
 /// The first time that is waited for a message which may have been sent too early.
@@ -25,7 +27,7 @@ const FIRST_ECHO: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(super) struct Ear {
     bells: Arc<Bells>,
-    task: OnceLock<AbortOnDrop<()>>,
+    task: Mutex<Option<AbortOnDrop<()>>>,
 }
 
 /// A power of two. Who waits for another key of the same bell is woken as well.
@@ -36,6 +38,8 @@ struct Bells {
     bells: [Notify; BELLS],
     /// Whether messages are heard.
     hears: AtomicBool,
+    /// How often in a row nothing came of listening.
+    failures: AtomicU32,
 }
 
 impl Default for Bells {
@@ -43,6 +47,7 @@ impl Default for Bells {
         Self {
             bells: std::array::from_fn(|_| Notify::new()),
             hears: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
         }
     }
 }
@@ -75,15 +80,24 @@ impl Ear {
     pub(super) async fn told(&self, hash: [u8; 8], store: &RedisStore) {
         let mut bell = pin!(self.bells.of(hash).notified());
         bell.as_mut().enable();
-        self.task.get_or_init(|| {
-            let listener = Listener {
-                bells: Arc::clone(&self.bells),
-                link: Arc::clone(store.link()),
-                channel: store.keys().lease_channel(),
-            };
-            AbortOnDrop(tokio::spawn(listener.run()))
-        });
+        self.listen(store);
         bell.await;
+    }
+
+    /// Begins to listen unless somebody does: it ends with the connection, and with the runtime of who
+    /// waited first.
+    fn listen(&self, store: &RedisStore) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_some_and(|task| !task.0.is_finished()) {
+            return;
+        }
+        self.bells.hears.store(false, Ordering::Release);
+        let listener = Listener {
+            bells: Arc::clone(&self.bells),
+            link: Arc::clone(store.link()),
+            channel: store.keys().lease_channel(),
+        };
+        *task = Some(AbortOnDrop(tokio::spawn(listener.run())));
     }
 }
 
@@ -95,27 +109,26 @@ struct Listener {
 }
 
 impl Listener {
+    /// Listens until that fails. Whoever waits after a while then begins anew.
     async fn run(self) {
-        let mut failures = 0;
-        loop {
-            let Err(error) = Box::pin(self.listen(&mut failures)).await;
-            self.bells.hears.store(false, Ordering::Release);
-            self.bells.ring_all();
-            tracing::debug!(kind = ?error.kind(), "the end of loads is not heard");
-            time::sleep(self.link.delay(failures)).await;
-            failures = failures.saturating_add(1);
-        }
+        let Err(error) = Box::pin(self.listen()).await;
+        self.bells.hears.store(false, Ordering::Release);
+        self.bells.ring_all();
+        tracing::debug!(kind = ?error.kind(), "the end of loads is not heard");
+        let failures = self.bells.failures.fetch_add(1, Ordering::Relaxed);
+        let is_refused = !error.is_transient();
+        let delay = self.link.delay(failures);
+        time::sleep(if is_refused { REFUSED } else { delay }).await;
     }
 
-    /// Connects, and listens until that fails.
-    async fn listen(&self, failures: &mut u32) -> Result<Infallible> {
+    async fn listen(&self) -> Result<Infallible> {
         let settings = Arc::new(self.way().await?);
         let mut line: Line<Letter> = Line::open(&settings).await?;
         let connection = Arc::clone(&line.connection);
         let channels = [&*self.channel];
         let heard = async {
             self.wait_for_echo(&mut line).await?;
-            *failures = 0;
+            self.bells.failures.store(0, Ordering::Relaxed);
             self.bells.hears.store(true, Ordering::Release);
             loop {
                 let news = line.next().await.map_err(|failure| failure.to_error())?;

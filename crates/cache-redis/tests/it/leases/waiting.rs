@@ -119,6 +119,14 @@ async fn the_end_is_found_out_where_nobody_says_anything_or_nobody_may_listen() 
         assert!(delay < Duration::from_millis(most) + SOON, "{delay:?}");
         assert!(!fill(store, "key", lease, "late").await);
     }
+    // Who may not listen does not try to all the time.
+    granted(&deaf, "key", TTL).await;
+    let opened = server.info("total_connections_received");
+    for _ in 0..5 {
+        let brief = Duration::from_millis(100);
+        leases(&deaf).ended("key", brief).await;
+    }
+    assert_eq!(server.info("total_connections_received"), opened);
 }
 
 #[tokio::test]
@@ -147,4 +155,18 @@ async fn many_tasks_wait_over_one_connection_and_some_are_given_up() {
         slowest = slowest.max(woken.await.unwrap() - end);
     }
     assert!(slowest < SOON, "{slowest:?}");
+}
+
+#[test]
+fn waits_go_on_when_the_runtime_of_the_first_has_ended() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let of_the_stores = runtime();
+    let (loader, waiter) =
+        of_the_stores.block_on(async { (connect(&server).await, connect(&server).await) });
+    for _ in 0..2 {
+        let passing = runtime();
+        let delays = passing.block_on(delays(&loader, &waiter));
+        assert!(delays.iter().all(|delay| *delay < SOON), "{delays:?}");
+    }
 }
