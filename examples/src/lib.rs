@@ -27,3 +27,8 @@ pub struct Consistency;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/loading.md")]
 pub struct Loading;
+
+/// The guide to invalidation, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/invalidation.md")]
+pub struct Invalidation;
