@@ -7,7 +7,10 @@ use cache_core::{LoadOptions, SetOptions};
 
 use super::{
     MS, SECOND, Source, World, failing, get, get_with, remote_world, settle, value, world,
+    world_with,
 };
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// A write of the key `key`, and what is there after it.
 type Write = (
@@ -204,5 +207,47 @@ async fn a_value_that_cannot_be_read_is_replaced() {
         5
     );
     assert_eq!(cache.get("key").await.unwrap(), Some(5));
-    let _ = MS;
+}
+
+/// How a load gets to the background: its options, and how many seconds have passed since the last.
+fn in_background() -> [(&'static str, LoadOptions, u64); 3] {
+    let options = LoadOptions::new().ttl(60);
+    let slow = options.fail_safe(HOUR, SECOND).soft_timeout(MS);
+    [
+        ("ahead", options.refresh_ahead(0.5), 40),
+        ("stale", options.stale_while_revalidate(HOUR), 61),
+        ("slow", slow, 61),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_loaded_in_the_background_before_a_write_is_not_stored_either() {
+    for (kind, options, passed) in in_background() {
+        for (name, write, after) in WRITES {
+            let world = world_with(|builder| builder.keep_stale(HOUR));
+            let load = async |_| Ok::<_, std::io::Error>(1);
+            let first = world.cache.get_or_load_with("key", options, load).await;
+            assert_eq!(first.unwrap(), Some(1));
+            world.hand.advance(Duration::from_secs(passed));
+            let source = Source::default();
+            let served = get_with(&world, "key", options, &source, 2);
+            assert_eq!(value(served).await, Some(1), "{kind}, {name}");
+            source.has_begun().await;
+
+            let world = write(world).await;
+            source.let_go(1);
+            settle().await;
+            let is_refused = kind == "ahead" && name == "set_nx";
+            let expected = if is_refused { Some(1) } else { after };
+            let found = world.cache.get("key").await.unwrap();
+            assert_eq!(found, expected, "{kind}, {name}");
+            // Nor is what was kept of it served when the value has ended.
+            world.hand.advance(HOUR / 2);
+            world.cache.expire("key", 1).await.unwrap();
+            world.hand.advance(SECOND);
+            let then = world.cache.get_or_load_with("key", options, |_| failing());
+            assert!(then.await.is_err(), "{kind}, {name}");
+            assert_eq!(world.cache.stats().loads.pending, 0, "{kind}, {name}");
+        }
+    }
 }
