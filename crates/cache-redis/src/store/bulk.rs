@@ -169,9 +169,10 @@ impl RedisStore {
         };
         let groups = self.groups(keys.iter().copied(), |key| key, |_| 0);
         let join = |group: Group<&str>| self.keys.join_all(group.items.iter().copied());
+        let width = side_by_side(groups.iter().map(|group| group.items.len()));
         let groups: Vec<Vec<Bytes>> = groups.into_iter().map(join).collect();
         stream::iter(groups.into_iter().map(unlink))
-            .buffer_unordered(MAX_COMMANDS)
+            .buffer_unordered(width)
             .try_fold(0, async |total, removed| Ok(total + removed))
             .await
     }
@@ -180,11 +181,12 @@ impl RedisStore {
     pub(super) async fn without_leased(&self, keys: Vec<String>) -> Result<Vec<String>> {
         let places = keys.iter().map(String::as_str).enumerate();
         let groups = self.groups(places, |(_, key)| key, |_| 0);
+        let width = side_by_side(groups.iter().map(|group| group.items.len()));
         let mut reads = Vec::with_capacity(groups.len());
         for group in &groups {
             reads.push(self.leased_of(&group.items));
         }
-        let leased = stream::iter(reads).buffer_unordered(MAX_COMMANDS);
+        let leased = stream::iter(reads).buffer_unordered(width);
         let leased: HashSet<usize> = leased
             .try_collect::<Vec<_>>()
             .await?

@@ -15,10 +15,20 @@ use cache_core::{
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
 
-use crate::{config, connect};
+use crate::config;
 
 const TTL: Duration = Duration::from_secs(30);
 const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+
+/// Connects so that no operation fails when the machine alone does not run it for a moment.
+async fn connect(server: &Server) -> RedisStore {
+    patient(config(server)).await
+}
+
+async fn patient(config: RedisConfig) -> RedisStore {
+    let store = RedisStore::connect(config.command_timeout(Duration::from_secs(5)));
+    store.await.expect("the servers are there")
+}
 
 fn leases(store: &RedisStore) -> &dyn LoadLeases<Bytes> {
     store.leases().expect("a namespace has leases")
@@ -214,8 +224,7 @@ async fn what_happens_to_the_key_revokes_its_lease_and_nothing_is_brought_back()
 #[tokio::test]
 async fn leases_of_many_keys_are_kept_apart_in_a_cluster() {
     let cluster = Cluster::builder(Flavor::Redis7).replicas(0).start();
-    let config = RedisConfig::from_url(&cluster.url()).unwrap();
-    let store = RedisStore::connect(config).await.unwrap();
+    let store = patient(RedisConfig::from_url(&cluster.url()).unwrap()).await;
     let keys: Vec<String> = (0..50).map(|number| format!("key {number}")).collect();
     let mut taken = Vec::new();
     for key in &keys {

@@ -7,9 +7,19 @@ use cache_core::{CacheBackend, Cursor, ErrorKind, Expiry, MAX_TTL, Scope};
 use cache_redis::{Lock, RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 
-use crate::{config, connect};
+use crate::config;
 
 const TTL: Duration = Duration::from_secs(30);
+
+/// Connects so that no operation fails when the machine alone does not run it for a moment.
+async fn connect(server: &Server) -> RedisStore {
+    patient(config(server)).await
+}
+
+async fn patient(config: RedisConfig) -> RedisStore {
+    let store = RedisStore::connect(config.command_timeout(Duration::from_secs(5)));
+    store.await.expect("the servers are there")
+}
 
 async fn lock(store: &RedisStore, name: &str, ttl: Duration) -> Option<Lock> {
     let lock = store.lock(name, ttl).await;
@@ -168,7 +178,7 @@ async fn a_lock_is_no_key_of_the_cache() {
 async fn locks_of_any_name_work_in_a_cluster() {
     let cluster = Cluster::builder(Flavor::Redis8).replicas(0).start();
     let config = RedisConfig::from_url(&cluster.url()).unwrap();
-    let store = RedisStore::connect(config).await.unwrap();
+    let store = patient(config).await;
     for number in 0..50 {
         let name = format!("job }}{{{number}}}");
         let mut held = lock(&store, &name, TTL).await.unwrap();

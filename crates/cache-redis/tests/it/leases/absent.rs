@@ -7,19 +7,17 @@ use cache_core::{
     Cache, CacheBackend, Condition, Cursor, EncodedBackend, Expiry, MsgPackCodec, Scope,
     WriteOptions,
 };
-use cache_redis::{Protocol, RedisStore};
+use cache_redis::Protocol;
 use cache_testbed::{Flavor, Server};
 
-use super::{TTL, fill, granted, held};
-use crate::{config, connect};
+use super::{TTL, connect, fill, granted, held, patient};
+use crate::config;
 
 #[tokio::test]
 async fn to_every_read_a_leased_key_is_absent() {
     let server = Server::builder(Flavor::Redis7).start();
     for protocol in [Protocol::Resp2, Protocol::Resp3] {
-        let store = RedisStore::connect(config(&server).protocol(protocol))
-            .await
-            .unwrap();
+        let store = patient(config(&server).protocol(protocol)).await;
         let lease = granted(&store, "key", TTL).await;
         let pairs = vec![("other", Bytes::from("v"))];
         store.set_many(pairs, Expiry::Never).await.unwrap();
