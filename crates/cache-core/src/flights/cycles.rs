@@ -37,7 +37,7 @@ pub(super) struct Place {
 
 /// A loader that runs.
 struct Loader {
-    places: Vec<Place>,
+    places: Arc<[Place]>,
     /// The loader that it runs in.
     outer: Option<Arc<Self>>,
 }
@@ -46,6 +46,14 @@ impl Loader {
     /// Tells whether it or a loader that it runs in loads for one of these.
     fn any(&self, is: &impl Fn(&Place) -> bool) -> bool {
         self.places.iter().any(is) || self.outer.as_ref().is_some_and(|outer| outer.any(is))
+    }
+
+    /// Tells whether the loader that it runs in is the one that is being polled.
+    fn is_within_outer(&self) -> bool {
+        match (&self.outer, current()) {
+            (Some(outer), Some(polled)) => Arc::ptr_eq(&outer.places, &polled.places),
+            _ => false,
+        }
     }
 
     fn is_for(&self, flight: u64) -> bool {
@@ -74,9 +82,18 @@ pub(super) async fn loading<T>(
             waits.push(Wait::enter(outer, new.flight));
         }
     }
-    let loader = Arc::new(Loader { places, outer });
+    let places: Arc<[Place]> = places.into();
+    let mut loader = Arc::new(Loader { places, outer });
     let mut load = pin!(load);
     let loaded = poll_fn(|context| {
+        if loader.outer.is_some() && !loader.is_within_outer() {
+            // It has gone to the background: what began it does not wait for it any more.
+            waits.clear();
+            loader = Arc::new(Loader {
+                places: Arc::clone(&loader.places),
+                outer: None,
+            });
+        }
         let _back = Current::enter(Arc::clone(&loader));
         load.as_mut().poll(context)
     });

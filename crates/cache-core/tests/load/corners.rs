@@ -429,3 +429,35 @@ async fn a_refresh_of_a_key_within_its_own_load_is_an_error() {
             .is_err()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_load_in_the_background_is_no_part_of_the_load_that_began_it() {
+    let world = keeping();
+    let options = LoadOptions::new()
+        .ttl(60)
+        .fail_safe(HOUR, SECOND)
+        .soft_timeout(100 * MS);
+    stored(&world, options, 61).await;
+    let (outer, inner, innermost) = (
+        world.cache.clone(),
+        world.cache.clone(),
+        world.cache.clone(),
+    );
+    let (sent, got) = tokio::sync::oneshot::channel();
+    let load = async move |_| {
+        let slow = async move |_| {
+            tokio::time::sleep(SECOND).await;
+            // The one that began this has long gone on, and waits for nothing of it.
+            let load = async |_| Ok::<_, io::Error>(5);
+            let outer = innermost.get_or_load("outer", load).await;
+            sent.send(outer.ok()).expect("it is waited for");
+            Ok::<_, io::Error>(2)
+        };
+        let last = inner.get_or_load_with("key", options, slow).await;
+        assert_eq!(last.unwrap(), Some(1));
+        tokio::time::sleep(10 * SECOND).await;
+        Ok::<_, io::Error>(7)
+    };
+    assert_eq!(outer.get_or_load("outer", load).await.unwrap(), Some(7));
+    assert_eq!(got.await.unwrap(), Some(Some(7)));
+}
