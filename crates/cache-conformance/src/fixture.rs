@@ -102,6 +102,8 @@ impl Skipped {
     pub(crate) const OVERSIZED: Self = Self::because("the fixture has no value that never fits");
     pub(crate) const EXACT_TIME: Self = Self::because("the time of the fixture is not exact");
 
+    pub(crate) const LEASES: Self = Self::because("the backend has no load leases");
+
     const fn because(reason: &'static str) -> Self {
         Self { reason }
     }

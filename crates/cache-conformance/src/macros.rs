@@ -164,6 +164,16 @@ macro_rules! __contract_tests {
             c28_debug_output_shows_no_keys_and_no_values
             c28_a_refusal_shows_no_key_and_no_value
         }
+        $crate::__tests! { leases as leases:
+            c29_one_of_concurrent_claims_is_granted
+            c29_a_claim_finds_the_value_of_a_present_key
+            c29_a_lease_ends_with_its_time
+            c30_a_key_under_a_lease_is_absent
+            c30_writes_find_nothing_under_a_lease
+            c31_a_fill_stores_the_value_and_its_expiry
+            c31_a_write_or_delete_revokes_the_lease
+            c31_a_released_lease_is_over
+        }
         mod model {
             #[test]
             fn random_operations_agree_with_the_model() {

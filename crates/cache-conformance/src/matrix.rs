@@ -31,7 +31,8 @@ impl Matrix {
     /// Asks a fixture and its backend what they can do.
     #[must_use]
     pub async fn of(name: &str, fixture: &impl Fixture) -> Self {
-        let mut capabilities = fixture.fresh().await.capabilities();
+        let backend = fixture.fresh().await;
+        let mut capabilities = backend.capabilities();
         let bounded = fixture.bounded(1).await;
         capabilities.bounded |= bounded
             .as_ref()
@@ -45,6 +46,7 @@ impl Matrix {
                 "C27",
                 Skipped::OVERSIZED,
             ),
+            (backend.leases().is_some(), "C29-C31", Skipped::LEASES),
             (
                 granularity.is_zero(),
                 "C12 and C14 in part",

@@ -22,6 +22,7 @@ pub mod expiry;
 pub mod facade;
 pub mod histories;
 pub mod keyspace;
+pub mod leases;
 pub mod privacy;
 pub mod values;
 pub mod writes;

@@ -81,6 +81,14 @@ use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, WriteOptions
 ///   [`TooLarge`](crate::ErrorKind::TooLarge), whatever the condition; the old entry stays, and
 ///   `set_many` writes nothing.
 /// - **C28** `Debug` output shows no keys and no values.
+///
+/// *Load leases*, of backends that [have](Self::leases) them
+/// - **C29** Of concurrent claims of an absent key one is granted, for its time, and the others are told
+///   how long it lasts at most; a claim of a present key finds the value. The fencing token of a key grows.
+/// - **C30** A key under a lease is absent: no read sees it, no write counts it.
+/// - **C31** A fill stores value and expiry if the lease is still there. A lease is over when it was
+///   filled, released or has ended, and when the key was written, deleted or cleared: then a fill
+///   returns `false` and changes nothing.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a cache backend for values of type `{V}`",
     note = "an in-process backend needs `V: Clone + Send + Sync + 'static`",

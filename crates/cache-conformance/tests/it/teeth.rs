@@ -84,6 +84,9 @@ caught! {
     OneOverTheBound by capacity::c26_a_bounded_backend_never_holds_more_than_its_bound
     TooLargeLosesOldEntry by capacity::c27_what_never_fits_is_refused_and_the_old_entry_stays
     DebugShowsKeys by privacy::c28_debug_output_shows_no_keys_and_no_values
+    ClaimNotAtomic by leases::c29_one_of_concurrent_claims_is_granted
+    DeleteCountsLeases by leases::c30_writes_find_nothing_under_a_lease
+    WritesKeepLeases by leases::c31_a_write_or_delete_revokes_the_lease
 }
 
 #[tokio::test]

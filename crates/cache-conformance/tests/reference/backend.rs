@@ -14,6 +14,12 @@ use cache_core::{
 use tokio::task::yield_now;
 
 use super::Bug;
+use super::leases::Leases;
+
+/// Returns the options of a write without a condition.
+pub(super) const fn always(expiry: Expiry) -> WriteOptions {
+    WriteOptions::new(expiry, Condition::Always)
+}
 
 /// More entries than any test writes.
 const UNBOUNDED: usize = usize::MAX / 2;
@@ -21,6 +27,7 @@ const UNBOUNDED: usize = usize::MAX / 2;
 /// A map behind one lock.
 pub(crate) struct Reference<V> {
     slots: Mutex<Slots<V>>,
+    pub(super) leases: Mutex<Leases>,
     pub(super) clock: Clock,
     pub(super) bound: usize,
     pub(super) largest: usize,
@@ -40,6 +47,7 @@ impl<V: TestValue> Reference<V> {
     pub(super) fn new(clock: Clock) -> Self {
         Self {
             slots: Mutex::default(),
+            leases: Mutex::default(),
             clock,
             bound: UNBOUNDED,
             largest: UNBOUNDED,
@@ -145,10 +153,23 @@ impl<V: TestValue> Reference<V> {
             (Some(old), Some(Bug::SetKeepsOldExpiry)) => new.deadline = old.deadline,
             _ => {}
         }
+        self.revoke(&key);
         slots.insert(key, new);
     }
 
+    /// Ends the load lease of a key, and tells whether there was one.
+    fn revoke(&self, key: &str) -> bool {
+        if self.has(Bug::WritesKeepLeases) {
+            return false;
+        }
+        let mut leases = self.leases.lock().expect("no call panics");
+        leases.revoke(|leased| leased == key) > 0
+    }
+
     fn remove(&self, slots: &mut Slots<V>, key: &str) -> bool {
+        if self.revoke(key) && self.has(Bug::DeleteCountsLeases) {
+            return true;
+        }
         let found = slots.remove(&self.folded(key));
         found.is_some_and(|slot| self.is_live(&slot) || self.has(Bug::DeleteFindsExpired))
             || self.has(Bug::DeleteAlwaysTrue)
@@ -365,6 +386,8 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
     async fn clear(&self, scope: &Scope) -> Result<u64> {
         self.check_scan()?;
         let mut slots = self.slots();
+        let mut leases = self.leases.lock().expect("no call panics");
+        leases.revoke(|key| self.is_in(scope, key));
         let mut cleared = 0;
         slots.retain(|key, slot| {
             let goes = match self.bug {
@@ -395,7 +418,7 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
     }
 
     fn leases(&self) -> Option<&dyn LoadLeases<V>> {
-        None
+        Some(self)
     }
 }
 

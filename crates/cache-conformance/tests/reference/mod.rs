@@ -2,6 +2,7 @@
 
 mod backend;
 mod fixture;
+mod leases;
 mod variants;
 
 pub(crate) use self::fixture::ReferenceFixture;
@@ -11,10 +12,12 @@ pub(crate) use self::variants::{RealTime, Waiting};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bug {
     CenturyIsNever,
+    ClaimNotAtomic,
     ClearCountsExpired,
     ClearTooWide,
     DebugShowsKeys,
     DeleteAlwaysTrue,
+    DeleteCountsLeases,
     DeleteFindsExpired,
     DeleteManyCountsRepeats,
     DeleteNotAtomic,
@@ -51,4 +54,5 @@ pub(crate) enum Bug {
     SwapReturnsExpired,
     TooLargeLosesOldEntry,
     WholeSeconds,
+    WritesKeepLeases,
 }
