@@ -148,10 +148,9 @@ impl<V: Send + Sync> Flights<V> {
         Ticket(self.stripe(key).landed.load(Ordering::SeqCst))
     }
 
-    /// Tells whether a flight of the key may have begun or stored something since the ticket.
-    pub(crate) fn has_boarded_since(&self, key: &str, ticket: Ticket) -> bool {
-        let stripe = self.stripe(key);
-        stripe.landed.load(Ordering::SeqCst) != ticket.0 || stripe.slots.lock().contains_key(key)
+    /// Tells whether no flight has stored anything since the ticket was taken.
+    pub(crate) fn is_current(&self, key: &str, ticket: Ticket) -> bool {
+        self.stripe(key).landed.load(Ordering::SeqCst) == ticket.0
     }
 
     /// Tells why a key is not to be loaded now, if it is held off.

@@ -111,17 +111,20 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let flights = &self.shared.flights;
         flights.detach(raw).await;
         if self.shared.keep_stale.is_none() {
-            return write.await;
+            let written = write.await;
+            // Who comes after the write does not join what began before its end.
+            flights.detach(raw).await;
+            return written;
         }
         let ticket = flights.ticket(raw);
         self.drop_copy(key).await?;
-        let written = write.await?;
-        // A load that began meanwhile may have left a copy of what is overwritten now.
-        if flights.has_boarded_since(raw, ticket) {
-            flights.detach(raw).await;
+        let written = write.await;
+        flights.detach(raw).await;
+        if !flights.is_current(raw, ticket) {
+            // A load that began meanwhile may have left a copy of what is overwritten now.
             self.drop_copy(key).await?;
         }
-        Ok(written)
+        written
     }
 
     /// Does the same for many keys.
@@ -131,22 +134,26 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         raw: &[Cow<'_, str>],
         write: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        for raw in raw {
-            self.shared.flights.detach(raw).await;
-        }
+        self.detach_many(raw).await;
         if self.shared.keep_stale.is_none() {
-            return write.await;
+            let written = write.await;
+            self.detach_many(raw).await;
+            return written;
         }
         let copies = keys.iter().map(|key| self.keyspace.copy_of(key.as_ref()));
         let copies: Vec<_> = copies.map(Cow::Owned).collect();
         let copies = borrowed(&copies);
         self.shared.backend.delete_many(&copies).await?;
-        let written = write.await?;
+        let written = write.await;
+        self.detach_many(raw).await;
+        self.shared.backend.delete_many(&copies).await?;
+        written
+    }
+
+    async fn detach_many(&self, raw: &[Cow<'_, str>]) {
         for raw in raw {
             self.shared.flights.detach(raw).await;
         }
-        self.shared.backend.delete_many(&copies).await?;
-        Ok(written)
     }
 
     /// Clears a scope and the copies of values that have ended in it.
@@ -156,14 +163,16 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         } = &*self.shared;
         flights.detach_scope(scope).await;
         if self.shared.keep_stale.is_none() {
-            return backend.clear(scope).await;
+            let cleared = backend.clear(scope).await;
+            flights.detach_scope(scope).await;
+            return cleared;
         }
         let copies = self.keyspace.copies().scope("");
         backend.clear(&copies).await?;
-        let cleared = backend.clear(scope).await?;
+        let cleared = backend.clear(scope).await;
         flights.detach_scope(scope).await;
         backend.clear(&copies).await?;
-        Ok(cleared)
+        cleared
     }
 
     pub(super) async fn remaining(
