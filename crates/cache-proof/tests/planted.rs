@@ -112,7 +112,7 @@ const BUGS: &[Bug] = &[
     (
         "writes-sent-twice",
         Mode::Tracking,
-        &[CutReplies, Delay],
+        &[CutReplies],
         &[Integrity, Staleness, Store],
     ),
     ("milliseconds-for-seconds", Mode::Redis, &[], &[Lifetime]),
