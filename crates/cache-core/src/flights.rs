@@ -298,16 +298,16 @@ impl<V: Send + Sync> Flights<V> {
         }
     }
 
-    fn stripe(&self, key: &str) -> &Stripe<V> {
-        &self.stripes[self.hasher.hash_one(key) as usize & (STRIPES - 1)]
-    }
-
     fn seat(self: &Arc<Self>, flight: Arc<Flight<V>>) -> Seat<V> {
         Seat::new(Arc::clone(self), flight)
     }
 }
 
 impl<V> Flights<V> {
+    fn stripe(&self, key: &str) -> &Stripe<V> {
+        &self.stripes[self.hasher.hash_one(key) as usize & (STRIPES - 1)]
+    }
+
     /// Ends the flight of a slot, and returns how many seats it had.
     fn end(
         &self,

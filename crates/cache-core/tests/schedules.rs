@@ -13,7 +13,7 @@ use std::time::Duration;
 use cache_conformance::{Fault, FaultyBackend};
 use cache_core::{Cache, LoadOptions};
 use cache_local::{LocalBackend, LocalConfig};
-use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::future::{JoinHandle, block_on, spawn, yield_now};
 use shuttle::sync::atomic::{AtomicU32, Ordering};
 
 /// What the cache is in front of.
@@ -55,6 +55,14 @@ impl World {
         let load = || self.clone().load();
         let found = self.cache().get_or_insert_with("key", load).await;
         found.expect("the backend works")
+    }
+
+    /// Starts tasks that all get the key.
+    fn readers<const N: usize>(&self) -> [JoinHandle<u32>; N] {
+        [(); N].map(|()| {
+            let world = self.clone();
+            spawn(async move { world.get().await })
+        })
     }
 
     /// Changes the database and then whatever is to be changed in the cache.
@@ -122,12 +130,7 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, ()> {
 #[test]
 fn tasks_that_want_one_key_run_one_loader() {
     explore(|world| async move {
-        let tasks = [(); 3].map(|()| {
-            spawn({
-                let world = world.clone();
-                async move { world.get().await }
-            })
-        });
+        let tasks = world.readers::<3>();
         for task in tasks {
             assert_eq!(task.await.unwrap(), 0);
         }
@@ -145,12 +148,7 @@ fn a_leader_that_is_dropped_hands_over_to_one() {
                 Some(Box::pin(async move { first.get().await })),
                 polls,
             ));
-            let others = [(); 2].map(|()| {
-                spawn({
-                    let world = world.clone();
-                    async move { world.get().await }
-                })
-            });
+            let others = world.readers::<2>();
             for task in others {
                 assert_eq!(task.await.unwrap(), 0);
             }
@@ -172,12 +170,7 @@ fn a_leader_that_panics_hands_over_to_one() {
             };
             caught(cache.get_or_insert_with("key", load)).await.is_err()
         });
-        let others = [(); 2].map(|()| {
-            spawn({
-                let world = world.clone();
-                async move { world.get().await }
-            })
-        });
+        let others = world.readers::<2>();
         for task in others {
             assert_eq!(task.await.unwrap(), 0);
         }
@@ -190,12 +183,7 @@ fn a_leader_that_panics_hands_over_to_one() {
 /// A load, a write of the database and the cache, and reads after it.
 fn explore_write(write: fn(World) -> Pin<Box<dyn Future<Output = ()> + Send>>) {
     explore(move |world| async move {
-        let loads = [(); 2].map(|()| {
-            spawn({
-                let world = world.clone();
-                async move { world.get().await }
-            })
-        });
+        let loads = world.readers::<2>();
         let writer = spawn({
             let world = world.clone();
             async move {

@@ -7,8 +7,7 @@ use futures_util::stream;
 
 use super::{Cache, SCAN_PAGE, Shared};
 use crate::{
-    CacheBackend, Cursor, Expiry, Hit, Layer, MAX_TTL, ReadNow, Result, Scope, SetOptions, Ttl,
-    WriteOptions,
+    CacheBackend, Cursor, Expiry, Hit, Layer, ReadNow, Result, Scope, SetOptions, Ttl, WriteOptions,
 };
 
 impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
@@ -110,17 +109,12 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ) -> Result<T> {
         let flights = &self.shared.flights;
         flights.detach(raw).await;
-        if self.shared.keep_stale.is_none() {
-            let written = write.await;
-            // Who comes after the write does not join what began before its end.
-            flights.detach(raw).await;
-            return written;
-        }
-        let ticket = flights.ticket(raw);
+        let ticket = self.shared.keep_stale.map(|_| flights.ticket(raw));
         self.drop_copy(key).await?;
         let written = write.await;
+        // Who comes after the write does not join what began before its end.
         flights.detach(raw).await;
-        if !flights.is_current(raw, ticket) {
+        if ticket.is_some_and(|ticket| !flights.is_current(raw, ticket)) {
             // A load that began meanwhile may have left a copy of what is overwritten now.
             self.drop_copy(key).await?;
         }
@@ -135,18 +129,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         write: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         self.detach_many(raw).await;
-        if self.shared.keep_stale.is_none() {
-            let written = write.await;
-            self.detach_many(raw).await;
-            return written;
-        }
-        let copies = keys.iter().map(|key| self.keyspace.copy_of(key.as_ref()));
-        let copies: Vec<_> = copies.map(Cow::Owned).collect();
-        let copies = borrowed(&copies);
-        self.shared.backend.delete_many(&copies).await?;
+        self.drop_copies(keys).await?;
         let written = write.await;
         self.detach_many(raw).await;
-        self.shared.backend.delete_many(&copies).await?;
+        self.drop_copies(keys).await?;
         written
     }
 
@@ -162,16 +148,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             backend, flights, ..
         } = &*self.shared;
         flights.detach_scope(scope).await;
-        if self.shared.keep_stale.is_none() {
-            let cleared = backend.clear(scope).await;
-            flights.detach_scope(scope).await;
-            return cleared;
-        }
-        let copies = self.keyspace.copies().scope("");
-        backend.clear(&copies).await?;
+        self.clear_copies().await?;
         let cleared = backend.clear(scope).await;
         flights.detach_scope(scope).await;
-        backend.clear(&copies).await?;
+        self.clear_copies().await?;
         cleared
     }
 
@@ -193,12 +173,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ) -> Result<bool> {
         let raw = self.raw(operation, key)?;
         let changed = self.shared.backend.set_expiry(&raw, expiry).await;
-        if let (Some(keep), Expiry::After(ttl)) = (self.shared.keep_stale, expiry) {
-            let copy = self.keyspace.copy_of(key);
-            let expiry = Expiry::After(ttl.saturating_add(keep).min(MAX_TTL));
-            let followed = self.shared.backend.set_expiry(&copy, expiry).await;
-            followed.map_err(|error| error.during(operation).for_key(key))?;
-        }
+        let followed = self.move_copy(key, expiry).await;
+        followed.map_err(|error| error.during(operation).for_key(key))?;
         changed.map_err(|error| error.during(operation).for_key(key))
     }
 

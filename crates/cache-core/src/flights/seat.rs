@@ -1,14 +1,13 @@
 //! Places on a flight: of the one who leads it, and of those who wait.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
 use super::cycles::{Place, Wait, loading};
 use super::sync::Ordering;
-use super::{Flight, Flights, HoldOff, Outcome, STRIPES, Slot};
+use super::{Flight, Flights, HoldOff, Outcome, Slot};
 use crate::{ErrorKind, Result};
 
 /// A place on a flight. The flight ends when the last one leaves.
@@ -25,8 +24,7 @@ impl<V> Seat<V> {
     /// Does something with the slot of the flight, if it is not detached.
     fn with_slot<T>(&self, act: impl FnOnce(&mut HashMap<Arc<str>, Slot<V>>) -> T) -> Option<T> {
         let Self { flights, flight } = self;
-        let hash = flights.hasher.hash_one(&*flight.key);
-        let mut slots = flights.stripes[hash as usize & (STRIPES - 1)].slots.lock();
+        let mut slots = flights.stripe(&flight.key).slots.lock();
         let is_attached = matches!(
             slots.get(&flight.key),
             Some(Slot::Flight { flight: now, .. }) if Arc::ptr_eq(now, flight)
@@ -45,8 +43,7 @@ impl<V> Seat<V> {
 
     /// Tells those who have read the key before that they must read it again.
     fn outdate_tickets(&self) {
-        let hash = self.flights.hasher.hash_one(&*self.flight.key);
-        let stripe = &self.flights.stripes[hash as usize & (STRIPES - 1)];
+        let stripe = self.flights.stripe(&self.flight.key);
         stripe.landed.fetch_add(1, Ordering::SeqCst);
     }
 }

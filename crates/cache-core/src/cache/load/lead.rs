@@ -98,10 +98,9 @@ where
         let raw = lead.key();
         let grant = match self.cache.claim(raw, &self.options, self.deadline).await {
             Err(error) if matches!(error.kind(), ErrorKind::LoadTimeout { .. }) => Err(error),
-            Err(error) if self.options.fail_on_outage == Some(true) => Err(error),
-            Err(_counted) => {
-                self.cache.shared.loads.past_outage();
-                Ok(Grant::Load(None))
+            Err(error) => {
+                let passed = self.cache.go_past_outage(&self.options, error);
+                passed.map(|()| Grant::Load(None))
             }
             grant => grant,
         };

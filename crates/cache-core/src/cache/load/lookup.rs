@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::lead::Leading;
-use super::steps::answer;
+use super::steps::{Answer, answer};
 use crate::cache::Cache;
 use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use crate::{
@@ -193,21 +193,15 @@ where
     /// Reads the last value of an absent key. That it cannot be read is no worse than that there is
     /// none.
     async fn last(&self) -> Before<V> {
-        let last = self.cache.kept(self.key).await.ok().flatten();
-        let is_stale = last.is_some();
-        let reason = if is_stale {
-            LoadReason::Stale
-        } else {
-            LoadReason::Miss
-        };
-        Before::of(reason, last)
+        match self.cache.kept(self.key).await {
+            Ok(Some(last)) => Before::of(LoadReason::Stale, Some(last)),
+            _ => Before::of(LoadReason::Miss, None),
+        }
     }
 
     fn past_outage(&self, error: Error) -> Result<Before<V>> {
-        if self.options.fail_on_outage == Some(true) {
-            return Err(self.named(error));
-        }
-        self.cache.shared.loads.past_outage();
+        let passed = self.cache.go_past_outage(&self.options, error);
+        passed.map_err(|error| self.named(error))?;
         Ok(Before {
             is_outage: true,
             ..Before::of(LoadReason::Miss, None)
@@ -227,10 +221,11 @@ where
         E: Send + Sync + 'static,
     {
         let shared = &self.cache.shared;
-        let now = shared.clock.nanos();
         if let (Some(spawn), Some(left)) = (self.spawn, entry.expiry.remaining())
             && self.is_due(left)
-            && let Some(lead) = shared.flights.board_alone(self.raw, ticket, now)
+            && let Some(lead) = shared
+                .flights
+                .board_alone(self.raw, ticket, shared.clock.nanos())
         {
             let last = Some((entry.value.clone(), Duration::ZERO));
             let before = Before {
@@ -287,7 +282,7 @@ where
                 Err(error) => Outcome::Broken(self.named(error)),
             };
             match answer(outcome) {
-                Some(Err(failure)) => return self.or_last(fallback, failure),
+                Some(Err(failure)) => return self.or_last(fallback, Err(failure)),
                 Some(Ok(found)) if found.is_some() || !self.insists => return Ok(found),
                 _ => {}
             }
@@ -296,14 +291,10 @@ where
         }
     }
 
-    fn or_last<E>(
-        &self,
-        last: Option<V>,
-        failure: LoadError<E>,
-    ) -> Result<Option<V>, LoadError<E>> {
-        match last {
-            Some(last) => Ok(self.stale(last)),
-            None => Err(failure),
+    fn or_last<E>(&self, last: Option<V>, answer: Answer<V, E>) -> Answer<V, E> {
+        match (answer, last) {
+            (Err(_), Some(last)) => Ok(self.stale(last)),
+            (answer, _) => answer,
         }
     }
 
@@ -327,15 +318,11 @@ where
         let fallback = before.fallback(&self.options);
         let work = self.leading(before).run(lead, load);
         let (Some(last), Some(soft), Some(spawn)) = (&fallback, soft, self.spawn) else {
-            return match work.await {
-                Ok(found) => Ok(found),
-                Err(failure) => self.or_last(fallback, failure),
-            };
+            return self.or_last(fallback, work.await);
         };
         let mut work = Box::pin(work);
         match timeout_at(soft, &mut work).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(failure)) => self.or_last(fallback, failure),
+            Ok(answer) => self.or_last(fallback, answer),
             Err(_elapsed) => {
                 spawn(Box::pin(async move { drop(work.await) }));
                 Ok(self.stale(last.clone()))

@@ -127,9 +127,8 @@ where
         let raw: Vec<&str> = wanted.iter().map(|(raw, _)| *raw).collect();
         let found = match shared.backend.get_many(&raw).await {
             Ok(found) => found,
-            Err(error) if self.options.fail_on_outage == Some(true) => return Err(error),
-            Err(_counted) => {
-                shared.loads.past_outage();
+            Err(error) => {
+                self.cache.go_past_outage(&self.options, error)?;
                 self.is_outage = true;
                 raw.iter().map(|_| None).collect()
             }

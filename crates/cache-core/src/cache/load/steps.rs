@@ -28,6 +28,15 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Ok(limit.and_then(|limit| Instant::now().checked_add(limit)))
     }
 
+    /// Loads although the cache has failed, and counts that; unless the options forbid it.
+    pub(super) fn go_past_outage(&self, options: &LoadOptions, error: Error) -> Result<()> {
+        if options.fail_on_outage == Some(true) {
+            return Err(error);
+        }
+        self.shared.loads.past_outage();
+        Ok(())
+    }
+
     /// Runs a loader for some flights, within the time that there is.
     pub(super) async fn run_loader<T: Send>(
         &self,

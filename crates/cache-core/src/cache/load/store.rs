@@ -83,8 +83,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Keeps a copy of a value beyond its end.
     async fn keep_copy(&self, key: &str, value: &V, expiry: Expiry) -> Result<()> {
-        if let (Some(keep), Expiry::After(ttl)) = (self.shared.keep_stale, expiry) {
-            let expiry = Expiry::After(ttl.saturating_add(keep).min(MAX_TTL));
+        if let Some(expiry) = self.copy_expiry(expiry) {
             let options = WriteOptions::new(expiry, Condition::Always);
             let copy = self.keyspace.copy_of(key);
             self.shared
@@ -109,6 +108,44 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             // More is left if the value itself was evicted before its end.
             Some((entry.value, keep.saturating_sub(left)))
         }))
+    }
+
+    /// Returns when the copy of a value ends, if one is kept.
+    fn copy_expiry(&self, expiry: Expiry) -> Option<Expiry> {
+        let (ttl, keep) = (expiry.remaining()?, self.shared.keep_stale?);
+        Some(Expiry::After(ttl.saturating_add(keep).min(MAX_TTL)))
+    }
+
+    /// Lets the copy of a key end as its value does that has got another end.
+    pub(in crate::cache) async fn move_copy(&self, key: &str, expiry: Expiry) -> Result<()> {
+        if let Some(expiry) = self.copy_expiry(expiry) {
+            let copy = self.keyspace.copy_of(key);
+            self.shared.backend.set_expiry(&copy, expiry).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the copies of many keys.
+    pub(in crate::cache) async fn drop_copies<K: AsRef<str> + Sync>(
+        &self,
+        keys: &[K],
+    ) -> Result<()> {
+        if self.shared.keep_stale.is_some() {
+            let copies = keys.iter().map(|key| self.keyspace.copy_of(key.as_ref()));
+            let copies: Vec<String> = copies.collect();
+            let copies: Vec<&str> = copies.iter().map(String::as_str).collect();
+            self.shared.backend.delete_many(&copies).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes all copies of this namespace.
+    pub(in crate::cache) async fn clear_copies(&self) -> Result<()> {
+        if self.shared.keep_stale.is_some() {
+            let copies = self.keyspace.copies().scope("");
+            self.shared.backend.clear(&copies).await?;
+        }
+        Ok(())
     }
 
     /// Removes the copy of a key that is about to be written.
