@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Claim, Cursor, Entry, ErrorKind, Expiry, LoadLease,
-    LoadLeases, Page, ReadNow, Result, Scope, WriteOptions,
+    LoadLeases, Page, ReadNow, Result, Scope, Tags, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -267,6 +267,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBac
 
     fn leases(&self) -> Option<&dyn LoadLeases<V>> {
         self.backend.leases().map(|_| self as &dyn LoadLeases<V>)
+    }
+
+    fn tags(&self) -> Option<&dyn Tags<V>> {
+        None
     }
 }
 

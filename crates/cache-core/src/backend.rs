@@ -9,7 +9,7 @@ use std::fmt::{self, Debug};
 use std::time::Duration;
 
 pub use self::erased::DynBackend;
-use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, WriteOptions};
+use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, WriteOptions};
 
 /// A place that holds values under keys, each with an optional expiry.
 ///
@@ -89,6 +89,16 @@ use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, WriteOptions
 /// - **C31** A fill stores value and expiry if the lease is still there. A lease is over when it was
 ///   filled, released or has ended, and when the key was written, deleted or cleared: then a fill
 ///   returns `false` and changes nothing.
+///
+/// *Tags*, of backends that [have](Self::tags) them
+/// - **C32** An entry is absent once one of its tags was invalidated: for every read and every write, as
+///   an expired one is. Entries without that tag are not concerned.
+/// - **C33** A write replaces the tags with the value: those of a write without tags are gone. A write
+///   after the invalidation of a tag is present with that tag. `set_expiry` leaves tags as they are.
+/// - **C34** A value that was written with a ticket is absent if one of its tags was invalidated since the
+///   ticket was taken, whether the tag was in use before or not.
+/// - **C35** `get_entry` and `get_entries` tell the tags of an entry. Neither `scan` returns the key of a
+///   tag nor does `clear` count it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a cache backend for values of type `{V}`",
     note = "an in-process backend needs `V: Clone + Send + Sync + 'static`",
@@ -182,6 +192,9 @@ pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static 
     /// Returns the load leases of a shared store, or `None` if one load per process is all that
     /// there can be.
     fn leases(&self) -> Option<&dyn LoadLeases<V>>;
+
+    /// Returns the tags of a backend that keeps them, or `None`.
+    fn tags(&self) -> Option<&dyn Tags<V>>;
 }
 
 /// The answer of [`CacheBackend::read_now`].

@@ -4,6 +4,7 @@ mod builder;
 mod bulk;
 mod load;
 mod steps;
+mod tags;
 
 use std::fmt;
 use std::sync::Arc;
@@ -239,7 +240,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         &self,
         key: impl AsRef<str>,
         value: impl Into<V>,
-        options: SetOptions,
+        options: SetOptions<'_>,
     ) -> Result<bool> {
         self.write("set_with", key.as_ref(), value.into(), options)
             .await
@@ -542,7 +543,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Errors
     /// [`InvalidInput`] unless `name` is 1 to 64 ASCII letters, digits, `-`, `_` and `.`, and not
-    /// `_stale`, where [kept values](CacheBuilder::keep_stale) are.
+    /// `_stale` or `_tag`, where [kept values](CacheBuilder::keep_stale) and tags are.
     pub fn namespace(&self, name: impl AsRef<str>) -> Result<Self> {
         let keyspace = self.keyspace.named(name.as_ref())?;
         Ok(Self {

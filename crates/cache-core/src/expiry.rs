@@ -1,5 +1,6 @@
 //! Times to live: what callers ask for and what backends are told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Error, Result};
@@ -53,21 +54,45 @@ impl Expiry {
     }
 }
 
-/// A value together with the time it has left.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A value together with the time it has left and the tags it has.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry<V> {
     /// The cached value.
     pub value: V,
     /// The time that the entry has left.
     pub expiry: Expiry,
+    /// The keys that name its [tags](crate::Tags), in any order.
+    pub tags: Vec<Arc<str>>,
 }
 
 impl<V> Entry<V> {
-    /// Joins a value and the time that it has left.
+    /// Joins a value and the time that it has left; it has no tags.
     #[must_use]
     pub const fn new(value: V, expiry: Expiry) -> Self {
-        Self { value, expiry }
+        let tags = Vec::new();
+        Self {
+            value,
+            expiry,
+            tags,
+        }
+    }
+
+    /// Gives the entry tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Vec<Arc<str>>) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// Returns the same entry with another value made of its own.
+    #[must_use]
+    pub fn map<T>(self, change: impl FnOnce(V) -> T) -> Entry<T> {
+        Entry {
+            value: change(self.value),
+            expiry: self.expiry,
+            tags: self.tags,
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! A load is a *flight*; a cache has at most one for each key. Who boards it first leads. A leader
 //! that is dropped, whatever the reason, hands over to exactly one of those who wait. A write of
 //! the key *detaches* its flight: the flight goes on for those who wait already, but what it
-//! brings is not stored and nobody joins it any more.
+//! brings is not stored and nobody joins it any more. Whether the invalidation of a tag concerns a
+//! flight is known when it has landed: who has boarded since then starts over.
 
 mod cycles;
 mod seat;
 mod sync;
+mod tag_log;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -22,6 +24,7 @@ use tokio::time::timeout;
 use self::seat::Seat;
 pub(crate) use self::seat::{Arrival, Join, Lead, run};
 use self::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
+use self::tag_log::TagLog;
 use crate::{Error, Scope};
 
 /// A power of two. The fewer locks, the more schedules of two calls have something to say.
@@ -61,6 +64,8 @@ pub(crate) struct Flights<V> {
     hasher: RandomState,
     /// How many keys have a slot. A writer looks here first.
     slots: AtomicUsize,
+    /// Which tags were invalidated lately.
+    tags: TagLog,
 }
 
 struct Stripe<V> {
@@ -94,6 +99,10 @@ struct Flight<V> {
     /// One permit, which makes its holder the leader; closed once there is an outcome.
     turn: Semaphore,
     outcome: OnceLock<Outcome<V>>,
+    /// How many tags had been invalidated when the leader began.
+    began: AtomicU64,
+    /// The tags of the outcome, once they are known.
+    tags: OnceLock<Vec<String>>,
     /// Wakes writers when the leader has stored or was dropped.
     stored: Notify,
 }
@@ -125,6 +134,7 @@ impl<V: Send + Sync> Flights<V> {
             stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(),
             hasher: RandomState::new(),
             slots: AtomicUsize::new(0),
+            tags: TagLog::default(),
         }
     }
 
@@ -176,7 +186,7 @@ impl<V: Send + Sync> Flights<V> {
         if let Some(Slot::Flight { flight, seats, .. }) = slots.get_mut(key) {
             *seats += 1;
             let flight = Arc::clone(flight);
-            return Boarding::Join(Join(self.seat(flight)));
+            return Boarding::Join(Join::new(self.seat(flight), self.tags.now()));
         }
         let landed = stripe.landed.load(Ordering::SeqCst);
         Boarding::Lead(self.start(&mut slots, key, landed != ticket.0))
@@ -227,6 +237,8 @@ impl<V: Send + Sync> Flights<V> {
             key: key.into(),
             turn: Semaphore::new(0),
             outcome: OnceLock::new(),
+            began: AtomicU64::new(self.tags.now()),
+            tags: OnceLock::new(),
             stored: Notify::new(),
         });
         let slot = Slot::Flight {
@@ -296,6 +308,12 @@ impl<V: Send + Sync> Flights<V> {
                 self.detach(&key).await;
             }
         }
+    }
+
+    /// Notes that tags are being invalidated: who boards from here on has no use for a value with one of
+    /// them that began to be loaded before.
+    pub(crate) fn invalidated(&self, tags: &[String]) {
+        self.tags.add(tags);
     }
 
     fn seat(self: &Arc<Self>, flight: Arc<Flight<V>>) -> Seat<V> {

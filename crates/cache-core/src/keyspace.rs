@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::{Error, Result};
+use crate::{Error, MAX_TAG_BYTES, Result};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 64 * 1024;
@@ -18,29 +18,39 @@ pub const MAX_NAMESPACE_BYTES: usize = 64;
 const MARK: u8 = b'@';
 /// The namespace, within each other one, of copies of values that have ended.
 const COPIES: &str = "_stale";
+/// The namespace, within each other one, of the names of tags.
+const TAGS: &str = "_tag";
 
 /// A part of the key space: the root (empty prefix) or a namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Keyspace(Option<Arc<str>>);
 
 impl Keyspace {
+    /// Returns a namespace within others, from the outermost in.
+    fn of(namespaces: &[&str]) -> Result<Self> {
+        let within = |space: Result<Self>, name: &&str| space?.nested(name);
+        namespaces.iter().fold(Ok(Self::default()), within)
+    }
+
     fn prefix(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
     }
 
     /// Returns the nested namespace of that name, which callers may use.
     pub(crate) fn named(&self, name: &str) -> Result<Self> {
-        if name == COPIES {
-            let problem = format!("is {COPIES:?}, which is for values that outlive their time");
-            return Err(Error::invalid("namespace", problem));
-        }
-        self.nested(name)
+        let taken_for = match name {
+            COPIES => "values that outlive their time",
+            TAGS => "tags",
+            _ => return self.nested(name),
+        };
+        let problem = format!("is {name:?}, which is for {taken_for}");
+        Err(Error::invalid("namespace", problem))
     }
 
     /// Returns the nested namespace of that name.
     pub(crate) fn nested(&self, name: &str) -> Result<Self> {
         check_namespace(name)?;
-        Ok(Self(Some(format!("{}@{name}:", self.prefix()).into())))
+        Ok(self.within(name))
     }
 
     /// Checks a user's key and returns the backend's key.
@@ -65,7 +75,27 @@ impl Keyspace {
 
     /// Returns the namespace of these copies.
     pub(crate) fn copies(&self) -> Self {
-        Self(Some(format!("{}@{COPIES}:", self.prefix()).into()))
+        self.within(COPIES)
+    }
+
+    /// Checks the name of a tag and returns the key that names it to a backend.
+    pub(crate) fn tag(&self, tag: &str) -> Result<String> {
+        if tag.is_empty() {
+            return Err(Error::invalid("tag", "is empty, the least is 1 byte"));
+        }
+        if tag.len() > MAX_TAG_BYTES {
+            return Err(too_long("tag", tag.len(), MAX_TAG_BYTES));
+        }
+        Ok(self.within(TAGS).join(tag))
+    }
+
+    /// Returns the name of a tag of this namespace by the key that names it to a backend.
+    pub(crate) fn tag_name(&self, key: &str) -> Option<String> {
+        self.within(TAGS).decode(key).map(str::to_owned)
+    }
+
+    fn within(&self, name: &str) -> Self {
+        Self(Some(format!("{}@{name}:", self.prefix()).into()))
     }
 
     fn join(&self, key: &str) -> String {
@@ -139,9 +169,7 @@ impl Scope {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not a namespace.
     pub fn of(namespaces: &[&str], key_prefix: &str) -> Result<Self> {
-        let root = Ok(Keyspace::default());
-        let within = |space: Result<Keyspace>, name: &&str| space?.nested(name);
-        Ok(namespaces.iter().fold(root, within)?.scope(key_prefix))
+        Ok(Keyspace::of(namespaces)?.scope(key_prefix))
     }
 
     /// Returns what every key of the scope starts with, literally.
@@ -183,6 +211,35 @@ impl Scope {
     }
 }
 
+/// Tells whether a backend's key names a tag and not an entry.
+///
+/// ```
+/// use cache_core::{is_tag_key, tag_key};
+///
+/// assert!(is_tag_key(&tag_key(&["shop"], "team:7")?));
+/// assert!(!is_tag_key("@shop:user:1") && !is_tag_key("team:7"));
+/// # Ok::<(), cache_core::Error>(())
+/// ```
+#[must_use]
+pub fn is_tag_key(key: &str) -> bool {
+    let (mut rest, mut innermost) = (key, "");
+    while let Some(named) = rest.strip_prefix('@').filter(|rest| !rest.starts_with('@'))
+        && let Some((name, within)) = named.split_once(':')
+    {
+        (rest, innermost) = (within, name);
+    }
+    innermost == TAGS
+}
+
+/// Returns the key that names a tag to a backend, of a cache in a namespace within others.
+///
+/// # Errors
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not a namespace, and unless
+/// `tag` is 1 to [`MAX_TAG_BYTES`] bytes long.
+pub fn tag_key(namespaces: &[&str], tag: &str) -> Result<String> {
+    Keyspace::of(namespaces)?.tag(tag)
+}
+
 fn check_namespace(name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::invalid("namespace", "is empty, the least is 1 byte"));
@@ -206,7 +263,7 @@ fn too_long(field: &'static str, bytes: usize, limit: usize) -> Error {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Keyspace, Scope};
+    use super::{Keyspace, Scope, is_tag_key};
 
     /// Names and keys made of the characters that could break the join.
     fn key() -> impl Strategy<Value = String> {
@@ -239,6 +296,17 @@ mod tests {
             prop_assert_eq!(keyspace(&own).decode(&raw), Some(key.as_str()));
             prop_assert_eq!(keyspace(&other).decode(&raw).is_some(), own == other);
             prop_assert_eq!(keyspace(&other).scope("").contains(&raw), own == other);
+        }
+
+        #[test]
+        fn a_tag_is_told_from_every_entry_and_no_two_tags_meet(
+            a in (path(), key()), b in (path(), key()),
+        ) {
+            let left = keyspace(&a.0).tag(&a.1).unwrap();
+            prop_assert_eq!(left == keyspace(&b.0).tag(&b.1).unwrap(), a == b);
+            prop_assert!(is_tag_key(&left));
+            prop_assert!(!is_tag_key(&keyspace(&b.0).encode(&b.1).unwrap()));
+            prop_assert!(!keyspace(&b.0).scope("").contains(&left));
         }
 
         #[test]

@@ -12,6 +12,7 @@
 //! | store values in another format | [`Codec`] |
 //! | tell caches that keys have changed | [`InvalidationBus`] |
 //! | load a key once for many processes | [`LoadLeases`] |
+//! | make all entries of a tag absent at once | [`Cache::delete_by_tag`], [`Tags`] |
 //! | steer the time in a test | [`Clock`] |
 //!
 //! # Features
@@ -42,6 +43,7 @@ mod load;
 mod options;
 mod stats;
 mod store;
+mod tags;
 
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
@@ -56,9 +58,10 @@ pub use self::config::CacheConfig;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
 pub use self::hit::{Hit, Layer};
-pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope};
+pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, is_tag_key, tag_key};
 pub use self::lease::{Claim, LoadLease, LoadLeases};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
 pub use self::options::{Condition, SetOptions, WriteOptions};
 pub use self::stats::{BackendStats, CacheStats, Lease, TierStats};
 pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};
+pub use self::tags::{MAX_TAG_BYTES, MAX_TAGS, TagTicket, Tagging, Tags};

@@ -135,6 +135,7 @@ impl<V> fmt::Debug for LoadContext<V> {
 pub struct Loaded<V> {
     pub(crate) what: What<V>,
     pub(crate) ttl: Option<Ttl>,
+    pub(crate) tags: Vec<String>,
 }
 
 pub(crate) enum What<V> {
@@ -146,7 +147,11 @@ pub(crate) enum What<V> {
 
 impl<V> Loaded<V> {
     const fn new(what: What<V>) -> Self {
-        Self { what, ttl: None }
+        Self {
+            what,
+            ttl: None,
+            tags: Vec::new(),
+        }
     }
 
     /// A value, to be stored with the time to live of the options.
@@ -173,6 +178,21 @@ impl<V> Loaded<V> {
     /// Gives the value a time to live of its own.
     pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.ttl = Some(ttl.into());
+        self
+    }
+
+    /// Gives the value tags, by which [`Cache::delete_by_tag`](crate::Cache::delete_by_tag) finds it.
+    ///
+    /// If one of them is invalidated while the loader runs, the value is not stored; those who have
+    /// waited for it get it. Limits are as of [`SetOptions::tags`](crate::SetOptions::tags).
+    ///
+    /// ```
+    /// use cache_core::Loaded;
+    ///
+    /// let user = Loaded::value("Alice").tags(["team:7"]);
+    /// ```
+    pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
         self
     }
 
@@ -210,6 +230,7 @@ impl<V> fmt::Debug for Loaded<V> {
         f.debug_struct("Loaded")
             .field("what", &what)
             .field("ttl", &self.ttl)
+            .field("tags", &self.tags.len())
             .finish()
     }
 }

@@ -40,20 +40,23 @@ impl Condition {
 /// use cache_core::SetOptions;
 ///
 /// let options = SetOptions::new().ttl(30).if_absent();
+/// let options = options.tags(&["team:7", "admins"]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub struct SetOptions {
+pub struct SetOptions<'t> {
     pub(crate) ttl: Ttl,
     pub(crate) condition: Condition,
+    pub(crate) tags: &'t [&'t str],
 }
 
-impl SetOptions {
+impl<'t> SetOptions<'t> {
     /// The default time to live of the cache, no condition.
     pub const fn new() -> Self {
         Self {
             ttl: Ttl::DEFAULT,
             condition: Condition::Always,
+            tags: &[],
         }
     }
 
@@ -74,9 +77,18 @@ impl SetOptions {
         self.condition = Condition::IfPresent;
         self
     }
+
+    /// Gives the entry tags, by which [`Cache::delete_by_tag`](crate::Cache::delete_by_tag) finds it.
+    ///
+    /// At most [`MAX_TAGS`](crate::MAX_TAGS) names, each from 1 byte to
+    /// [`MAX_TAG_BYTES`](crate::MAX_TAG_BYTES); a repeated one counts once.
+    pub const fn tags(mut self, tags: &'t [&'t str]) -> Self {
+        self.tags = tags;
+        self
+    }
 }
 
-impl Default for SetOptions {
+impl Default for SetOptions<'_> {
     fn default() -> Self {
         Self::new()
     }

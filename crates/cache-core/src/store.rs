@@ -4,6 +4,7 @@ mod compression;
 mod envelope;
 mod leases;
 mod scratch;
+mod tags;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
     BackendStats, CacheBackend, Capabilities, Codec, Cursor, Entry, Error, ErrorKind, Expiry,
-    LoadLeases, Page, ReadNow, Result, Scope, WriteOptions,
+    LoadLeases, Page, ReadNow, Result, Scope, Tags, WriteOptions,
 };
 
 /// A backend that keeps bytes: the same contract, for `V = Bytes`.
@@ -218,12 +219,12 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
         value
     }
 
-    fn decode_entry<V>(&self, stored: &Entry<Bytes>) -> Option<Entry<V>>
+    fn decode_entry<V>(&self, stored: Entry<Bytes>) -> Option<Entry<V>>
     where
         C: Codec<V>,
     {
         let value = self.decode(&stored.value)?;
-        Some(Entry::new(value, stored.expiry))
+        Some(stored.map(|_| value))
     }
 }
 
@@ -252,7 +253,7 @@ where
 
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
         let stored = self.store.get_entry(key).await?;
-        Ok(stored.and_then(|entry| self.decode_entry(&entry)))
+        Ok(stored.and_then(|entry| self.decode_entry(entry)))
     }
 
     async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
@@ -290,7 +291,7 @@ where
         let found = self.store.get_entries(keys).await?;
         Ok(found
             .into_iter()
-            .map(|stored| self.decode_entry(&stored?))
+            .map(|stored| self.decode_entry(stored?))
             .collect())
     }
 
@@ -333,6 +334,14 @@ where
             return None;
         }
         self.store.leases().map(|_| self as &dyn LoadLeases<V>)
+    }
+
+    fn tags(&self) -> Option<&dyn Tags<V>> {
+        // Nor could they tell the tags from it.
+        if self.raw {
+            return None;
+        }
+        self.store.tags().map(|_| self as &dyn Tags<V>)
     }
 }
 

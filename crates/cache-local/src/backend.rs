@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cache_core::{
     BackendStats, CacheBackend, CacheConfig, Capabilities, Cursor, Entry, Error, Expiry,
-    LoadLeases, Page, ReadNow, Result, Scope, WriteOptions,
+    LoadLeases, Page, ReadNow, Result, Scope, Tags, WriteOptions,
 };
 
 use tokio::task::yield_now;
@@ -217,6 +217,10 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     fn leases(&self) -> Option<&dyn LoadLeases<V>> {
+        None
+    }
+
+    fn tags(&self) -> Option<&dyn Tags<V>> {
         None
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cache_core::ErrorKind;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Expiry, LoadLeases, Page,
-    ReadNow, Result, Scope, WriteOptions,
+    ReadNow, Result, Scope, Tags, WriteOptions,
 };
 use tracing::instrument::Instrumented;
 
@@ -399,6 +399,10 @@ impl CacheBackend<Bytes> for RedisStore {
     fn leases(&self) -> Option<&dyn LoadLeases<Bytes>> {
         // Under bare keys other programs would find a lease in the place of a value.
         (!self.keys.are_bare()).then_some(self as &dyn LoadLeases<Bytes>)
+    }
+
+    fn tags(&self) -> Option<&dyn Tags<Bytes>> {
+        None
     }
 }
 

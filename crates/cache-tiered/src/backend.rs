@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Cursor, Entry, Error, Expiry, FlushCause,
-    InvalidationBus, InvalidationListener, Lease, LoadLeases, Page, ReadNow, Result, Scope,
+    InvalidationBus, InvalidationListener, Lease, LoadLeases, Page, ReadNow, Result, Scope, Tags,
     TierStats, WriteOptions,
 };
 use tokio::runtime::Handle;
@@ -379,6 +379,10 @@ where
     fn leases(&self) -> Option<&dyn LoadLeases<V>> {
         let of_l2 = self.tiers.l2.leases();
         of_l2.map(|_| self as &dyn LoadLeases<V>)
+    }
+
+    fn tags(&self) -> Option<&dyn Tags<V>> {
+        None
     }
 }
 

@@ -9,7 +9,7 @@ use cache_conformance::TestValue;
 use cache_core::backend::each;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, ErrorKind,
-    Expiry, LoadLeases, MAX_TTL, Page, ReadNow, Result, Scope, WriteOptions,
+    Expiry, LoadLeases, MAX_TTL, Page, ReadNow, Result, Scope, Tags, WriteOptions,
 };
 use tokio::task::yield_now;
 
@@ -419,6 +419,10 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
 
     fn leases(&self) -> Option<&dyn LoadLeases<V>> {
         Some(self)
+    }
+
+    fn tags(&self) -> Option<&dyn Tags<V>> {
+        None
     }
 }
 

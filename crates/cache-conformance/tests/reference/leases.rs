@@ -52,10 +52,12 @@ impl<V: TestValue> LoadLeases<V> for Reference<V> {
         if let Some(value) = self.get(key).await? {
             return Ok(Claim::Found(value));
         }
-        let now = self.clock.nanos();
-        let held = |leases: &Leases| leases.held(key, now);
         if self.bug == Some(Bug::ClaimNotAtomic) {
-            let is_held = held(&self.leases.lock().expect("no call panics")).is_some();
+            let now = self.clock.nanos();
+            let is_held = {
+                let leases = self.leases.lock().expect("no call panics");
+                leases.held(key, now).is_some()
+            };
             yield_now().await;
             if !is_held {
                 let mut leases = self.leases.lock().expect("no call panics");
@@ -63,7 +65,9 @@ impl<V: TestValue> LoadLeases<V> for Reference<V> {
             }
         }
         let mut leases = self.leases.lock().expect("no call panics");
-        Ok(match held(&leases) {
+        // Under the lock: a lease that was granted later must not seem to last longer.
+        let now = self.clock.nanos();
+        Ok(match leases.held(key, now) {
             Some((_, end)) => Claim::Held(Duration::from_nanos(end - now)),
             None => Claim::Granted(leases.grant(key, self.clock.deadline_nanos(ttl))),
         })

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::forward::forward_contract;
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
-use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, WriteOptions};
+use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, WriteOptions};
 
 /// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
 ///
@@ -55,6 +55,7 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     fn capabilities(&self) -> Capabilities;
     fn stats(&self) -> BackendStats;
     fn leases(&self) -> Option<&dyn LoadLeases<V>>;
+    fn tags(&self) -> Option<&dyn Tags<V>>;
 }
 
 #[async_trait]
@@ -129,6 +130,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
 
     fn leases(&self) -> Option<&dyn LoadLeases<V>> {
         CacheBackend::leases(self)
+    }
+
+    fn tags(&self) -> Option<&dyn Tags<V>> {
+        CacheBackend::tags(self)
     }
 }
 

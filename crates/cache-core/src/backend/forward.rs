@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
-use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, WriteOptions};
+use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, WriteOptions};
 
 /// The methods of a [`CacheBackend<V>`] that hands every call to another place.
 macro_rules! forward_contract {
@@ -80,6 +80,10 @@ macro_rules! forward_contract {
 
         fn leases(&$this) -> Option<&dyn LoadLeases<V>> {
             $target.leases()
+        }
+
+        fn tags(&$this) -> Option<&dyn Tags<V>> {
+            $target.tags()
         }
     };
 }

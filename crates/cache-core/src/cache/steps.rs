@@ -50,13 +50,18 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         operation: &'static str,
         key: &str,
         value: V,
-        options: SetOptions,
+        options: SetOptions<'_>,
     ) -> Result<bool> {
         let raw = self.raw(operation, key)?;
         let expiry = self.resolve(operation, key, options.ttl)?;
-        let options = WriteOptions::new(expiry, options.condition);
-        let set = self.shared.backend.set(&raw, value, options);
-        match self.superseding(key, &raw, set).await {
+        let write = WriteOptions::new(expiry, options.condition);
+        let written = if options.tags.is_empty() {
+            let set = self.shared.backend.set(&raw, value, write);
+            self.superseding(key, &raw, set).await
+        } else {
+            Box::pin(self.write_tagged((key, &raw), value, write, options.tags)).await
+        };
+        match written {
             Ok(written) => {
                 self.shared.counters.sets(u64::from(written));
                 Ok(written)
@@ -90,11 +95,11 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             }));
         }
         let keep = self.shared.keep_stale.unwrap_or_default();
-        Ok(self.kept(key).await?.map(|(value, ended)| Hit {
-            value,
+        Ok(self.kept(key).await?.map(|last| Hit {
+            value: last.value,
             layer,
-            expiry: Expiry::After(keep.saturating_sub(ended)),
-            ended: Some(ended),
+            expiry: Expiry::After(keep.saturating_sub(last.ended)),
+            ended: Some(last.ended),
         }))
     }
 

@@ -41,6 +41,18 @@ impl<V> Seat<V> {
         self.with_slot(set).is_some()
     }
 
+    /// Returns what the flight has brought, unless one of its tags was invalidated after it began and
+    /// before somebody boarded.
+    fn outcome_since(&self, boarded: u64) -> Option<&Outcome<V>> {
+        let Self { flights, flight } = self;
+        let began = flight.began.load(Ordering::SeqCst);
+        let tags = flight.tags.get().map(Vec::as_slice);
+        if flights.tags.has(began, boarded, tags) {
+            return None;
+        }
+        flight.outcome.get()
+    }
+
     /// Tells those who have read the key before that they must read it again.
     fn outdate_tickets(&self) {
         let stripe = self.flights.stripe(&self.flight.key);
@@ -63,7 +75,11 @@ impl<V> Drop for Seat<V> {
 }
 
 /// A flight that somebody else leads.
-pub(crate) struct Join<V>(pub(super) Seat<V>);
+pub(crate) struct Join<V> {
+    seat: Seat<V>,
+    /// How many tags had been invalidated when this one boarded.
+    boarded: u64,
+}
 
 /// How a wait for a flight has ended.
 pub(crate) enum Arrival<V> {
@@ -73,20 +89,26 @@ pub(crate) enum Arrival<V> {
     Lead(Lead<V>),
 }
 
+impl<V> Join<V> {
+    pub(super) const fn new(seat: Seat<V>, boarded: u64) -> Self {
+        Self { seat, boarded }
+    }
+}
+
 impl<V: Clone + Send + Sync> Join<V> {
     /// Waits for the flight.
     ///
     /// # Errors
     /// [`LoadCycle`](ErrorKind::LoadCycle): the flight waits for a load that the caller is part of.
     pub(crate) async fn arrive(self) -> Result<Arrival<V>> {
-        let Self(seat) = self;
+        let Self { seat, boarded } = self;
         let Some(_wait) = Wait::on(seat.flight.id) else {
             return Err(ErrorKind::LoadCycle.into());
         };
         match seat.flight.turn.acquire().await {
             Ok(turn) => turn.forget(),
             Err(_closed) => {
-                let outcome = seat.flight.outcome.get().cloned();
+                let outcome = seat.outcome_since(boarded).cloned();
                 return Ok(Arrival::Landed(outcome.unwrap_or(Outcome::Nothing)));
             }
         }
@@ -124,6 +146,18 @@ impl<V: Send + Sync> Lead<V> {
     /// Tells whether the key has not been written since the flight began.
     pub(crate) fn is_attached(&self) -> bool {
         self.seat.with_slot(|_| ()).is_some()
+    }
+
+    /// Notes that what the leader brings is read from here on.
+    pub(crate) fn begin(&self) {
+        let Seat { flights, flight } = &self.seat;
+        flight.began.store(flights.tags.now(), Ordering::SeqCst);
+    }
+
+    /// Notes the tags of what was loaded.
+    pub(crate) fn has_tags(&self, tags: Vec<String>) {
+        // They are set once: a flight lands once.
+        let _ = self.seat.flight.tags.set(tags);
     }
 
     /// Returns the permission to write to the backend, or `None` if the key was written

@@ -5,16 +5,19 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::time::Instant;
 
 use super::lease::{Grant, Leased};
 use super::lookup::Before;
+use super::store::Fresh;
 use crate::cache::Cache;
+use crate::cache::tags::tag_keys;
 use crate::flights::{HoldOff, Lead, Outcome, Verdict};
 use crate::load::What;
 use crate::{
     CacheBackend, Condition, Error, ErrorKind, LoadContext, LoadError, LoadOptions, LoadReason,
-    Loaded, Result, Ttl,
+    Loaded, Result, TagTicket, Ttl,
 };
 
 /// For how long a key is not loaded ahead again after that has failed.
@@ -28,6 +31,13 @@ pub(super) struct Leading<V, B> {
     pub(super) options: LoadOptions,
     pub(super) deadline: Option<Instant>,
     pub(super) before: Before<V>,
+}
+
+/// What permits to store what was loaded.
+pub(super) struct Rights<V: Send + Sync + 'static, B: CacheBackend<V>> {
+    pub(super) leased: Option<Leased<V, B>>,
+    /// Taken before the loader ran, if the backend keeps tags.
+    pub(super) ticket: Result<Option<TagTicket>>,
 }
 
 impl<V, B> Leading<V, B>
@@ -46,7 +56,8 @@ where
         Fut: Future<Output = Result<Loaded<V>, E>> + Send,
         E: Send + Sync + 'static,
     {
-        let leased = match self.permission(&lead).await {
+        let (grant, ticket) = join(self.permission(&lead), self.ticket()).await;
+        let leased = match grant {
             Ok(Grant::Load(leased)) => leased,
             Ok(Grant::Found(value)) => {
                 lead.land(|| Outcome::Loaded(Some(value.clone())));
@@ -57,7 +68,7 @@ where
         let context = LoadContext {
             key: self.key.clone(),
             reason: self.before.reason,
-            last: self.before.last.as_ref().map(|(value, _)| value.clone()),
+            last: self.before.value(),
             fencing_token: leased.as_ref().map(|leased| leased.lease().fencing_token()),
         };
         let load = async {
@@ -67,13 +78,15 @@ where
                 None => load.await,
             }
         };
+        lead.begin();
         let leads = slice::from_ref(&lead);
         let loaded = self
             .cache
             .run_loader(leads, &self.options, self.deadline, load);
         match loaded.await {
             Ok(Ok(loaded)) => {
-                let kept = self.keep(lead, loaded, leased).await;
+                let rights = Rights { leased, ticket };
+                let kept = self.keep(lead, loaded, rights).await;
                 kept.map_err(LoadError::Cache)
             }
             Ok(Err(error)) => {
@@ -113,29 +126,50 @@ where
         grant
     }
 
+    /// Returns a ticket for the tags of what will be loaded. Of a cache that has failed none is asked for.
+    async fn ticket(&self) -> Result<Option<TagTicket>> {
+        if self.before.is_outage {
+            return Ok(None);
+        }
+        self.cache.tag_ticket().await
+    }
+
     /// Stores what was loaded and ends the flight.
     pub(super) async fn keep(
         &self,
         lead: Lead<V>,
         loaded: Loaded<V>,
-        leased: Option<Leased<V, B>>,
+        rights: Rights<V, B>,
     ) -> Result<Option<V>> {
-        let last = || self.before.last.as_ref().map(|(value, _)| value.clone());
-        let (value, is_stored) = match loaded.what {
+        let Loaded { what, ttl, tags } = loaded;
+        let mut tags = tags;
+        let (value, is_stored) = match what {
             What::Value(value) => (Some(value), true),
             What::NotStored(value) => (Some(value), false),
             What::Absent => (None, true),
-            What::Unchanged => (last(), true),
+            What::Unchanged => {
+                if let Some(last) = self.before.last.as_ref().filter(|_| tags.is_empty()) {
+                    tags.clone_from(&last.tags);
+                }
+                (self.before.value(), true)
+            }
         };
         let is_stored = is_stored && !self.before.is_outage;
         let winner = match &value {
-            Some(value) if is_stored => self.store(&lead, value, loaded.ttl, leased).await,
+            Some(value) if is_stored => self.store(&lead, value, ttl, &tags, rights).await,
             _ if self.before.is_outage => Ok(None),
             _ => self.forget(&lead, value.is_none()).await,
         };
-        let found = match winner {
-            Ok(winner) => winner.or(value),
-            Err(error) => {
+        let keys = tag_keys(&self.cache.keyspace, &tags);
+        let found = match (winner, keys) {
+            // Nothing is known of the tags of what somebody else has stored.
+            (Ok(Some(winner)), _) => Some(winner),
+            (Ok(None), Ok(keys)) => {
+                lead.has_tags(keys);
+                value
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                let error = self.named(error);
                 lead.land(|| Outcome::Broken(error.clone()));
                 return Err(error);
             }
@@ -178,7 +212,8 @@ where
         lead: &Lead<V>,
         value: &V,
         ttl: Option<Ttl>,
-        leased: Option<Leased<V, B>>,
+        tags: &[String],
+        rights: Rights<V, B>,
     ) -> Result<Option<V>> {
         let ttl = ttl.or(self.options.ttl).unwrap_or(Ttl::DEFAULT);
         if ttl.is_over() {
@@ -186,11 +221,27 @@ where
         }
         let expiry = self.cache.resolve(self.operation, &self.key, ttl)?;
         let expiry = expiry.shortened_by(self.options.ttl_jitter.unwrap_or_default());
+        if !tags.is_empty() {
+            self.cache.backend_tags()?;
+        }
+        let Rights { leased, ticket } = rights;
+        let since = match ticket {
+            Err(error) if !tags.is_empty() => {
+                // Without a ticket it cannot be told whether the tags are still those of the value.
+                self.counted::<()>(Err(error));
+                return Ok(None);
+            }
+            ticket => ticket.unwrap_or_default(),
+        };
+        let fresh = Fresh {
+            key: &self.key,
+            value,
+            expiry,
+            tags,
+            since: since.as_ref(),
+        };
         if let Some(leased) = leased {
-            let stored = self
-                .cache
-                .fill_lease(lead, &self.key, value, expiry, leased)
-                .await;
+            let stored = self.cache.fill_lease(lead, &fresh, leased).await;
             self.counted(stored);
             return Ok(None);
         }
@@ -201,10 +252,7 @@ where
             LoadReason::Ahead => Condition::IfPresent,
             LoadReason::Refresh => Condition::Always,
         };
-        let stored = self
-            .cache
-            .fill(lead, &self.key, value, expiry, condition)
-            .await;
+        let stored = self.cache.fill(lead, &fresh, condition).await;
         Ok(self.counted(stored).flatten())
     }
 

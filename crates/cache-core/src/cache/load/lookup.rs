@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::lead::Leading;
 use super::steps::{Answer, answer};
 use crate::cache::Cache;
+use crate::cache::tags::tag_names;
 use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use crate::{
     CacheBackend, Entry, Error, Expiry, LoadContext, LoadError, LoadOptions, LoadReason, Loaded,
@@ -46,16 +47,24 @@ pub(super) struct Lookup<'c, 'l, V, B> {
 /// What there is before a load.
 pub(super) struct Before<V> {
     pub(super) reason: LoadReason,
-    /// The last value, and how long ago it ended.
-    pub(super) last: Option<(V, Duration)>,
+    pub(super) last: Option<Last<V>>,
     /// The cache could not be read.
     pub(super) is_outage: bool,
     /// When a value that is there ends, by the clock of the cache.
     pub(super) ends: u64,
 }
 
+/// The last value of a key.
+pub(in crate::cache) struct Last<V> {
+    pub(in crate::cache) value: V,
+    /// How long ago it ended.
+    pub(in crate::cache) ended: Duration,
+    /// The names of its tags.
+    pub(in crate::cache) tags: Vec<String>,
+}
+
 impl<V: Clone> Before<V> {
-    pub(super) const fn of(reason: LoadReason, last: Option<(V, Duration)>) -> Self {
+    pub(super) const fn of(reason: LoadReason, last: Option<Last<V>>) -> Self {
         Self {
             reason,
             last,
@@ -65,8 +74,13 @@ impl<V: Clone> Before<V> {
     }
 
     fn last_within(&self, limit: Option<Duration>) -> Option<V> {
-        let (value, ended) = self.last.as_ref()?;
-        (*ended <= limit?).then(|| value.clone())
+        let last = self.last.as_ref()?;
+        (last.ended <= limit?).then(|| last.value.clone())
+    }
+
+    /// Returns the last value, if there is one.
+    pub(super) fn value(&self) -> Option<V> {
+        self.last.as_ref().map(|last| last.value.clone())
     }
 
     /// Returns what may be served in the place of a load that fails or takes too long.
@@ -167,8 +181,8 @@ where
         Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
         E: Send + Sync + 'static,
     {
-        let mut before = match self.read().await {
-            Ok(Some(entry)) => Before::of(LoadReason::Refresh, Some((entry.value, Duration::ZERO))),
+        let mut before = match self.cache.shared.backend.get_entry(self.raw).await {
+            Ok(Some(entry)) => Before::of(LoadReason::Refresh, Some(self.present(entry))),
             Ok(None) => self.last().await,
             Err(error) => self.past_outage(error)?,
         };
@@ -208,6 +222,14 @@ where
         })
     }
 
+    fn present(&self, entry: Entry<V>) -> Last<V> {
+        Last {
+            tags: tag_names(&self.cache.keyspace, &entry.tags),
+            value: entry.value,
+            ended: Duration::ZERO,
+        }
+    }
+
     fn stale(&self, last: V) -> Option<V> {
         self.cache.shared.loads.stale_served();
         Some(last)
@@ -227,12 +249,13 @@ where
                 .flights
                 .board_alone(self.raw, ticket, shared.clock.nanos())
         {
-            let last = Some((entry.value.clone(), Duration::ZERO));
+            let value = entry.value.clone();
             let before = Before {
                 ends: shared.clock.deadline_nanos(left),
-                ..Before::of(LoadReason::Ahead, last)
+                ..Before::of(LoadReason::Ahead, Some(self.present(entry)))
             };
             self.in_background(spawn, lead, before, load);
+            return value;
         }
         entry.value
     }

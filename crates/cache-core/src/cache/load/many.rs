@@ -9,14 +9,14 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::lead::Leading;
+use super::lead::{Leading, Rights};
 use super::lookup::Before;
 use super::steps::{Answer, answer};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
 use crate::cache::Cache;
 use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
-use crate::{CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result};
+use crate::{CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result, TagTicket};
 
 const OPERATION: &str = "get_many_or_load";
 
@@ -25,7 +25,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// `load`, and stored.
     ///
     /// The loader gets the absent keys that nobody else loads, and returns pairs of a key and its
-    /// value, in any order. A key that it leaves out has nothing. It runs again for keys that
+    /// value, in any order; the value is a `V`, an `Option<V>` or a [`Loaded<V>`]. A key that it
+    /// leaves out has nothing. It runs again for keys that
     /// others gave up to load. Two calls whose keys overlap never wait for each other in a circle:
     /// each loads its own keys before it waits for those of others.
     ///
@@ -54,7 +55,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Cancel safety
     /// A dropped call drops its loader; of those who wait for a key, one then runs its own.
-    pub async fn get_many_or_load<K, F, Fut, I, E>(
+    pub async fn get_many_or_load<K, F, Fut, I, L, E>(
         &self,
         keys: &[K],
         load: F,
@@ -63,7 +64,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         K: AsRef<str> + Sync,
         F: Fn(Vec<String>) -> Fut + Send + Sync,
         Fut: Future<Output = Result<I, E>> + Send,
-        I: IntoIterator<Item = (String, V)> + Send,
+        I: IntoIterator<Item = (String, L)> + Send,
+        L: Into<Loaded<V>>,
         E: Send + Sync + 'static,
     {
         let raw = self.raw_many(OPERATION, keys)?;
@@ -165,11 +167,12 @@ where
     }
 
     /// Loads the keys of some flights with one call of the loader, and ends the flights.
-    async fn lead<F, Fut, I>(&mut self, leads: Vec<Lead<V>>, load: &F)
+    async fn lead<F, Fut, I, L>(&mut self, leads: Vec<Lead<V>>, load: &F)
     where
         F: Fn(Vec<String>) -> Fut + Send + Sync,
         Fut: Future<Output = Result<I, E>> + Send,
-        I: IntoIterator<Item = (String, V)> + Send,
+        I: IntoIterator<Item = (String, L)> + Send,
+        L: Into<Loaded<V>>,
     {
         let leads = self.read_again(leads).await;
         if leads.is_empty() {
@@ -179,6 +182,11 @@ where
             .iter()
             .map(|lead| self.name(lead).to_owned())
             .collect();
+        let ticket = match self.is_outage {
+            true => Ok(None),
+            false => self.cache.tag_ticket().await,
+        };
+        leads.iter().for_each(Lead::begin);
         let loaded = async { load(names).await };
         let Self {
             cache,
@@ -188,8 +196,9 @@ where
         } = self;
         match cache.run_loader(&leads, options, *deadline, loaded).await {
             Ok(Ok(pairs)) => {
-                let loaded: HashMap<String, V> = pairs.into_iter().collect();
-                self.keep(leads, loaded).await;
+                let pairs = pairs.into_iter().map(|(key, value)| (key, value.into()));
+                let loaded: HashMap<String, Loaded<V>> = pairs.collect();
+                self.keep(leads, loaded, &ticket).await;
             }
             Ok(Err(error)) => {
                 let error = Arc::new(error);
@@ -238,7 +247,12 @@ where
     }
 
     /// Stores what was loaded, all at the same time, and ends the flights.
-    async fn keep(&mut self, leads: Vec<Lead<V>>, mut loaded: HashMap<String, V>) {
+    async fn keep(
+        &mut self,
+        leads: Vec<Lead<V>>,
+        mut loaded: HashMap<String, Loaded<V>>,
+        ticket: &Result<Option<TagTicket>>,
+    ) {
         let found: Vec<_> = leads
             .into_iter()
             .map(|lead| {
@@ -250,7 +264,7 @@ where
         let kept = join_all(
             found
                 .into_iter()
-                .map(|(lead, value)| this.keep_one(lead, value)),
+                .map(|(lead, value)| this.keep_one(lead, value, ticket.clone())),
         )
         .await;
         for (raw, answer) in kept {
@@ -258,7 +272,12 @@ where
         }
     }
 
-    async fn keep_one(&self, lead: Lead<V>, value: Option<V>) -> (String, Answer<V, E>) {
+    async fn keep_one(
+        &self,
+        lead: Lead<V>,
+        loaded: Option<Loaded<V>>,
+        ticket: Result<Option<TagTicket>>,
+    ) -> (String, Answer<V, E>) {
         let leading = Leading {
             cache: self.cache.clone(),
             operation: OPERATION,
@@ -271,16 +290,22 @@ where
             },
         };
         let raw = lead.key().to_owned();
-        let kept = leading.keep(lead, Loaded::from(value), None).await;
+        let rights = Rights {
+            leased: None,
+            ticket,
+        };
+        let loaded = loaded.unwrap_or_else(Loaded::absent);
+        let kept = leading.keep(lead, loaded, rights).await;
         (raw, kept.map_err(LoadError::Cache))
     }
 
     /// Waits for the load of somebody else, and does it if that is given up.
-    async fn join<F, Fut, I>(&mut self, raw: &'c str, join: Join<V>, load: &F)
+    async fn join<F, Fut, I, L>(&mut self, raw: &'c str, join: Join<V>, load: &F)
     where
         F: Fn(Vec<String>) -> Fut + Send + Sync,
         Fut: Future<Output = Result<I, E>> + Send,
-        I: IntoIterator<Item = (String, V)> + Send,
+        I: IntoIterator<Item = (String, L)> + Send,
+        L: Into<Loaded<V>>,
     {
         let flights = &self.cache.shared.flights;
         let mut join = join;

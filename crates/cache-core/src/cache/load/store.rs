@@ -1,11 +1,21 @@
 //! What a load writes: the value, and a copy that outlives it.
 
-use std::time::Duration;
-
 use super::lease::Leased;
+use super::lookup::Last;
 use crate::cache::Cache;
+use crate::cache::tags::{borrowed, tag_keys, tag_names};
 use crate::flights::Lead;
-use crate::{CacheBackend, Condition, Expiry, MAX_TTL, Result, WriteOptions};
+use crate::{CacheBackend, Condition, Expiry, MAX_TTL, Result, TagTicket, Tagging, WriteOptions};
+
+/// A value that was loaded, and how it is to be stored.
+pub(super) struct Fresh<'f, V> {
+    pub(super) key: &'f str,
+    pub(super) value: &'f V,
+    pub(super) expiry: Expiry,
+    /// The names of its tags.
+    pub(super) tags: &'f [String],
+    pub(super) since: Option<&'f TagTicket>,
+}
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Stores what was loaded, unless the key was written meanwhile; returns what is there if
@@ -13,19 +23,20 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     pub(super) async fn fill(
         &self,
         lead: &Lead<V>,
-        key: &str,
-        value: &V,
-        expiry: Expiry,
+        fresh: &Fresh<'_, V>,
         condition: Condition,
     ) -> Result<Option<V>> {
         let (backend, raw) = (&self.shared.backend, lead.key());
+        let tags = tag_keys(&self.keyspace, fresh.tags)?;
+        let tagging = (&*tags, fresh.since);
         let Some(_storing) = lead.store() else {
             return Ok(None);
         };
         // The order: at no moment does an old copy stand behind a new value.
-        self.drop_copy(key).await?;
-        let options = WriteOptions::new(expiry, condition);
-        if !backend.set(raw, value.clone(), options).await? {
+        self.drop_copy(fresh.key).await?;
+        let options = WriteOptions::new(fresh.expiry, condition);
+        let value = || fresh.value.clone();
+        if !self.put(raw, value(), options, tagging).await? {
             if condition == Condition::IfPresent {
                 return Ok(None);
             }
@@ -33,11 +44,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
                 return Ok(Some(found));
             }
             // What is there cannot be read: it is in the way.
-            let options = WriteOptions::new(expiry, Condition::Always);
-            backend.set(raw, value.clone(), options).await?;
+            let options = WriteOptions::new(fresh.expiry, Condition::Always);
+            self.put(raw, value(), options, tagging).await?;
         }
         self.shared.counters.sets(1);
-        self.keep_copy(key, value, expiry).await?;
+        self.keep_copy(fresh).await?;
         Ok(None)
     }
 
@@ -45,23 +56,28 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     pub(super) async fn fill_lease(
         &self,
         lead: &Lead<V>,
-        key: &str,
-        value: &V,
-        expiry: Expiry,
+        fresh: &Fresh<'_, V>,
         leased: Leased<V, B>,
     ) -> Result<()> {
+        let tags = tag_keys(&self.keyspace, fresh.tags)?;
         let (Some(_storing), Some(leases)) = (lead.store(), self.shared.backend.leases()) else {
             return Ok(());
         };
-        self.drop_copy(key).await?;
-        let lease = leased.lease();
-        let is_filled = leases
-            .fill(lead.key(), lease, value.clone(), expiry)
-            .await?;
+        self.drop_copy(fresh.key).await?;
+        let (lease, value) = (leased.lease(), fresh.value.clone());
+        let is_filled = if tags.is_empty() {
+            leases.fill(lead.key(), lease, value, fresh.expiry).await?
+        } else {
+            let names = borrowed(&tags);
+            let tagging = Tagging::new(&names, fresh.since);
+            let tags = self.backend_tags()?;
+            tags.fill(lead.key(), lease, value, fresh.expiry, tagging)
+                .await?
+        };
         leased.settle();
         if is_filled {
             self.shared.counters.sets(1);
-            self.keep_copy(key, value, expiry).await?;
+            self.keep_copy(fresh).await?;
         }
         Ok(())
     }
@@ -81,14 +97,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Ok(())
     }
 
-    /// Keeps a copy of a value beyond its end.
-    async fn keep_copy(&self, key: &str, value: &V, expiry: Expiry) -> Result<()> {
-        if let Some(expiry) = self.copy_expiry(expiry) {
+    /// Keeps a copy of a value beyond its end, with tags of its own: what ends a value is not what
+    /// ends its copy.
+    async fn keep_copy(&self, fresh: &Fresh<'_, V>) -> Result<()> {
+        if let Some(expiry) = self.copy_expiry(fresh.expiry) {
             let options = WriteOptions::new(expiry, Condition::Always);
-            let copy = self.keyspace.copy_of(key);
-            self.shared
-                .backend
-                .set(&copy, value.clone(), options)
+            let copy = self.keyspace.copy_of(fresh.key);
+            let tags = tag_keys(&self.keyspace.copies(), fresh.tags)?;
+            self.put(&copy, fresh.value.clone(), options, (&*tags, fresh.since))
                 .await?;
         }
         Ok(())
@@ -96,8 +112,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 }
 
 impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
-    /// Returns the last value of an absent key, and how long ago it ended.
-    pub(in crate::cache) async fn kept(&self, key: &str) -> Result<Option<(V, Duration)>> {
+    /// Returns the last value of an absent key.
+    pub(in crate::cache) async fn kept(&self, key: &str) -> Result<Option<Last<V>>> {
         let Some(keep) = self.shared.keep_stale else {
             return Ok(None);
         };
@@ -105,8 +121,12 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let kept = self.shared.backend.get_entry(&copy).await?;
         Ok(kept.and_then(|entry| {
             let left = entry.expiry.remaining()?;
-            // More is left if the value itself was evicted before its end.
-            Some((entry.value, keep.saturating_sub(left)))
+            Some(Last {
+                tags: tag_names(&self.keyspace.copies(), &entry.tags),
+                value: entry.value,
+                // More is left if the value itself was evicted before its end.
+                ended: keep.saturating_sub(left),
+            })
         }))
     }
 

@@ -1,0 +1,161 @@
+//! Tags: how entries get them, and the verbs that end all entries of one.
+
+use std::sync::Arc;
+
+use super::{Cache, Keyspace};
+#[expect(unused_imports, reason = "short names for the docs")]
+use crate::ErrorKind::{InvalidInput, Unsupported};
+use crate::{CacheBackend, ErrorKind, Result, TagTicket, Tagging, Tags, WriteOptions, tags};
+
+/// Returns the keys that name tags of a namespace to a backend, each once.
+pub(super) fn tag_keys(space: &Keyspace, tags: &[impl AsRef<str>]) -> Result<Vec<String>> {
+    let keys = tags.iter().map(|tag| space.tag(tag.as_ref()));
+    let mut keys: Vec<String> = keys.collect::<Result<_>>()?;
+    keys.sort_unstable();
+    keys.dedup();
+    tags::check_count(keys.len())?;
+    Ok(keys)
+}
+
+/// Returns the names of tags of a namespace by the keys that name them to a backend.
+pub(super) fn tag_names(space: &Keyspace, keys: &[Arc<str>]) -> Vec<String> {
+    keys.iter().filter_map(|key| space.tag_name(key)).collect()
+}
+
+pub(super) fn borrowed(keys: &[String]) -> Vec<&str> {
+    keys.iter().map(String::as_str).collect()
+}
+
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+    /// Makes every entry of this namespace absent that has `tag`, as if each were deleted.
+    ///
+    /// It costs the same for one entry as for a million: entries are not looked for. A load that is
+    /// under way is not stored if its value has the tag, and reads that come after this call do not
+    /// wait for it. Values that the cache [keeps](crate::CacheBuilder::keep_stale) beyond their end
+    /// are gone too.
+    ///
+    /// The memory of such entries is freed when they expire, are evicted or written again. A tag that
+    /// no entry has is no error.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());
+    /// use cache_core::SetOptions;
+    ///
+    /// let team = SetOptions::new().tags(&["team:7"]);
+    /// cache.set_with("user:1", "Alice", team).await?;
+    /// cache.set_with("user:2", "Bob", team).await?;
+    /// cache.set("user:3", "Carol").await?;
+    ///
+    /// cache.delete_by_tag("team:7").await?;
+    /// assert_eq!(cache.keys().await?, ["user:3"]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`] unless `tag` is 1 to [`MAX_TAG_BYTES`](crate::MAX_TAG_BYTES) bytes long;
+    /// [`Unsupported`] if the backend keeps no tags; otherwise what it reports. Then it may have
+    /// happened or not: call again.
+    ///
+    /// # Cancel safety
+    /// Dropped, it has happened or not: call again.
+    pub async fn delete_by_tag(&self, tag: impl AsRef<str>) -> Result<()> {
+        let spaces = [self.keyspace.clone(), self.keyspace.copies()];
+        let invalidated = self.invalidate(tag.as_ref(), &spaces).await;
+        invalidated.map_err(|error| error.during("delete_by_tag"))
+    }
+
+    /// Lets the time of every entry of this namespace end that has `tag`.
+    ///
+    /// As [`delete_by_tag`](Self::delete_by_tag), but of a cache that
+    /// [keeps](crate::CacheBuilder::keep_stale) values beyond their end they stay: loads may
+    /// serve them as [`stale_while_revalidate`](crate::LoadOptions::stale_while_revalidate) and
+    /// [`fail_safe`](crate::LoadOptions::fail_safe) say.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use std::io;
+    /// use std::time::Duration;
+    ///
+    /// use cache_core::{Cache, Loaded};
+    /// use cache_local::LocalBackend;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let cache: Cache<String> = Cache::builder(LocalBackend::default())
+    ///     .default_ttl(60)
+    ///     .keep_stale(hour)
+    ///     .build();
+    /// let menu = cache.get_or_load("menu", async |_| {
+    ///     Ok::<_, io::Error>(Loaded::value("soup".to_string()).tags(["prices"]))
+    /// });
+    /// menu.await.unwrap();
+    ///
+    /// cache.expire_by_tag("prices").await?;
+    /// assert_eq!(cache.get("menu").await?, None);
+    /// assert!(cache.get_entry("menu").await?.is_some_and(|hit| hit.is_stale()));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`delete_by_tag`](Self::delete_by_tag).
+    ///
+    /// # Cancel safety
+    /// Dropped, it has happened or not: call again.
+    pub async fn expire_by_tag(&self, tag: impl AsRef<str>) -> Result<()> {
+        let space = [self.keyspace.clone()];
+        let invalidated = self.invalidate(tag.as_ref(), &space).await;
+        invalidated.map_err(|error| error.during("expire_by_tag"))
+    }
+
+    async fn invalidate(&self, tag: &str, spaces: &[Keyspace]) -> Result<()> {
+        let keys = spaces.iter().map(|space| space.tag(tag));
+        let keys: Vec<String> = keys.collect::<Result<_>>()?;
+        let tags = self.backend_tags()?;
+        self.shared.flights.invalidated(&keys);
+        tags.invalidate(&borrowed(&keys)).await
+    }
+
+    pub(super) fn backend_tags(&self) -> Result<&dyn Tags<V>> {
+        self.shared.backend.tags().ok_or_else(|| {
+            let what = "tags by this backend".into();
+            ErrorKind::Unsupported { what }.into()
+        })
+    }
+
+    /// Returns a ticket for a value that is about to be read where it comes from, if the backend keeps
+    /// tags.
+    pub(super) async fn tag_ticket(&self) -> Result<Option<TagTicket>> {
+        match self.shared.backend.tags() {
+            Some(tags) => tags.ticket().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes a value with tags, if it has any.
+    pub(super) async fn put(
+        &self,
+        raw: &str,
+        value: V,
+        options: WriteOptions,
+        (tags, since): (&[String], Option<&TagTicket>),
+    ) -> Result<bool> {
+        if tags.is_empty() {
+            return self.shared.backend.set(raw, value, options).await;
+        }
+        let tags = borrowed(tags);
+        let tagging = Tagging::new(&tags, since);
+        self.backend_tags()?.set(raw, value, options, tagging).await
+    }
+
+    pub(super) async fn write_tagged(
+        &self,
+        (key, raw): (&str, &str),
+        value: V,
+        options: WriteOptions,
+        tags: &[&str],
+    ) -> Result<bool> {
+        let tags = tag_keys(&self.keyspace, tags)?;
+        let set = self.put(raw, value, options, (&tags, None));
+        self.superseding(key, raw, set).await
+    }
+}
