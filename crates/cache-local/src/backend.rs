@@ -1,5 +1,7 @@
 //! The contract over the synchronous store.
 
+mod tags;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,16 +136,12 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
-        Ok(self
-            .store
-            .get_entry(key)
-            .map(|(value, expiry)| Entry::new(value, expiry)))
+        Ok(self.store.get_entry(key))
     }
 
     async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
         self.before_write(options.expiry);
-        self.store
-            .set(key, value, options.expiry, options.condition)
+        self.store.set(key, value, options)
     }
 
     async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
@@ -169,11 +167,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
-        let entry = |key: &&str| self.store.get_entry(key);
-        Ok(keys
-            .iter()
-            .map(|key| entry(key).map(|(value, expiry)| Entry::new(value, expiry)))
-            .collect())
+        Ok(keys.iter().map(|key| self.store.get_entry(key)).collect())
     }
 
     async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()> {
@@ -221,7 +215,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     fn tags(&self) -> Option<&dyn Tags<V>> {
-        None
+        Some(self)
     }
 }
 

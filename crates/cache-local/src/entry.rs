@@ -5,7 +5,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use cache_core::Clock;
 use smol_str::SmolStr;
+
+use crate::removal::RemovalCause;
+use crate::tags::EntryTags;
 
 /// The deadline of an entry that never expires.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -36,9 +40,16 @@ pub(crate) struct Entry<V> {
     key: SmolStr,
     pub(crate) value: V,
     deadline: AtomicU64,
+    tags: Option<Box<EntryTags>>,
     weight: u32,
     /// Slot, queue and hits in one word.
     tag: AtomicU32,
+}
+
+/// What a write brings.
+pub(crate) struct Content<V> {
+    pub(crate) value: V,
+    pub(crate) tags: Option<Box<EntryTags>>,
 }
 
 /// What a shard decides about an entry.
@@ -62,19 +73,20 @@ impl Place {
 }
 
 impl<V> Entry<V> {
-    pub(crate) fn new(key: &str, value: V, place: Place) -> Self {
-        Self::with_key(SmolStr::new(key), value, place)
+    pub(crate) fn new(key: &str, content: Content<V>, place: Place) -> Self {
+        Self::with_key(SmolStr::new(key), content, place)
     }
 
     /// Returns an entry for the same key.
-    pub(crate) fn successor(&self, value: V, place: Place) -> Self {
-        Self::with_key(self.key.clone(), value, place)
+    pub(crate) fn successor(&self, content: Content<V>, place: Place) -> Self {
+        Self::with_key(self.key.clone(), content, place)
     }
 
-    const fn with_key(key: SmolStr, value: V, place: Place) -> Self {
+    fn with_key(key: SmolStr, content: Content<V>, place: Place) -> Self {
         Self {
             key,
-            value,
+            value: content.value,
+            tags: content.tags,
             deadline: AtomicU64::new(place.deadline),
             weight: place.weight,
             tag: AtomicU32::new(place.tag()),
@@ -82,17 +94,18 @@ impl<V> Entry<V> {
     }
 
     /// Makes this the entry of another key, and returns what it was.
-    pub(crate) fn refill(&mut self, key: &str, value: V, place: Place) -> (SmolStr, V) {
+    pub(crate) fn refill(&mut self, key: &str, content: Content<V>, place: Place) -> (SmolStr, V) {
         let key = mem::replace(&mut self.key, SmolStr::new(key));
-        (key, self.overwrite(value, place))
+        (key, self.overwrite(content, place))
     }
 
     /// Replaces all but the key, and returns the old value.
-    pub(crate) fn overwrite(&mut self, value: V, place: Place) -> V {
+    pub(crate) fn overwrite(&mut self, content: Content<V>, place: Place) -> V {
+        self.tags = content.tags;
         *self.deadline.get_mut() = place.deadline;
         self.weight = place.weight;
         *self.tag.get_mut() = place.tag();
-        mem::replace(&mut self.value, value)
+        mem::replace(&mut self.value, content.value)
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -121,6 +134,21 @@ impl<V> Entry<V> {
     #[inline]
     pub(crate) fn deadline(&self) -> u64 {
         self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// Tells why the entry is absent, if it is.
+    #[inline]
+    pub(crate) fn ended(&self, clock: &Clock) -> Option<RemovalCause> {
+        if is_over(self.deadline(), clock) {
+            return Some(RemovalCause::Expired);
+        }
+        let tags = self.tags.as_ref()?;
+        tags.are_over().then_some(RemovalCause::Invalidated)
+    }
+
+    /// Returns the keys that name the tags.
+    pub(crate) fn tags(&self) -> Vec<Arc<str>> {
+        self.tags.as_ref().map_or_else(Vec::new, |tags| tags.keys())
     }
 
     pub(crate) fn set_deadline(&self, deadline: u64) {
@@ -162,6 +190,19 @@ impl<V> Entry<V> {
         };
         self.tag.store(place.tag(), Ordering::Relaxed);
     }
+}
+
+/// Tells whether a deadline has passed; a precise clock is read only near it.
+#[inline]
+fn is_over(deadline: u64, clock: &Clock) -> bool {
+    if deadline == NEVER {
+        return false;
+    }
+    let coarse = clock.coarse_nanos();
+    if deadline <= coarse {
+        return true;
+    }
+    deadline <= coarse.saturating_add(Clock::COARSE_GRAIN_NANOS) && deadline <= clock.nanos()
 }
 
 const _: () = assert!((MAX_HITS as u32) < 1 << HITS_BITS);

@@ -16,6 +16,7 @@ mod shards;
 mod store;
 mod sweeper;
 mod sync;
+mod tags;
 mod timers;
 
 pub use self::backend::LocalBackend;

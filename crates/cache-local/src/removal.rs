@@ -4,7 +4,7 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
-use crate::entry::{Entry, Handle, Place};
+use crate::entry::{Content, Entry, Handle, Place};
 
 /// Why an entry left the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub enum RemovalCause {
     Resized,
     /// The cache or its namespace was cleared.
     Cleared,
+    /// One of its tags was invalidated. It was absent since then, and is told of when it is found.
+    Invalidated,
 }
 
 /// One entry that left the cache, as a removal listener sees it.
@@ -137,7 +139,7 @@ impl<V> Outbox<V> {
     }
 
     /// Makes an entry, in the allocation of one that has just left if nobody else holds it.
-    pub(crate) fn recycle(&mut self, key: &str, value: V, place: Place) -> Handle<V> {
+    pub(crate) fn recycle(&mut self, key: &str, content: Content<V>, place: Place) -> Handle<V> {
         match self.first.take() {
             Some(Removed {
                 body: Body::Entry(mut entry),
@@ -145,11 +147,11 @@ impl<V> Outbox<V> {
             }) => {
                 let (entry, body) = match entry.get_mut() {
                     Some(left) => {
-                        let (key, value) = left.refill(key, value, place);
+                        let (key, value) = left.refill(key, content, place);
                         (entry, Body::Parts(key, value))
                     }
                     None => (
-                        Handle::new(Entry::new(key, value, place)),
+                        Handle::new(Entry::new(key, content, place)),
                         Body::Entry(entry),
                     ),
                 };
@@ -158,7 +160,7 @@ impl<V> Outbox<V> {
             }
             other => {
                 self.first = other;
-                Handle::new(Entry::new(key, value, place))
+                Handle::new(Entry::new(key, content, place))
             }
         }
     }

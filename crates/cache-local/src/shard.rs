@@ -6,7 +6,7 @@ use std::ops::Range;
 use cache_core::{Clock, Condition, Scope};
 
 use crate::budget::Budget;
-use crate::entry::{Handle, NEVER, Place};
+use crate::entry::{Content, Handle, NEVER, Place};
 use crate::policy::Policy;
 use crate::removal::{Outbox, RemovalCause, Removed, Replaced};
 use crate::shards::TableMut;
@@ -34,7 +34,7 @@ pub(crate) struct Write<'a, V> {
     pub(crate) key: &'a str,
     pub(crate) hash: u64,
     /// Taken when the write is done.
-    pub(crate) value: Option<V>,
+    pub(crate) content: Option<Content<V>>,
     pub(crate) weight: u32,
     pub(crate) deadline: u64,
     pub(crate) condition: Condition,
@@ -50,7 +50,7 @@ impl<V> Write<'_, V> {
     #[inline]
     fn overwrite(&mut self, entry: &mut Handle<V>) -> u64 {
         let weight = entry.weight();
-        let Some(value) = self.value.take() else {
+        let Some(content) = self.content.take() else {
             return weight;
         };
         entry.hit();
@@ -60,9 +60,9 @@ impl<V> Write<'_, V> {
             ..entry.place()
         };
         self.replaced = Some(match entry.get_mut() {
-            Some(entry) => Replaced::Value(entry.overwrite(value, place)),
+            Some(entry) => Replaced::Value(entry.overwrite(content, place)),
             None => {
-                let successor = Handle::new(entry.successor(value, place));
+                let successor = Handle::new(entry.successor(content, place));
                 Replaced::Entry(mem::replace(entry, successor))
             }
         });
@@ -113,9 +113,9 @@ impl<V> Locked<'_, V> {
                 write.credit += self.evict(RemovalCause::Capacity, None).unwrap_or_default();
                 continue;
             };
-            if is_over(place.deadline(), self.clock) {
+            if let Some(cause) = place.ended(self.clock) {
                 let slot = place.slot();
-                self.remove(write.hash, slot, RemovalCause::Expired);
+                self.remove(write.hash, slot, cause);
                 continue;
             }
             if !write.condition.holds(true) {
@@ -143,12 +143,12 @@ impl<V> Locked<'_, V> {
         self.table.shared().get(hash, key).map(|entry| entry.slot())
     }
 
-    /// Finds the slot of a key; an expired entry is removed instead.
+    /// Finds the slot of a key; an entry that is absent is removed instead.
     fn live(&mut self, hash: u64, key: &str) -> Option<u32> {
         let entry = self.table.shared().get(hash, key)?;
         let slot = entry.slot();
-        if is_over(entry.deadline(), self.clock) {
-            self.remove(hash, slot, RemovalCause::Expired);
+        if let Some(cause) = entry.ended(self.clock) {
+            self.remove(hash, slot, cause);
             return None;
         }
         Some(slot)
@@ -235,14 +235,9 @@ impl<V> Locked<'_, V> {
             if !scope.contains(entry.key()) {
                 continue;
             }
-            let over = is_over(entry.deadline(), self.clock);
-            let cause = if over {
-                RemovalCause::Expired
-            } else {
-                RemovalCause::Cleared
-            };
-            self.remove(hash, slot, cause);
-            cleared += u64::from(!over);
+            let ended = entry.ended(self.clock);
+            self.remove(hash, slot, ended.unwrap_or(RemovalCause::Cleared));
+            cleared += u64::from(ended.is_none());
         }
         cleared
     }
@@ -267,8 +262,7 @@ impl<V> Locked<'_, V> {
         let table = self.table.shared();
         let (slot, hash) = self.ledger.policy.victim(&table, self.share, except)?;
         let entry = self.unlink(hash, slot)?;
-        let over = is_over(entry.deadline(), self.clock);
-        let cause = if over { RemovalCause::Expired } else { cause };
+        let cause = entry.ended(self.clock).unwrap_or(cause);
         let weight = entry.weight();
         self.put_out(entry, cause);
         Some(weight)
@@ -319,7 +313,7 @@ impl<V> Locked<'_, V> {
         let Some((slot, line)) = self.ledger.policy.admit(write.hash, write.weight.into()) else {
             return false;
         };
-        let Some(value) = write.value.take() else {
+        let Some(content) = write.content.take() else {
             return false;
         };
         let Write {
@@ -332,7 +326,7 @@ impl<V> Locked<'_, V> {
             weight,
             deadline,
         };
-        let entry = self.outbox.recycle(write.key, value, place);
+        let entry = self.outbox.recycle(write.key, content, place);
         self.table.insert(write.hash, entry);
         self.ledger
             .timers
@@ -361,17 +355,4 @@ impl<V> Locked<'_, V> {
         }
         self.outbox.put(Removed::new(entry, cause));
     }
-}
-
-/// Tells whether a deadline has passed; a precise clock is read only near it.
-#[inline]
-pub(crate) fn is_over(deadline: u64, clock: &Clock) -> bool {
-    if deadline == NEVER {
-        return false;
-    }
-    let coarse = clock.coarse_nanos();
-    if deadline <= coarse {
-        return true;
-    }
-    deadline <= coarse.saturating_add(Clock::COARSE_GRAIN_NANOS) && deadline <= clock.nanos()
 }

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use cache_core::{
     BackendStats, Clock, Condition, Cursor, Error, ErrorKind, Expiry, Page, Result, Scope,
+    WriteOptions,
 };
 use crossbeam_utils::CachePadded;
 
 use crate::budget::{Budget, UNBOUNDED};
 use crate::config::{Limits, LocalConfig, Weigher};
-use crate::entry::{Handle, NEVER};
+use crate::entry::{Content, Entry, Handle, NEVER};
 use crate::removal::{Listener, Outbox, Removed, Replaced};
-use crate::shard::{Ledger, Locked, Write, Written, is_over};
+use crate::shard::{Ledger, Locked, Write, Written};
 use crate::shards::Shards;
 use crate::sync::{AtomicU64, Guarded, Ordering, yield_now};
+use crate::tags::{EntryTags, TagTable};
 
 /// Slots that a scan or a clear visits while it holds the locks of a shard.
 const SLOTS_PER_HOLD: u32 = 256;
@@ -34,6 +36,7 @@ pub(crate) struct Store<V> {
     weigher: Option<Arc<Weigher<V>>>,
     listener: Option<Arc<Listener<V>>>,
     refused: AtomicU64,
+    tags: TagTable,
 }
 
 /// How far a clear has come.
@@ -61,6 +64,7 @@ impl<V> Store<V> {
             weigher: config.weigher,
             listener: config.listener,
             refused: AtomicU64::new(0),
+            tags: TagTable::default(),
         }
     }
 
@@ -70,7 +74,7 @@ impl<V> Store<V> {
         let hash = self.shards.hash(key);
         self.shards.read(self.shards.of(hash), |table| {
             let entry = table.get(hash, key)?;
-            if is_over(entry.deadline(), &self.clock) {
+            if entry.ended(&self.clock).is_some() {
                 return None;
             }
             Some(look(entry))
@@ -160,32 +164,42 @@ impl<V> Store<V> {
         Ok(weight)
     }
 
-    pub(crate) fn set(
+    pub(crate) const fn tags(&self) -> &TagTable {
+        &self.tags
+    }
+
+    pub(crate) fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+        self.set_tagged(key, value, options, None)
+    }
+
+    #[inline]
+    pub(crate) fn set_tagged(
         &self,
         key: &str,
         value: V,
-        expiry: Expiry,
-        condition: Condition,
+        options: WriteOptions,
+        tags: Option<Box<EntryTags>>,
     ) -> Result<bool> {
         let weight = self.weigh(key, &value)?;
-        let mut write = self.plan(key, value, weight, expiry, condition);
+        let content = Content { value, tags };
+        let mut write = self.plan(key, content, weight, options.expiry, options.condition);
         self.write(&mut write)
     }
 
     fn plan<'k>(
         &self,
         key: &'k str,
-        value: V,
+        content: Content<V>,
         weight: u32,
         expiry: Expiry,
         condition: Condition,
     ) -> Write<'k, V> {
         let (hash, deadline) = (self.shards.hash(key), self.deadline(expiry));
-        let value = Some(value);
+        let content = Some(content);
         Write {
             key,
             hash,
-            value,
+            content,
             weight,
             deadline,
             condition,
@@ -236,7 +250,8 @@ impl<V> Store<V> {
         let weigh = |(key, value): &(&str, V)| self.weigh(key, value);
         let weights = entries.iter().map(weigh).collect::<Result<Vec<u32>>>()?;
         for ((key, value), weight) in entries.into_iter().zip(weights) {
-            self.write(&mut self.plan(key, value, weight, expiry, Condition::Always))?;
+            let content = Content { value, tags: None };
+            self.write(&mut self.plan(key, content, weight, expiry, Condition::Always))?;
         }
         Ok(())
     }
@@ -296,7 +311,7 @@ impl<V> Store<V> {
             let ledger = self.ledgers[shard].lock();
             let end = first.saturating_add(visit).min(ledger.policy.slots());
             let entries = (first..end).filter_map(|slot| table.at(ledger.policy.hash(slot)?, slot));
-            let live = entries.filter(|entry| !is_over(entry.deadline(), &self.clock));
+            let live = entries.filter(|entry| entry.ended(&self.clock).is_none());
             let keys = live.filter(|entry| scope.contains(entry.key()));
             (
                 keys.map(|entry| entry.key().to_owned()).collect(),
@@ -406,32 +421,36 @@ impl<V> Store<V> {
 impl<V: Clone> Store<V> {
     #[inline]
     pub(crate) fn get(&self, key: &str) -> Option<V> {
-        self.copy(key).map(|(value, _)| value)
+        self.copy(key, |entry| entry.value.clone())
     }
 
-    pub(crate) fn get_entry(&self, key: &str) -> Option<(V, Expiry)> {
-        let (value, deadline) = self.copy(key)?;
-        Some((value, self.remaining(deadline)?))
+    pub(crate) fn get_entry(&self, key: &str) -> Option<cache_core::Entry<V>> {
+        let (value, deadline, tags) = self.copy(key, |entry| {
+            (entry.value.clone(), entry.deadline(), entry.tags())
+        })?;
+        let expiry = self.remaining(deadline)?;
+        Some(cache_core::Entry::new(value, expiry).with_tags(tags))
     }
 
-    /// Returns the value of a key and its deadline, and counts the hit.
+    /// Copies what is wanted of the entry of a key, and counts the hit.
     ///
     /// `Clone` is the user's code, so it runs after the lock, but for plain data: see [`Handle`].
     #[inline]
-    fn copy(&self, key: &str) -> Option<(V, u64)> {
+    fn copy<R>(&self, key: &str, copy: impl Fn(&Entry<V>) -> R) -> Option<R> {
         let found = self.read(key, |handle| {
             handle.hit();
             match handle {
-                Handle::Plain(entry) => Ok((entry.value.clone(), entry.deadline())),
+                Handle::Plain(entry) => Ok(copy(entry)),
                 Handle::Shared(entry) => Err(Arc::clone(entry)),
             }
         })?;
-        Some(found.unwrap_or_else(|entry| (entry.value.clone(), entry.deadline())))
+        Some(found.unwrap_or_else(|entry| copy(&entry)))
     }
 
     pub(crate) fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
         let weight = self.weigh(key, &value)?;
-        let mut write = self.plan(key, value, weight, expiry, Condition::Always);
+        let content = Content { value, tags: None };
+        let mut write = self.plan(key, content, weight, expiry, Condition::Always);
         self.write(&mut write)?;
         Ok(write.replaced.map(Replaced::into_value))
     }

@@ -1,6 +1,7 @@
 //! The primitives that threads meet at; under `--cfg shuttle`, ones whose schedule is steered.
 
 use std::ops::DerefMut;
+use std::sync::PoisonError;
 
 #[cfg(not(shuttle))]
 pub(crate) use std::{
@@ -34,5 +35,22 @@ impl<T> Guarded<T> {
     #[cfg(shuttle)]
     pub(crate) fn lock(&self) -> impl DerefMut<Target = T> {
         self.0.lock().unwrap()
+    }
+}
+
+/// A mutex on which threads may wait for each other.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(base::Mutex<T>);
+
+#[cfg(not(shuttle))]
+use std::sync as base;
+
+#[cfg(shuttle)]
+use shuttle::sync as base;
+
+impl<T> Mutex<T> {
+    pub(crate) fn lock(&self) -> impl DerefMut<Target = T> {
+        // What panics while it is held is the allocator at most; what it guards is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
