@@ -88,7 +88,7 @@ pub use cache_core::{
     LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions, LoadReason, LoadStats, Loaded,
     MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TTL, ManualClock, Page,
     ReadNow, Result, Scope, SetOptions, TagTicket, Tagging, Tags, TierStats, Ttl, WriteOptions,
-    backend, bus, is_tag_key, tag_key,
+    backend, bus, is_tag_key, tag_keys,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]

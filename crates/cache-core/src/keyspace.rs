@@ -89,6 +89,11 @@ impl Keyspace {
         Ok(self.within(TAGS).join(tag))
     }
 
+    /// Returns the keys that name a tag of entries and the same of their copies.
+    pub(crate) fn tag_and_copy(&self, tag: &str) -> Result<[String; 2]> {
+        Ok([self.tag(tag)?, self.copies().tag(tag)?])
+    }
+
     /// Returns the name of a tag of this namespace by the key that names it to a backend.
     pub(crate) fn tag_name(&self, key: &str) -> Option<String> {
         self.within(TAGS).decode(key).map(str::to_owned)
@@ -214,9 +219,10 @@ impl Scope {
 /// Tells whether a backend's key names a tag and not an entry.
 ///
 /// ```
-/// use cache_core::{is_tag_key, tag_key};
+/// use cache_core::{is_tag_key, tag_keys};
 ///
-/// assert!(is_tag_key(&tag_key(&["shop"], "team:7")?));
+/// let [of_entries, of_copies] = tag_keys(&["shop"], "team:7")?;
+/// assert!(is_tag_key(&of_entries) && is_tag_key(&of_copies));
 /// assert!(!is_tag_key("@shop:user:1") && !is_tag_key("team:7"));
 /// # Ok::<(), cache_core::Error>(())
 /// ```
@@ -231,13 +237,14 @@ pub fn is_tag_key(key: &str) -> bool {
     innermost == TAGS
 }
 
-/// Returns the key that names a tag to a backend, of a cache in a namespace within others.
+/// Returns the keys that name a tag to a backend, of a cache in a namespace within others: that of its
+/// entries, and that of the values which the cache keeps beyond their end.
 ///
 /// # Errors
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not a namespace, and unless
 /// `tag` is 1 to [`MAX_TAG_BYTES`] bytes long.
-pub fn tag_key(namespaces: &[&str], tag: &str) -> Result<String> {
-    Keyspace::of(namespaces)?.tag(tag)
+pub fn tag_keys(namespaces: &[&str], tag: &str) -> Result<[String; 2]> {
+    Keyspace::of(namespaces)?.tag_and_copy(tag)
 }
 
 fn check_namespace(name: &str) -> Result<()> {

@@ -58,7 +58,7 @@ pub use self::config::CacheConfig;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
 pub use self::hit::{Hit, Layer};
-pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, is_tag_key, tag_key};
+pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, is_tag_key, tag_keys};
 pub use self::lease::{Claim, LoadLease, LoadLeases};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
 pub use self::options::{Condition, SetOptions, WriteOptions};

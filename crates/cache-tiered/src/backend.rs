@@ -3,6 +3,7 @@
 mod leases;
 mod listen;
 mod read;
+mod tags;
 mod write;
 
 use std::fmt;
@@ -302,7 +303,7 @@ where
     }
 
     async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
-        self.tiers.set(key, value, options).await
+        self.tiers.set(key, value, options, None).await
     }
 
     async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
@@ -382,7 +383,8 @@ where
     }
 
     fn tags(&self) -> Option<&dyn Tags<V>> {
-        None
+        let of_l2 = self.tiers.l2.tags();
+        of_l2.map(|_| self as &dyn Tags<V>)
     }
 }
 

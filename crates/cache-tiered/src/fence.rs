@@ -30,6 +30,8 @@ pub(crate) struct Fence<V> {
     epoch: AtomicU64,
     /// Until when the first tier may serve, in nanoseconds of the clock.
     lease: AtomicU64,
+    /// How often tags were declared invalid.
+    tag_epoch: AtomicU64,
     next_flight: AtomicU64,
     stripes: Box<[Stripe<V>]>,
     hasher: RandomState,
@@ -53,6 +55,7 @@ impl<V> Stripe<V> {
 struct Flight<V> {
     id: u64,
     epoch: u64,
+    tag_epoch: u64,
     started: u64,
     landing: Landing<V>,
 }
@@ -74,6 +77,7 @@ impl<V: Send + Sync> Fence<V> {
         Self {
             epoch: AtomicU64::new(0),
             lease: AtomicU64::new(0),
+            tag_epoch: AtomicU64::new(0),
             next_flight: AtomicU64::new(0),
             stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(),
             hasher: RandomState::new(),
@@ -94,6 +98,11 @@ impl<V: Send + Sync> Fence<V> {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Lets nobody join a flight that is under way: what it brings may have a tag that is invalid now.
+    pub(crate) fn outdate_flights(&self) {
+        self.tag_epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
     #[inline]
     pub(crate) fn lease(&self) -> u64 {
         self.lease.load(Ordering::Acquire)
@@ -106,10 +115,11 @@ impl<V: Send + Sync> Fence<V> {
     /// Joins the flight of a key, or starts one. A flight that began before `oldest` is left alone.
     pub(crate) fn board<'f>(&'f self, key: &'f str, now: u64, oldest: u64) -> Boarding<'f, V> {
         let stripe = self.stripe(key);
-        let epoch = self.epoch();
+        let (epoch, tag_epoch) = (self.epoch(), self.tag_epoch.load(Ordering::Acquire));
         let mut flights = stripe.flights();
         if let Some(flight) = flights.get(key)
             && flight.epoch == epoch
+            && flight.tag_epoch == tag_epoch
             && flight.started >= oldest
         {
             return Boarding::Join(Join(flight.landing.clone()));
@@ -119,6 +129,7 @@ impl<V: Send + Sync> Fence<V> {
         let flight = Flight {
             id,
             epoch,
+            tag_epoch,
             started: now,
             landing,
         };
@@ -270,6 +281,17 @@ mod tests {
         fence.flush();
         assert!(old.permission().await.is_none());
         assert!(matches!(fence.board("key", 0, 0), Boarding::Lead(_)));
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_began_before_a_tag_was_invalid_is_not_joined() {
+        let fence = Fence::new();
+        let old = lead(&fence, "key");
+        fence.outdate_flights();
+        // Alone, it may keep what it brings: the first tier knows the tags.
+        assert!(old.permission().await.is_some());
+        let _new = lead(&fence, "key");
+        assert!(old.permission().await.is_none());
     }
 
     #[tokio::test]

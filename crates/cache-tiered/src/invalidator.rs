@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cache_core::{
-    ByteStore, CacheBackend, Error, Invalidation, InvalidationBus, MAX_KEY_BYTES, Result, Scope,
+    ByteStore, CacheBackend, Error, ErrorKind, Invalidation, InvalidationBus, MAX_KEY_BYTES,
+    Result, Scope, tag_keys,
 };
 
 /// Deletes keys of a shared store and tells the caches in front of it, for programs that change the
@@ -110,6 +111,29 @@ impl<S: ByteStore> Invalidator<S> {
         let deleted = deleted.map_err(|error| error.during("clear"))?;
         told.map_err(|error| error.during("clear"))?;
         Ok(deleted)
+    }
+
+    /// Makes every entry of this namespace absent that has `tag`, and tells all caches, as
+    /// [`Cache::delete_by_tag`](cache_core::Cache::delete_by_tag) does.
+    ///
+    /// # Errors
+    /// As of [`invalidate`](Self::invalidate); [`Unsupported`](ErrorKind::Unsupported) if the store
+    /// keeps no tags.
+    ///
+    /// # Cancel safety
+    /// As of [`invalidate`](Self::invalidate).
+    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<()> {
+        const OPERATION: &str = "invalidate_tag";
+        let names: Vec<&str> = self.namespaces.iter().map(String::as_str).collect();
+        let keys = tag_keys(&names, tag.as_ref())?;
+        let tags = self.store.tags().ok_or_else(|| {
+            let what = "tags by this store".into();
+            Error::new(ErrorKind::Unsupported { what })
+        })?;
+        let invalidated = tags.invalidate(&keys.each_ref().map(String::as_str)).await;
+        let told = self.bus.publish(&Invalidation::Keys(keys.into())).await;
+        invalidated.map_err(|error| error.during(OPERATION))?;
+        told.map_err(|error| error.during(OPERATION))
     }
 
     fn stored(&self, key: &str) -> Result<String> {

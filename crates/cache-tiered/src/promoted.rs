@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use cache_core::{Entry, Expiry};
+use cache_core::Expiry;
 
 /// A value of the second tier that the first tier holds, with what decides whether it is valid.
 ///
@@ -49,17 +49,13 @@ impl<V> Promoted<V> {
         self.value
     }
 
-    /// Returns the value with the time that it has left in the second tier, or `None` if that is
-    /// over.
-    pub(crate) fn into_entry(self, now: u64) -> Option<Entry<V>> {
-        let expiry = match self.deadline {
-            u64::MAX => Expiry::Never,
-            deadline => {
-                let left = deadline.checked_sub(now).filter(|left| *left > 0)?;
-                Expiry::After(Duration::from_nanos(left))
-            }
-        };
-        Some(Entry::new(self.value, expiry))
+    /// Returns the time that the value has left in the second tier, or `None` if that is over.
+    pub(crate) fn remaining(&self, now: u64) -> Option<Expiry> {
+        if self.deadline == u64::MAX {
+            return Some(Expiry::Never);
+        }
+        let left = self.deadline.checked_sub(now).filter(|left| *left > 0)?;
+        Some(Expiry::After(Duration::from_nanos(left)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cache_core::Scope;
+use cache_core::{Scope, is_tag_key};
 use tokio::sync::Notify;
 
 /// The most keys of one attempt.
@@ -193,6 +193,16 @@ impl Recovery {
                 *task == Task::Delete && scope.contains(key)
             };
             own || queue.scopes.iter().any(covers)
+        }
+    }
+
+    /// Tells whether a tag has to be invalidated in the second tier first.
+    #[inline]
+    pub(crate) fn distrusts_tags(&self) -> bool {
+        self.has_deletes() && {
+            let keys = &self.lock().keys;
+            keys.iter()
+                .any(|(key, (_, task))| *task == Task::Delete && is_tag_key(key))
         }
     }
 

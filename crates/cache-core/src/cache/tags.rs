@@ -60,8 +60,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// Dropped, it has happened or not: call again.
     pub async fn delete_by_tag(&self, tag: impl AsRef<str>) -> Result<()> {
-        let spaces = [self.keyspace.clone(), self.keyspace.copies()];
-        let invalidated = self.invalidate(tag.as_ref(), &spaces).await;
+        let keys = self.keyspace.tag_and_copy(tag.as_ref());
+        let invalidated = self.invalidate(keys).await;
         invalidated.map_err(|error| error.during("delete_by_tag"))
     }
 
@@ -102,15 +102,13 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// Dropped, it has happened or not: call again.
     pub async fn expire_by_tag(&self, tag: impl AsRef<str>) -> Result<()> {
-        let space = [self.keyspace.clone()];
-        let invalidated = self.invalidate(tag.as_ref(), &space).await;
+        let key = self.keyspace.tag(tag.as_ref());
+        let invalidated = self.invalidate(key.map(|key| [key])).await;
         invalidated.map_err(|error| error.during("expire_by_tag"))
     }
 
-    async fn invalidate(&self, tag: &str, spaces: &[Keyspace]) -> Result<()> {
-        let keys = spaces.iter().map(|space| space.tag(tag));
-        let keys: Vec<String> = keys.collect::<Result<_>>()?;
-        let tags = self.backend_tags()?;
+    async fn invalidate<const N: usize>(&self, keys: Result<[String; N]>) -> Result<()> {
+        let (keys, tags) = (keys?, self.backend_tags()?);
         self.shared.flights.invalidated(&keys);
         tags.invalidate(&borrowed(&keys)).await
     }

@@ -6,6 +6,7 @@ mod handover;
 mod many;
 mod outages;
 mod stale;
+mod tags;
 mod writes;
 
 use std::io;

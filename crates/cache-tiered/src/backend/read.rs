@@ -1,8 +1,11 @@
 //! How a read finds its value, and when the first tier keeps it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Condition, Entry, Expiry, Result, WriteOptions};
+use cache_core::{
+    CacheBackend, Condition, Entry, Expiry, Result, TagTicket, Tagging, WriteOptions,
+};
 use tokio::time;
 
 use super::Tiers;
@@ -41,18 +44,26 @@ where
             }
         }
         let held = self.held(key).await?;
-        if may_serve || held.epoch() == LOCAL_ONLY {
-            held.into_entry(self.clock.nanos())
+        if may_serve || held.value.epoch() == LOCAL_ONLY {
+            self.unwrapped(held)
         } else {
             None
         }
     }
 
+    /// Returns what an entry of the first tier is in the second, unless its time there is over.
+    fn unwrapped(&self, held: Entry<Promoted<V>>) -> Option<Entry<V>> {
+        let left = held.value.remaining(self.clock.nanos())?;
+        let mut entry = held.map(Promoted::into_value);
+        entry.expiry = left;
+        Some(entry)
+    }
+
     /// Returns what the first tier holds and no flush has made invalid, whether or not it may serve.
-    async fn held(&self, key: &str) -> Option<Promoted<V>> {
-        let held = self.l1.get(key).await.ok().flatten()?;
-        let is_valid = held.epoch() == self.fence.epoch() || held.epoch() == LOCAL_ONLY;
-        is_valid.then_some(held)
+    async fn held(&self, key: &str) -> Option<Entry<Promoted<V>>> {
+        let held = self.l1.get_entry(key).await.ok().flatten()?;
+        let epoch = held.value.epoch();
+        (epoch == self.fence.epoch() || epoch == LOCAL_ONLY).then_some(held)
     }
 
     /// Answers from the first tier what the second could not, if that was asked for.
@@ -64,7 +75,7 @@ where
         match found {
             Err(error) if error.is_transient() && self.on_l2_error == OnL2Error::ServeL1 => {
                 let held = self.held(key).await;
-                let entry = held.and_then(|held| held.into_entry(self.clock.nanos()));
+                let entry = held.and_then(|held| self.unwrapped(held));
                 let entry = entry.ok_or(error)?;
                 self.counters.served_on_error.add(1);
                 Ok(Some(entry))
@@ -73,10 +84,19 @@ where
         }
     }
 
-    /// Makes sure that the second tier may be believed about a key.
+    /// Makes sure that the second tier may be believed about a key, its tags included.
     pub(super) async fn settle(&self, key: &str) -> Result<()> {
+        self.settle_alone(key).await?;
+        if self.recovery.distrusts_tags() {
+            self.l2_entry(key).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what could not be done to a key of the second tier, or to a tag.
+    async fn settle_alone(&self, key: &str) -> Result<()> {
         if self.recovery.distrusts(key) {
-            self.l2.delete(key).await?;
+            self.delete_in_l2(&[key]).await?;
             self.recovery.supersede([key]);
             // Others may have read since what the failed delete had left there.
             let change = Change::Key(key).to_invalidation();
@@ -88,6 +108,31 @@ where
         Ok(())
     }
 
+    /// Reads the second tier, past what should have been invalidated there.
+    async fn l2_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+        loop {
+            let found = self.l2.get_entry(key).await?;
+            if !self.has_distrusted_tag(found.as_ref()) {
+                return Ok(found);
+            }
+            for tag in found.iter().flat_map(|entry| &entry.tags) {
+                self.settle_alone(tag).await?;
+            }
+        }
+    }
+
+    fn has_distrusted_tag(&self, found: Option<&Entry<V>>) -> bool {
+        let mut tags = found.into_iter().flat_map(|entry| &entry.tags);
+        tags.any(|tag| self.recovery.distrusts(tag))
+    }
+
+    /// Returns a ticket of the first tier for what is about to be read from the second, if both keep
+    /// tags.
+    async fn ticket(&self) -> Option<TagTicket> {
+        let (l1, _) = self.l1.tags().zip(self.l2.tags())?;
+        l1.ticket().await.ok()
+    }
+
     fn board<'f>(&'f self, key: &'f str) -> Boarding<'f, V> {
         let now = self.clock.nanos();
         // What began long ago may be older than the bound when it arrives.
@@ -97,12 +142,13 @@ where
 
     /// Reads the second tier, together with others that want the same key.
     async fn read_through(&self, key: &str) -> Result<Option<Entry<V>>> {
-        self.settle(key).await?;
+        self.settle_alone(key).await?;
         loop {
             match self.board(key) {
                 Boarding::Lead(lead) => {
-                    let found = self.l2.get_entry(key).await;
-                    return self.arrive(lead, found).await;
+                    let ticket = self.ticket().await;
+                    let found = self.l2_entry(key).await;
+                    return self.arrive(lead, found, ticket.as_ref()).await;
                 }
                 Boarding::Join(join) => {
                     if let Some(outcome) = join.landed().await {
@@ -124,7 +170,7 @@ where
         for (place, key) in keys.iter().enumerate() {
             found.push(self.in_l1(key).await);
             if found[place].is_none() {
-                self.settle(key).await?;
+                self.settle_alone(key).await?;
                 match self.board(key) {
                     Boarding::Lead(lead) => leads.push((place, lead)),
                     Boarding::Join(join) => joins.push((place, join)),
@@ -133,6 +179,7 @@ where
         }
         if !leads.is_empty() {
             let wanted: Vec<&str> = leads.iter().map(|(_, lead)| lead.key).collect();
+            let ticket = self.ticket().await;
             let mut answers = match self.l2.get_entries(&wanted).await {
                 Ok(mut entries) => {
                     if planted("answers-mixed-up") {
@@ -144,9 +191,12 @@ where
             }
             .into_iter();
             for (place, lead) in leads {
-                let answer = answers.next().unwrap_or(Ok(None));
+                let mut answer = answers.next().unwrap_or(Ok(None));
                 let key = lead.key;
-                let arrived = self.arrive(lead, answer).await;
+                if self.has_distrusted_tag(answer.as_ref().ok().and_then(Option::as_ref)) {
+                    answer = self.l2_entry(key).await;
+                }
+                let arrived = self.arrive(lead, answer, ticket.as_ref()).await;
                 found[place] = self.or_in_l1(key, arrived).await?;
             }
         }
@@ -168,6 +218,7 @@ where
         &self,
         lead: Lead<'_, V>,
         found: Result<Option<Entry<V>>>,
+        ticket: Option<&TagTicket>,
     ) -> Result<Option<Entry<V>>> {
         let Ok(entry) = &found else {
             lead.land(|| found.clone());
@@ -180,7 +231,7 @@ where
         };
         count.add(1);
         let told = if let Some(_permission) = lead.permission().await {
-            self.keep(&lead, entry.as_ref()).await;
+            self.keep(&lead, entry.as_ref(), ticket).await;
             found
         } else {
             self.counters.dropped_fills.add(1);
@@ -209,16 +260,16 @@ where
             }
         }
         let held = self.held(key).await?;
-        let entry = held.into_entry(self.clock.nanos())?;
-        Some(Ok(Some(entry)))
+        self.unwrapped(held).map(|entry| Ok(Some(entry)))
     }
 
     /// Puts an entry in the first tier, or takes out what is older than its absence.
-    async fn keep(&self, lead: &Lead<'_, V>, entry: Option<&Entry<V>>) {
+    async fn keep(&self, lead: &Lead<'_, V>, entry: Option<&Entry<V>>, ticket: Option<&TagTicket>) {
         let kept = match entry.and_then(|entry| self.promoted(lead, entry)) {
             Some((promoted, expiry)) => {
-                let options = WriteOptions::new(expiry, Condition::Always);
-                self.l1.set(lead.key, promoted, options).await.is_ok()
+                let tags = entry.map_or(&[][..], |entry| &entry.tags);
+                self.put_in_l1(lead.key, promoted, expiry, (tags, ticket))
+                    .await
             }
             None => false,
         };
@@ -227,6 +278,27 @@ where
         } else {
             self.take_out(lead.key).await;
         }
+    }
+
+    /// Writes to the first tier and tells whether it could. What has tags is only kept with them, and
+    /// with a ticket that is older than the value.
+    pub(super) async fn put_in_l1(
+        &self,
+        key: &str,
+        promoted: Promoted<V>,
+        expiry: Expiry,
+        (tags, ticket): (&[Arc<str>], Option<&TagTicket>),
+    ) -> bool {
+        let options = WriteOptions::new(expiry, Condition::Always);
+        if tags.is_empty() {
+            return self.l1.set(key, promoted, options).await.is_ok();
+        }
+        let (Some(l1), Some(ticket)) = (self.l1.tags(), ticket) else {
+            return false;
+        };
+        let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
+        let tagging = Tagging::new(&tags, Some(ticket));
+        l1.set(key, promoted, options, tagging).await.is_ok()
     }
 
     /// Returns what the first tier is to hold, and for how long, or `None` if that is no time.

@@ -1,10 +1,12 @@
 //! The order of a write: out of the first tier, into the second, out of the first again, told to
 //! others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    CacheBackend, Condition, Error, ErrorKind, Expiry, Invalidation, Result, Scope, WriteOptions,
+    CacheBackend, Condition, Error, ErrorKind, Expiry, Invalidation, Result, Scope, Tagging,
+    WriteOptions, is_tag_key,
 };
 use tokio::time;
 
@@ -164,7 +166,13 @@ where
         self.bus.as_ref().is_some_and(|bus| bus.needs_publish())
     }
 
-    pub(super) async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    pub(super) async fn set(
+        &self,
+        key: &str,
+        value: V,
+        options: WriteOptions,
+        tagging: Option<Tagging<'_>>,
+    ) -> Result<bool> {
         if options.condition != Condition::Always {
             self.settle(key).await?;
         }
@@ -172,18 +180,36 @@ where
             || planted("failed-writes-kept"))
             && options.condition == Condition::Always;
         let spare = may_stay.then(|| value.clone());
-        let set = self.l2.set(key, value, options);
+        let set = async {
+            match tagging {
+                Some(tagging) => self.tags()?.set(key, value, options, tagging).await,
+                None => self.l2.set(key, value, options).await,
+            }
+        };
         let written = self.write(Change::Key(key), |written| *written, set).await;
         match (written, spare) {
-            (Err(error), Some(value)) if may_have_happened(&error) => {
-                self.keep_alone(key, value, options.expiry, error).await
-            }
+            (Err(error), Some(value)) if may_have_happened(&error) => self
+                .keep_alone(key, value, options.expiry, tagging)
+                .await
+                .ok_or(error),
             (written, _) => written,
         }
     }
 
     /// Keeps a value in the first tier that the second did not take.
-    async fn keep_alone(&self, key: &str, value: V, expiry: Expiry, error: Error) -> Result<bool> {
+    async fn keep_alone(
+        &self,
+        key: &str,
+        value: V,
+        expiry: Expiry,
+        tagging: Option<Tagging<'_>>,
+    ) -> Option<bool> {
+        let keys = tagging.map_or(&[][..], |tagging| tagging.tags);
+        let tags: Vec<Arc<str>> = keys.iter().map(|key| (*key).into()).collect();
+        let ticket = match self.l1.tags() {
+            Some(l1) if !tags.is_empty() => l1.ticket().await.ok(),
+            _ => None,
+        };
         // What the second tier holds is older, and must not come back when this has ended.
         self.recovery.add_keys([key], Task::Delete);
         let ttl = expiry
@@ -195,11 +221,13 @@ where
             ttl => (Expiry::After(ttl), self.clock.deadline_nanos(ttl)),
         };
         let alone = Promoted::new(value, LOCAL_ONLY, deadline);
-        let options = WriteOptions::new(expiry, Condition::Always);
         let _held_off = self.fence.detach(key).await;
-        self.l1.set(key, alone, options).await.map_err(|_| error)?;
+        let kept = self.put_in_l1(key, alone, expiry, (&tags, ticket.as_ref()));
+        if !kept.await {
+            return None;
+        }
         self.counters.local_only_writes.add(1);
-        Ok(true)
+        Some(true)
     }
 
     pub(super) async fn publish(&self, change: &Invalidation) -> Result<()> {
@@ -225,8 +253,33 @@ where
     }
 
     pub(super) async fn forget_key(&self, key: &str) {
+        if is_tag_key(key) {
+            return self.forget_tag(key).await;
+        }
         let _held_off = self.fence.detach(key).await;
         self.take_out(key).await;
+    }
+
+    /// Makes absent in the first tier what has a tag, and lets nobody join a read that may bring it.
+    async fn forget_tag(&self, tag: &str) {
+        self.fence.outdate_flights();
+        if let Some(tags) = self.l1.tags()
+            && tags.invalidate(&[tag]).await.is_err()
+        {
+            self.fence.flush();
+        }
+    }
+
+    /// Deletes keys from the second tier, and invalidates the tags among them.
+    pub(super) async fn delete_in_l2(&self, keys: &[&str]) -> Result<()> {
+        let (tags, keys): (Vec<&str>, Vec<&str>) = keys.iter().partition(|key| is_tag_key(key));
+        if let Some(l2) = self.l2.tags().filter(|_| !tags.is_empty()) {
+            l2.invalidate(&tags).await?;
+        }
+        if !keys.is_empty() {
+            self.l2.delete_many(&keys).await?;
+        }
+        Ok(())
     }
 
     /// Removes a key from the first tier; the caller holds off others.
@@ -245,7 +298,7 @@ where
     }
 
     /// Does what has failed before, until the task is aborted: at once, and then with growing pauses.
-    pub(super) async fn recover(self: std::sync::Arc<Self>) {
+    pub(super) async fn recover(self: Arc<Self>) {
         let pause = self.bound.min(LONGEST_DELAY);
         let mut delay = Duration::ZERO;
         loop {
@@ -279,9 +332,7 @@ where
 
     async fn replay(&self, batch: &Batch) -> Result<()> {
         let deletes = batch.keys_to(Some(Task::Delete));
-        if !deletes.is_empty() {
-            self.l2.delete_many(&deletes).await?;
-        }
+        self.delete_in_l2(&deletes).await?;
         for (_, scope, task) in &batch.scopes {
             if *task == Task::Delete {
                 self.l2.clear(scope).await?;
