@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     SetIfAbsent,
     Swap,
     Delete,
+    /// The invalidation of the tag that the key has: a delete that leaves the value in the store.
+    Invalidate,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +129,13 @@ pub(crate) struct Observation {
     pub(crate) start: Nanos,
     pub(crate) end: Nanos,
     pub(crate) found: Option<Seen>,
+}
+
+impl Kind {
+    /// Tells whether nothing may be read after it.
+    pub(crate) const fn removes(self) -> bool {
+        matches!(self, Self::Delete | Self::Invalidate)
+    }
 }
 
 impl Operation {

@@ -77,6 +77,12 @@ const BUGS: &[Bug] = &[
         &[Refuse, Reset],
         &[Convergence],
     ),
+    (
+        "invalid-tags-kept",
+        Mode::Tracking,
+        &[],
+        &[Staleness, Order],
+    ),
     // For how long it serves.
     (
         "lease-ignored",

@@ -62,7 +62,8 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let newer = self.writes.newer(seen.key, version, seen.start, seen.end);
+        let Observation { start, end, .. } = *seen;
+        let newer = self.writes.newer_in_store(seen.key, version, start, end);
         match (newer.kept, newer.lost) {
             (None, None) => {}
             _ if self.is_open(seen.key, version) => self.report.exempt(rule, OPEN),

@@ -36,13 +36,35 @@ impl<'h> Writes<'h> {
     /// Returns the call that wrote a version, if there may be such a value.
     pub(super) fn value(&self, key: u32, version: u64) -> Option<&'h Operation> {
         let write = *self.by_key.get(&key)?.get(&version)?;
-        let has_value = write.kind != Kind::Delete && (write.is_done() || write.is_open());
+        let has_value = !write.kind.removes() && (write.is_done() || write.is_open());
         has_value.then_some(write)
     }
 
     /// Finds what had overwritten a version when a read began, as far as one that ended at `end`
     /// has to know.
     pub(super) fn newer(&self, key: u32, version: u64, start: Nanos, end: Nanos) -> Newer<'h> {
+        self.newer_than(key, version, (start, end), |_| true)
+    }
+
+    /// Finds the same for who looks into the store, where invalidated values stay.
+    pub(super) fn newer_in_store(
+        &self,
+        key: u32,
+        version: u64,
+        start: Nanos,
+        end: Nanos,
+    ) -> Newer<'h> {
+        let overwrites = |write: &Operation| write.kind != Kind::Invalidate;
+        self.newer_than(key, version, (start, end), overwrites)
+    }
+
+    fn newer_than(
+        &self,
+        key: u32,
+        version: u64,
+        (start, end): (Nanos, Nanos),
+        overwrites: impl Fn(&Operation) -> bool,
+    ) -> Newer<'h> {
         let mut newer = Newer::default();
         let Some(of_key) = self.by_key.get(&key) else {
             return newer;
@@ -52,7 +74,7 @@ impl<'h> Writes<'h> {
             if write.start >= start {
                 break;
             }
-            if !write.is_done() || write.end >= start {
+            if !write.is_done() || write.end >= start || !overwrites(write) {
                 continue;
             }
             newer.lost.get_or_insert(write);

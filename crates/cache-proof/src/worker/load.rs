@@ -1,10 +1,10 @@
 //! What the tasks of a worker do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Cache, Error, Result};
+use cache_core::{Cache, Error, Result, SetOptions};
 use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -33,6 +33,10 @@ pub(super) struct Task {
     shared: Arc<Shared>,
     random: Rng,
     own: Vec<u32>,
+    /// What its values are tagged with.
+    tag: String,
+    /// The own keys whose last value may have no tag.
+    untagged: HashSet<u32>,
     versions: HashMap<u32, u64>,
     log: Vec<Operation>,
 }
@@ -52,6 +56,8 @@ impl Task {
             shared: Arc::clone(shared),
             random: Rng::with_seed(seed),
             own: (0..order.keys).filter(|key| key % all == this).collect(),
+            tag: format!("task:{this}"),
+            untagged: HashSet::new(),
             versions: HashMap::new(),
             log: Vec::new(),
         }
@@ -87,7 +93,8 @@ impl Task {
                 let kind = Kind::Set;
                 self.write(Write { kind, ttl }).await;
             }
-            90..98 => self.write(write(Kind::Delete)).await,
+            90..97 => self.write(write(Kind::Delete)).await,
+            97 => self.invalidate().await,
             98 => self.write(write(Kind::Swap)).await,
             _ => self.write(write(Kind::SetIfAbsent)).await,
         }
@@ -131,9 +138,7 @@ impl Task {
         let Some(&key) = self.own.get(skewed as usize) else {
             return;
         };
-        let version = self.versions.entry(key).or_default();
-        *version += 1;
-        let version = *version;
+        let version = self.next_version(key);
         let call = Operation {
             wrote: Some(version),
             ttl: write.ttl.map(nanos),
@@ -142,15 +147,49 @@ impl Task {
         let answer = timeout(HUNG, self.perform(&write, key, version)).await;
         let end = now();
         let call = match answer {
-            Ok(Ok((outcome, replaced))) => Operation {
-                outcome,
-                found: replaced.as_ref().map(Payload::seen),
-                ..call
-            },
+            Ok(Ok((outcome, replaced))) => {
+                if write.kind == Kind::Swap {
+                    self.untagged.insert(key);
+                } else if outcome == Outcome::Done {
+                    self.untagged.remove(&key);
+                }
+                Operation {
+                    outcome,
+                    found: replaced.as_ref().map(Payload::seen),
+                    ..call
+                }
+            }
             Ok(Err(error)) => failed(call, &error),
             Err(_) => hung(call),
         };
         self.log.push(Operation { end, ..call });
+    }
+
+    fn next_version(&mut self, key: u32) -> u64 {
+        let version = self.versions.entry(key).or_default();
+        *version += 1;
+        *version
+    }
+
+    /// Invalidates the tag of the own keys: one call, which is a delete of each.
+    async fn invalidate(&mut self) {
+        let keys = self.own.iter().filter(|key| !self.untagged.contains(key));
+        let keys: Vec<u32> = keys.copied().collect();
+        let start = now();
+        let answer = timeout(HUNG, self.shared.cache.delete_by_tag(&self.tag)).await;
+        let end = now();
+        for key in keys {
+            let call = Operation {
+                wrote: Some(self.next_version(key)),
+                ..call(&self.shared.order, key, Kind::Invalidate, start)
+            };
+            let call = match &answer {
+                Ok(Ok(())) => call,
+                Ok(Err(error)) => failed(call, error),
+                Err(_) => hung(call),
+            };
+            self.log.push(Operation { end, ..call });
+        }
     }
 
     async fn perform(
@@ -162,21 +201,28 @@ impl Task {
         let cache = &self.shared.cache;
         let value = Payload::new(key, version, self.shared.order.process);
         let key = name(key);
-        match (write.kind, write.ttl) {
-            (Kind::Delete, _) => cache.delete(key).await.map(drop)?,
+        let tags = [self.tag.as_str()];
+        let tagged = SetOptions::new().tags(&tags);
+        let options = match (write.kind, write.ttl) {
+            (Kind::Delete, _) => {
+                cache.delete(key).await?;
+                return Ok((Outcome::Done, None));
+            }
             (Kind::Swap, _) => {
                 let replaced = cache.get_and_set(key, value).await?;
                 return Ok((Outcome::Done, replaced));
             }
-            (Kind::SetIfAbsent, _) => {
-                if !cache.set_nx(key, value).await? {
-                    return Ok((Outcome::Refused, None));
-                }
-            }
-            (_, Some(ttl)) => cache.set_ex(key, value, ttl).await?,
-            (_, None) => cache.set(key, value).await?,
-        }
-        Ok((Outcome::Done, None))
+            (Kind::SetIfAbsent, _) => tagged.if_absent(),
+            (_, Some(ttl)) => tagged.ttl(ttl),
+            (_, None) => tagged,
+        };
+        let is_written = cache.set_with(key, value, options).await?;
+        let outcome = if is_written {
+            Outcome::Done
+        } else {
+            Outcome::Refused
+        };
+        Ok((outcome, None))
     }
 }
 
