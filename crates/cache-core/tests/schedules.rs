@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cache_conformance::{Fault, FaultyBackend};
-use cache_core::{Cache, LoadOptions};
+use cache_core::{Cache, LoadOptions, Loaded};
 use cache_local::{LocalBackend, LocalConfig};
 use shuttle::future::{JoinHandle, block_on, spawn, yield_now};
 use shuttle::sync::atomic::{AtomicU32, Ordering};
@@ -225,6 +225,51 @@ fn a_bulk_delete_during_a_load_wins() {
         Box::pin(async move {
             world.write(world.cache().mdelete(&["key", "other"])).await;
         })
+    });
+}
+
+/// A load whose value has a tag.
+async fn get_tagged(world: World) -> u32 {
+    let source = world.clone();
+    let load = async move |_| {
+        let value = source.load().await;
+        Ok::<_, Infallible>(Loaded::value(value).tags(["tag"]))
+    };
+    let found = world.cache().get_or_load("key", load).await;
+    found.expect("the backend works").expect("there is a value")
+}
+
+#[test]
+fn the_invalidation_of_a_tag_during_a_load_wins() {
+    explore(|world| async move {
+        let loads = [(); 2].map(|()| spawn(get_tagged(world.clone())));
+        let writer = spawn({
+            let world = world.clone();
+            async move {
+                world.write(world.cache().delete_by_tag("tag")).await;
+                assert_eq!(get_tagged(world.clone()).await, 2);
+                let stored = world.cache().get("key").await.unwrap();
+                assert_eq!(stored, Some(2));
+            }
+        });
+        writer.await.unwrap();
+        for load in loads {
+            load.await.unwrap();
+        }
+        assert_eq!(world.cache().get("key").await.unwrap(), Some(2));
+        assert!(world.is_idle());
+    });
+}
+
+#[test]
+fn the_invalidation_of_another_tag_loses_no_load() {
+    explore(|world| async move {
+        let load = spawn(get_tagged(world.clone()));
+        let other = world.cache().delete_by_tag("other");
+        other.await.expect("the backend works");
+        assert_eq!(load.await.unwrap(), 0);
+        assert_eq!(world.cache().get("key").await.unwrap(), Some(0));
+        assert_eq!(world.loads(), 1);
     });
 }
 

@@ -8,9 +8,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cache_core::{
-    CacheBackend, Clock, Condition, Cursor, Expiry, ManualClock, ReadNow, Scope, WriteOptions,
+    CacheBackend, Clock, Condition, Cursor, Expiry, ManualClock, ReadNow, Scope, Tagging,
+    WriteOptions,
 };
 use cache_local::{LocalBackend, LocalConfig};
+use shuttle::sync::atomic::{AtomicU32, Ordering};
 use shuttle::thread;
 
 const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
@@ -264,5 +266,32 @@ fn a_shared_value_is_swapped_beside_its_readers_and_handed_out_once() {
         handed_out.sort();
         assert!(handed_out.iter().flatten().eq(["first", "second", "third"]));
         assert!(reader.join().unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_value_that_was_read_before_an_invalidation_is_not_seen_after_it() {
+    explore(|| {
+        let (backend, _hand) = backend(8);
+        let source = Arc::new(AtomicU32::new(1));
+        let invalidator = {
+            let (backend, source) = (Arc::clone(&backend), Arc::clone(&source));
+            thread::spawn(move || {
+                source.store(2, Ordering::SeqCst);
+                now(backend.tags().unwrap().invalidate(&["tag"])).unwrap();
+                // Whatever is seen from here on was read from the source after the invalidation.
+                let seen = read(&backend, "key");
+                assert!(seen != Some(1), "{seen:?}");
+            })
+        };
+        on_threads(2, &backend, move |backend, _| {
+            let tags = backend.tags().unwrap();
+            let ticket = now(tags.ticket()).unwrap();
+            let value = source.load(Ordering::SeqCst);
+            let tagging = Tagging::new(&["tag"], Some(&ticket));
+            assert!(now(tags.set("key", value, ALWAYS, tagging)).unwrap());
+        });
+        invalidator.join().unwrap();
+        assert!(read(&backend, "key") != Some(1));
     });
 }

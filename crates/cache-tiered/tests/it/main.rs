@@ -9,6 +9,7 @@ mod promotion;
 mod recovery;
 mod simulation;
 mod stats;
+mod tags;
 
 use std::sync::Arc;
 use std::time::Duration;
