@@ -49,6 +49,7 @@
 //! | `msgpack` | | [`MsgPackCodec`] |
 //! | `lz4` | | [`Compression::lz4`] |
 //! | `zstd` | | [`Compression::zstd`] |
+//! | `metrics` | | [`CacheMetrics`], for the `metrics` facade |
 //! | `full` | | all of the above |
 //!
 //! Features only add items; none changes what another does. With none of them, this crate is
@@ -87,12 +88,15 @@ pub use cache_core::{
     FlushCause, Hit, Invalidation, InvalidationBus, InvalidationListener, Layer, Lease,
     LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions, LoadReason, LoadStats, Loaded,
     MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TTL, ManualClock, Page,
-    ReadNow, Result, Scope, SetOptions, TagTicket, Tagging, Tags, TierStats, Ttl, WriteOptions,
-    backend, bus, is_tag_key, tag_keys,
+    ReadNow, Result, Scope, SetOptions, TagTicket, Tagging, Tags, TierStats, Ttl, WireStats,
+    WriteOptions, backend, bus, is_tag_key, tag_keys,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]
 pub use cache_local::{LocalBackend, LocalConfig, Removal, RemovalCause};
+#[cfg(feature = "metrics")]
+#[doc(inline)]
+pub use cache_metrics::CacheMetrics;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use cache_redis::{

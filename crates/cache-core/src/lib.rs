@@ -62,6 +62,6 @@ pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, is_tag_key, 
 pub use self::lease::{Claim, LoadLease, LoadLeases};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
 pub use self::options::{Condition, SetOptions, WriteOptions};
-pub use self::stats::{BackendStats, CacheStats, Lease, TierStats};
+pub use self::stats::{BackendStats, CacheStats, Lease, TierStats, WireStats};
 pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};
 pub use self::tags::{MAX_TAG_BYTES, MAX_TAGS, TagTicket, Tagging, Tags};

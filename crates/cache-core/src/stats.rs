@@ -77,6 +77,35 @@ pub struct BackendStats {
     pub unreadable: u64,
     /// What the tiers of a backend of two tiers count.
     pub tiers: Option<TierStats>,
+    /// What has gone over the wire to a remote store, that of a second tier included.
+    pub wire: Option<WireStats>,
+}
+
+/// What has gone over the wire to a remote store.
+///
+/// Counts start at zero when the store is connected; stores that share its connections share the
+/// counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct WireStats {
+    /// Operations that were sent; a bulk operation counts once.
+    pub operations: u64,
+    /// Bytes of the keys and values that were sent.
+    pub bytes_sent: u64,
+    /// Bytes of the values that were received.
+    pub bytes_received: u64,
+    /// Operations that ended without an answer in time.
+    pub timeouts: u64,
+    /// Operations that failed because a server could not be reached.
+    pub unavailable: u64,
+    /// Operations that a server refused for lack of credentials or permissions.
+    pub unauthorized: u64,
+    /// Operations that failed for another reason.
+    pub other_errors: u64,
+    /// Reads that were sent again because the connection broke.
+    pub retries: u64,
+    /// Connections that were opened anew after the first.
+    pub reconnects: u64,
 }
 
 /// What a backend of two tiers counts: the first in memory, the second shared.
