@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Claim, Cursor, Entry, ErrorKind, Expiry, LoadLease,
-    LoadLeases, Page, ReadNow, Result, Scope, Tags, WriteOptions,
+    LoadLeases, Page, ReadNow, Result, Scope, TagTicket, Tagging, Tags, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -270,7 +270,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBac
     }
 
     fn tags(&self) -> Option<&dyn Tags<V>> {
-        None
+        self.backend.tags().map(|_| self as &dyn Tags<V>)
     }
 }
 
@@ -282,6 +282,17 @@ impl<B> FaultyBackend<B> {
     {
         self.backend.leases().ok_or_else(|| {
             let what = "load leases by this backend".into();
+            ErrorKind::Unsupported { what }.into()
+        })
+    }
+
+    fn inner_tags<V>(&self) -> Result<&dyn Tags<V>>
+    where
+        V: Send + Sync + 'static,
+        B: CacheBackend<V>,
+    {
+        self.backend.tags().ok_or_else(|| {
+            let what = "tags by this backend".into();
             ErrorKind::Unsupported { what }.into()
         })
     }
@@ -317,5 +328,39 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> LoadLeases<V> for FaultyBacke
         if let Ok(leases) = self.inner_leases::<V>() {
             leases.ended(key, at_most).await;
         }
+    }
+}
+
+#[async_trait]
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Tags<V> for FaultyBackend<B> {
+    async fn ticket(&self) -> Result<TagTicket> {
+        self.call(self.inner_tags::<V>()?.ticket()).await
+    }
+
+    async fn set(
+        &self,
+        key: &str,
+        value: V,
+        options: WriteOptions,
+        tagging: Tagging<'_>,
+    ) -> Result<bool> {
+        self.call(self.inner_tags()?.set(key, value, options, tagging))
+            .await
+    }
+
+    async fn fill(
+        &self,
+        key: &str,
+        lease: LoadLease,
+        value: V,
+        expiry: Expiry,
+        tagging: Tagging<'_>,
+    ) -> Result<bool> {
+        self.call(self.inner_tags()?.fill(key, lease, value, expiry, tagging))
+            .await
+    }
+
+    async fn invalidate(&self, tags: &[&str]) -> Result<()> {
+        self.call(self.inner_tags::<V>()?.invalidate(tags)).await
     }
 }

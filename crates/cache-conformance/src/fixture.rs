@@ -103,6 +103,7 @@ impl Skipped {
     pub(crate) const EXACT_TIME: Self = Self::because("the time of the fixture is not exact");
 
     pub(crate) const LEASES: Self = Self::because("the backend has no load leases");
+    pub(crate) const TAGS: Self = Self::because("the backend keeps no tags");
 
     const fn because(reason: &'static str) -> Self {
         Self { reason }

@@ -174,6 +174,41 @@ macro_rules! __contract_tests {
             c31_a_write_or_delete_revokes_the_lease
             c31_a_released_lease_is_over
         }
+        $crate::__tests! { invalidated as invalidated:
+            c32_an_invalidated_entry_is_absent_for_every_read
+            c32_entries_without_the_tag_are_not_concerned
+            c32_no_character_of_a_tag_is_special
+            c32_tags_of_two_namespaces_are_apart
+            c32_an_entry_with_two_tags_ends_with_either
+            c32_several_tags_are_invalidated_in_one_call
+            c32_if_absent_succeeds_on_an_invalidated_entry
+            c32_if_present_fails_on_an_invalidated_entry
+            c32_set_expiry_does_not_revive_an_invalidated_entry
+            c32_swap_returns_none_for_an_invalidated_entry
+            c32_delete_of_an_invalidated_entry_finds_nothing
+            c32_scan_and_clear_pass_over_invalidated_entries
+            c32_a_claim_of_an_invalidated_entry_is_granted
+        }
+        $crate::__tests! { tags as tags:
+            c33_a_write_without_tags_drops_the_tags
+            c33_a_write_with_tags_replaces_the_tags
+            c33_a_write_after_the_invalidation_is_present
+            c33_set_expiry_keeps_the_tags
+            c33_a_write_with_tags_keeps_to_its_condition
+            c33_an_entry_with_tags_has_its_expiry
+            c33_a_fill_stores_the_tags
+            c35_entries_are_read_with_their_tags
+            c35_a_scan_returns_no_tags
+            c35_a_clear_counts_no_tags
+        }
+        $crate::__tests! { tickets as tickets:
+            c34_a_value_from_before_an_invalidation_is_absent
+            c34_an_invalidation_ends_every_value_of_an_older_ticket
+            c34_a_value_from_after_an_invalidation_is_present
+            c34_a_fill_with_a_value_from_before_an_invalidation_is_absent
+            c34_a_late_value_changes_nothing_where_its_condition_fails
+            c34_no_read_gives_a_value_older_than_an_invalidation
+        }
         mod model {
             #[test]
             fn random_operations_agree_with_the_model() {
@@ -237,6 +272,15 @@ macro_rules! __facade_tests {
                 an_expired_key_is_a_miss
                 clones_and_namespaces_share_the_counters
                 refused_writes_and_questions_are_not_counted
+            }
+            $crate::__tests! { facade::tags as tags:
+                a_tag_ends_all_its_entries_and_no_others
+                a_kept_value_outlives_expire_by_tag_alone
+                tags_of_two_namespaces_never_meet
+                a_bad_tag_is_invalid_input_and_nothing_is_written
+                the_longest_and_the_most_tags_are_taken
+                a_value_whose_tag_is_deleted_during_the_load_is_not_stored
+                a_backend_without_tags_refuses_them_and_does_all_else
             }
         }
     };

@@ -47,6 +47,7 @@ impl Matrix {
                 Skipped::OVERSIZED,
             ),
             (backend.leases().is_some(), "C29-C31", Skipped::LEASES),
+            (backend.tags().is_some(), "C32-C35", Skipped::TAGS),
             (
                 granularity.is_zero(),
                 "C12 and C14 in part",

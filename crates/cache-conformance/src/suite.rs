@@ -1,8 +1,8 @@
 //! The tests, by theme. Each is an `async fn` that panics where a backend breaks the contract.
 //!
 //! [`conformance_tests!`](crate::conformance_tests) runs them all. To run one by hand, on any
-//! runtime, await it with a fixture; those of [`concurrency`], [`histories`] and [`capacity`]
-//! spawn tasks and so need a multi-threaded tokio runtime. A test that lacks an ability of the
+//! runtime, await it with a fixture; those of [`concurrency`], [`histories`], [`capacity`],
+//! [`leases`] and [`tickets`] spawn tasks and so need a multi-threaded tokio runtime. A test that lacks an ability of the
 //! fixture returns [`Skipped`](crate::Skipped).
 #![expect(
     clippy::missing_errors_doc,
@@ -21,8 +21,11 @@ pub mod expired;
 pub mod expiry;
 pub mod facade;
 pub mod histories;
+pub mod invalidated;
 pub mod keyspace;
 pub mod leases;
 pub mod privacy;
+pub mod tags;
+pub mod tickets;
 pub mod values;
 pub mod writes;

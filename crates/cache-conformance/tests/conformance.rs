@@ -13,5 +13,9 @@ conformance_tests!(
     no_scan,
     ReferenceFixture::<String>::correct().without_scan()
 );
+conformance_tests!(
+    no_tags,
+    ReferenceFixture::<String>::correct().without_tags()
+);
 conformance_tests!(waiting, Waiting(ReferenceFixture::correct()));
 conformance_tests!(real_time, RealTime);

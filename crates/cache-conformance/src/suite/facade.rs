@@ -7,6 +7,7 @@ pub mod defaults;
 pub mod errors;
 pub mod keys;
 pub mod stats;
+pub mod tags;
 pub mod times;
 
 use cache_core::{Cache, Expiry};

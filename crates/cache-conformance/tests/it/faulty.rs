@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_conformance::{Fault, FaultyBackend};
-use cache_core::{Cache, CacheBackend, Capabilities, ErrorKind, ReadNow};
+use cache_conformance::{Fault, FaultyBackend, Fixture};
+use cache_core::{Cache, CacheBackend, Capabilities, ErrorKind, ReadNow, SetOptions};
 use cache_local::LocalBackend;
 use tokio::time::{Instant, timeout};
+
+use crate::reference::ReferenceFixture;
 
 type Faulty = Arc<FaultyBackend<LocalBackend<String>>>;
 
@@ -107,4 +109,34 @@ async fn what_the_backend_can_do_is_handed_on() {
     assert_eq!(faulty.stats().entries, Some(1));
     let direct = faulty.inner().get("key").await.unwrap();
     assert_eq!(direct.as_deref(), Some("value"));
+}
+
+#[tokio::test]
+async fn each_call_of_the_tags_takes_a_fault() {
+    let backend = ReferenceFixture::<String>::correct().fresh().await;
+    let faulty = Arc::new(FaultyBackend::new(backend));
+    let cache: Cache<String> = Cache::new(Arc::clone(&faulty));
+    let tagged = || cache.set_with("key", "value", SetOptions::new().tags(&["tag"]));
+    let fail = || Fault::Fail(ErrorKind::Unavailable);
+
+    faulty.script([fail()]);
+    assert!(faulty.tags().unwrap().ticket().await.is_err());
+    faulty.script([fail()]);
+    assert!(tagged().await.is_err());
+    assert_eq!(cache.get("key").await.unwrap(), None);
+    tagged().await.unwrap();
+    faulty.script([fail()]);
+    assert!(cache.delete_by_tag("tag").await.is_err());
+    assert_eq!(cache.get("key").await.unwrap().as_deref(), Some("value"));
+    faulty.script([Fault::LoseReply(ErrorKind::Timeout)]);
+    assert!(cache.delete_by_tag("tag").await.is_err());
+    assert_eq!(cache.get("key").await.unwrap(), None);
+    assert_eq!(faulty.calls(), 5, "the reads were answered at once");
+}
+
+#[tokio::test]
+async fn a_backend_without_tags_gets_none() {
+    let backend = ReferenceFixture::<String>::correct().without_tags();
+    let faulty = FaultyBackend::new(backend.fresh().await);
+    assert!(faulty.tags().is_none());
 }

@@ -42,6 +42,16 @@ async fn the_row_of_a_fixture_without_abilities_names_what_is_skipped() {
 }
 
 #[tokio::test]
+async fn the_row_of_a_backend_without_tags_names_their_clauses() {
+    let fixture = ReferenceFixture::<String>::correct().without_tags();
+    let matrix = Matrix::of("tagless", &fixture).await;
+    assert_eq!(
+        matrix.to_string(),
+        "| tagless | yes | no | yes | 1ms | C32-C35: the backend keeps no tags |"
+    );
+}
+
+#[tokio::test]
 async fn a_test_that_lacks_an_ability_returns_why() {
     let reason = |outcome: Result<(), Skipped>| outcome.err().map(|skipped| skipped.reason());
     let no_scan = ReferenceFixture::<String>::correct().without_scan();
@@ -54,6 +64,9 @@ async fn a_test_that_lacks_an_ability_returns_why() {
         reason(outcome),
         Some("the fixture builds no bounded backend")
     );
+    let no_tags = ReferenceFixture::<String>::correct().without_tags();
+    let outcome = suite::tags::c33_set_expiry_keeps_the_tags(&no_tags).await;
+    assert_eq!(reason(outcome), Some("the backend keeps no tags"));
     let outcome = suite::expiry::c14_times_are_kept_to_the_millisecond(&RealTime).await;
     assert_eq!(
         reason(outcome),

@@ -87,6 +87,23 @@ caught! {
     ClaimNotAtomic by leases::c29_one_of_concurrent_claims_is_granted
     DeleteCountsLeases by leases::c30_writes_find_nothing_under_a_lease
     WritesKeepLeases by leases::c31_a_write_or_delete_revokes_the_lease
+    ReadNowIgnoresTags by invalidated::c32_an_invalidated_entry_is_absent_for_every_read
+    InvalidationEndsAllTags by invalidated::c32_entries_without_the_tag_are_not_concerned
+    FirstTagCounts by invalidated::c32_an_entry_with_two_tags_ends_with_either
+    IfAbsentSeesInvalidated by invalidated::c32_if_absent_succeeds_on_an_invalidated_entry
+    DeleteFindsInvalidated by invalidated::c32_delete_of_an_invalidated_entry_finds_nothing
+    ScanListsInvalidated by invalidated::c32_scan_and_clear_pass_over_invalidated_entries
+    SwapKeepsTags by tags::c33_a_write_without_tags_drops_the_tags
+    TagsAddUp by tags::c33_a_write_with_tags_replaces_the_tags
+    TagsEndForGood by tags::c33_a_write_after_the_invalidation_is_present
+    SetExpiryDropsTags by tags::c33_set_expiry_keeps_the_tags
+    TaggedWriteIgnoresCondition by tags::c33_a_write_with_tags_keeps_to_its_condition
+    TicketIgnored by tickets::c34_a_value_from_before_an_invalidation_is_absent
+    UnusedTagsStayValid by tickets::c34_a_value_from_before_an_invalidation_is_absent
+    TicketCheckedTooEarly by tickets::c34_no_read_gives_a_value_older_than_an_invalidation
+    GetEntriesForgetsTags by tags::c35_entries_are_read_with_their_tags
+    TagKeysListed by tags::c35_a_scan_returns_no_tags
+    ClearCountsTags by tags::c35_a_clear_counts_no_tags
 }
 
 #[tokio::test]

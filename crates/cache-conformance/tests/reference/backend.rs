@@ -15,6 +15,7 @@ use tokio::task::yield_now;
 
 use super::Bug;
 use super::leases::Leases;
+use super::tags::{Invalidations, Mark};
 
 /// Returns the options of a write without a condition.
 pub(super) const fn always(expiry: Expiry) -> WriteOptions {
@@ -28,19 +29,22 @@ const UNBOUNDED: usize = usize::MAX / 2;
 pub(crate) struct Reference<V> {
     slots: Mutex<Slots<V>>,
     pub(super) leases: Mutex<Leases>,
+    pub(super) invalidations: Mutex<Invalidations>,
     pub(super) clock: Clock,
     pub(super) bound: usize,
     pub(super) largest: usize,
     pub(super) scans: bool,
+    pub(super) keeps_tags: bool,
     pub(super) bug: Option<Bug>,
 }
 
-type Slots<V> = BTreeMap<String, Slot<V>>;
+pub(super) type Slots<V> = BTreeMap<String, Slot<V>>;
 
 #[derive(Clone)]
-struct Slot<V> {
+pub(super) struct Slot<V> {
     value: V,
     deadline: Option<u64>,
+    pub(super) tags: Vec<Mark>,
 }
 
 impl<V: TestValue> Reference<V> {
@@ -48,26 +52,32 @@ impl<V: TestValue> Reference<V> {
         Self {
             slots: Mutex::default(),
             leases: Mutex::default(),
+            invalidations: Mutex::default(),
             clock,
             bound: UNBOUNDED,
             largest: UNBOUNDED,
             scans: true,
+            keeps_tags: true,
             bug: None,
         }
     }
 
-    fn has(&self, bug: Bug) -> bool {
+    pub(super) fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots<V>> {
+    pub(super) fn slots(&self) -> MutexGuard<'_, Slots<V>> {
         self.slots.lock().expect("no call panics")
     }
 
-    fn is_live(&self, slot: &Slot<V>) -> bool {
+    pub(super) fn is_live(&self, slot: &Slot<V>) -> bool {
+        !self.has_ended(slot) && !self.is_invalidated(&slot.tags)
+    }
+
+    pub(super) fn has_ended(&self, slot: &Slot<V>) -> bool {
         let now = self.clock.nanos();
         let over = |at| at < now || (at == now && !self.has(Bug::PresentAtDeadline));
-        !slot.deadline.is_some_and(over)
+        slot.deadline.is_some_and(over)
     }
 
     fn live<'s>(&self, slots: &'s Slots<V>, key: &str) -> Option<&'s Slot<V>> {
@@ -127,8 +137,10 @@ impl<V: TestValue> Reference<V> {
     fn holds(&self, slots: &Slots<V>, key: &str, condition: Condition) -> bool {
         let stored = slots.contains_key(key);
         let live = self.live(slots, key).is_some();
+        let in_time = slots.get(key).is_some_and(|slot| !self.has_ended(slot));
         match (condition, self.bug) {
             (Condition::IfAbsent, Some(Bug::ExpiredBlocksIfAbsent)) => !stored,
+            (Condition::IfAbsent, Some(Bug::IfAbsentSeesInvalidated)) => !in_time,
             (Condition::IfAbsent, _) => !live,
             (Condition::IfPresent, Some(Bug::IfPresentRevivesExpired)) => stored,
             (Condition::IfPresent, Some(Bug::IfPresentAlwaysWrites)) => true,
@@ -137,96 +149,41 @@ impl<V: TestValue> Reference<V> {
         }
     }
 
+    fn slot(&self, value: V, expiry: Expiry) -> Slot<V> {
+        Slot {
+            value,
+            deadline: self.deadline(expiry),
+            tags: Vec::new(),
+        }
+    }
+
     /// Puts an entry in, and another one out if there is no room.
-    fn put(&self, slots: &mut Slots<V>, key: &str, value: V, expiry: Expiry) {
+    fn put(&self, slots: &mut Slots<V>, key: &str, mut new: Slot<V>) {
         let key = self.folded(key);
         let room = self.bound + usize::from(self.has(Bug::OneOverTheBound));
         if !slots.contains_key(&key) && slots.len() >= room {
             slots.pop_first();
         }
-        let mut new = Slot {
-            value,
-            deadline: self.deadline(expiry),
-        };
         match (self.live(slots, &key), self.bug) {
             (Some(old), Some(Bug::SetKeepsFirstValue)) => new.value = old.value.clone(),
             (Some(old), Some(Bug::SetKeepsOldExpiry)) => new.deadline = old.deadline,
+            (Some(old), Some(Bug::TagsAddUp)) if !new.tags.is_empty() => {
+                new.tags.extend_from_slice(&old.tags);
+            }
             _ => {}
         }
         self.revoke(&key);
         slots.insert(key, new);
     }
 
-    /// Ends the load lease of a key, and tells whether there was one.
-    fn revoke(&self, key: &str) -> bool {
-        if self.has(Bug::WritesKeepLeases) {
-            return false;
-        }
-        let mut leases = self.leases.lock().expect("no call panics");
-        leases.revoke(|leased| leased == key) > 0
-    }
-
-    fn remove(&self, slots: &mut Slots<V>, key: &str) -> bool {
-        if self.revoke(key) && self.has(Bug::DeleteCountsLeases) {
-            return true;
-        }
-        let found = slots.remove(&self.folded(key));
-        found.is_some_and(|slot| self.is_live(&slot) || self.has(Bug::DeleteFindsExpired))
-            || self.has(Bug::DeleteAlwaysTrue)
-    }
-
-    fn is_in(&self, scope: &Scope, key: &str) -> bool {
-        match self.bug {
-            Some(Bug::PrefixIsGlob) if scope.prefix().contains('*') => {
-                let literal = scope.prefix().split('*').next().unwrap_or_default();
-                key.starts_with(literal)
-            }
-            Some(Bug::ScanTooWide | Bug::ClearTooWide) => key.starts_with(scope.prefix()),
-            _ => scope.contains(key),
-        }
-    }
-
-    /// The keys of a scope in their order.
-    fn listed(&self, scope: &Scope) -> Vec<String> {
-        let slots = self.slots();
-        let listed = slots.iter().filter(|(key, slot)| {
-            self.is_in(scope, key) && (self.is_live(slot) || self.has(Bug::ScanListsExpired))
-        });
-        listed.map(|(key, _)| key.clone()).collect()
-    }
-
-    fn check_scan(&self) -> Result<()> {
-        let unsupported = ErrorKind::Unsupported {
-            what: "scan".into(),
-        };
-        self.scans.then_some(()).ok_or(unsupported.into())
-    }
-}
-
-/// Every call is one critical section, but where a bug lets other tasks in.
-impl<V: TestValue> CacheBackend<V> for Reference<V> {
-    fn read_now(&self, key: &str) -> ReadNow<V> {
-        let stored = || self.slots().get(key).map(|slot| slot.value.clone());
-        ReadNow::Answer(Ok(match self.bug {
-            Some(Bug::ReadNowIgnoresExpiry) => stored(),
-            _ => self.value(key),
-        }))
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<V>> {
-        Ok(self.value(key))
-    }
-
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
-        let slots = self.slots();
-        let entry = self.live(&slots, key).map(|slot| match self.bug {
-            Some(Bug::GetEntryForgetsExpiry) => Entry::new(slot.value.clone(), Expiry::Never),
-            _ => Entry::new(slot.value.clone(), self.expiry_of(slot)),
-        });
-        Ok(entry)
-    }
-
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    /// Writes if the condition holds, and tells whether it did.
+    pub(super) async fn write(
+        &self,
+        key: &str,
+        value: V,
+        options: WriteOptions,
+        tags: Vec<Mark>,
+    ) -> Result<bool> {
         self.check_size(key, &value)?;
         let held = self.holds(&self.slots(), key, options.condition);
         let lets_others_in = match options.condition {
@@ -248,7 +205,8 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
             self.holds(&slots, key, options.condition)
         };
         if held {
-            self.put(&mut slots, key, value, options.expiry);
+            let new = self.slot(value, options.expiry);
+            self.put(&mut slots, key, Slot { tags, ..new });
         } else if let (Some(slot), Some(Bug::IfAbsentTouchesExpiry)) =
             (slots.get_mut(key), self.bug)
         {
@@ -257,20 +215,77 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         Ok(held)
     }
 
+    /// Ends the load lease of a key, and tells whether there was one.
+    fn revoke(&self, key: &str) -> bool {
+        if self.has(Bug::WritesKeepLeases) {
+            return false;
+        }
+        let mut leases = self.leases.lock().expect("no call panics");
+        leases.revoke(|leased| leased == key) > 0
+    }
+
+    fn remove(&self, slots: &mut Slots<V>, key: &str) -> bool {
+        if self.revoke(key) && self.has(Bug::DeleteCountsLeases) {
+            return true;
+        }
+        let found = slots.remove(&self.folded(key));
+        let counts = |slot: &Slot<V>| match self.bug {
+            Some(Bug::DeleteFindsExpired) => true,
+            Some(Bug::DeleteFindsInvalidated) => !self.has_ended(slot),
+            _ => self.is_live(slot),
+        };
+        found.as_ref().is_some_and(counts) || self.has(Bug::DeleteAlwaysTrue)
+    }
+}
+
+/// Every call is one critical section, but where a bug lets other tasks in.
+impl<V: TestValue> CacheBackend<V> for Reference<V> {
+    fn read_now(&self, key: &str) -> ReadNow<V> {
+        let slots = self.slots();
+        let found = slots.get(key).filter(|slot| match self.bug {
+            Some(Bug::ReadNowIgnoresExpiry) => true,
+            Some(Bug::ReadNowIgnoresTags) => !self.has_ended(slot),
+            _ => self.is_live(slot),
+        });
+        ReadNow::Answer(Ok(found.map(|slot| slot.value.clone())))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<V>> {
+        Ok(self.value(key))
+    }
+
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+        let slots = self.slots();
+        let entry = self.live(&slots, key).map(|slot| match self.bug {
+            Some(Bug::GetEntryForgetsExpiry) => Entry::new(slot.value.clone(), Expiry::Never),
+            _ => {
+                let entry = Entry::new(slot.value.clone(), self.expiry_of(slot));
+                entry.with_tags(slot.tags.iter().map(Mark::tag).collect())
+            }
+        });
+        Ok(entry)
+    }
+
+    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+        self.write(key, value, options, Vec::new()).await
+    }
+
     async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
         self.check_size(key, &value)?;
         if self.has(Bug::SwapNotAtomic) {
             let old = self.value(key);
             yield_now().await;
-            self.put(&mut self.slots(), key, value, expiry);
+            let new = self.slot(value, expiry);
+            self.put(&mut self.slots(), key, new);
             return Ok(old);
         }
         let mut slots = self.slots();
         let stored = slots.get(key).cloned();
         let live = self.live(&slots, key).cloned();
-        self.put(&mut slots, key, value, expiry);
+        self.put(&mut slots, key, self.slot(value, expiry));
         match (&live, self.bug, slots.get_mut(key)) {
             (Some(old), Some(Bug::SwapKeepsOldExpiry), Some(new)) => new.deadline = old.deadline,
+            (Some(old), Some(Bug::SwapKeepsTags), Some(new)) => new.tags.clone_from(&old.tags),
             (_, Some(Bug::SwapReturnsExpired), _) => return Ok(stored.map(|slot| slot.value)),
             _ => {}
         }
@@ -301,6 +316,9 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         };
         let had_one = slot.deadline.is_some() || self.has(Bug::PersistAlwaysTrue);
         slot.deadline = deadline;
+        if self.has(Bug::SetExpiryDropsTags) {
+            slot.tags.clear();
+        }
         Ok(had_one || deadline.is_some())
     }
 
@@ -319,9 +337,11 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
 
     async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
         let mut entries = each::get_entry(self, keys).await?;
-        if self.has(Bug::GetEntriesForgetsExpiry) {
-            for entry in entries.iter_mut().flatten() {
-                entry.expiry = Expiry::Never;
+        for entry in entries.iter_mut().flatten() {
+            match self.bug {
+                Some(Bug::GetEntriesForgetsExpiry) => entry.expiry = Expiry::Never,
+                Some(Bug::GetEntriesForgetsTags) => entry.tags.clear(),
+                _ => {}
             }
         }
         Ok(entries)
@@ -335,7 +355,8 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         for (key, value) in entries {
             self.check_size(key, &value)?;
             if !(self.has(Bug::SetManyKeepsFirst) && seen.contains(&key)) {
-                self.put(&mut self.slots(), key, value, expiry);
+                let new = self.slot(value, expiry);
+                self.put(&mut self.slots(), key, new);
             }
             seen.push(key);
         }
@@ -355,32 +376,7 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
 
     async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
         self.check_scan()?;
-        let by_offset = self.has(Bug::ScanByOffset);
-        let mut keys = self.listed(scope);
-        let mut seen = 0;
-        match cursor {
-            Cursor::After(last) => keys.retain(|key| *key > last),
-            Cursor::Position(at) => {
-                seen = usize::try_from(at).expect("an offset fits").min(keys.len());
-                keys.drain(..seen);
-            }
-            _ => {}
-        }
-        if keys.len() <= limit {
-            return Ok(Page::new(keys, None));
-        }
-        let mut rest = keys.split_off(limit);
-        if self.has(Bug::ScanSkipsBetweenPages) {
-            keys.push(rest.remove(0));
-            let last = keys.pop().expect("it was just pushed");
-            return Ok(Page::new(keys, Some(Cursor::After(last))));
-        }
-        let next = match keys.last() {
-            _ if by_offset => Cursor::Position((seen + limit) as u64),
-            Some(last) => Cursor::After(last.clone()),
-            None => Cursor::Start,
-        };
-        Ok(Page::new(keys, Some(next)))
+        Ok(self.page(scope, cursor, limit))
     }
 
     async fn clear(&self, scope: &Scope) -> Result<u64> {
@@ -388,7 +384,10 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         let mut slots = self.slots();
         let mut leases = self.leases.lock().expect("no call panics");
         leases.revoke(|key| self.is_in(scope, key));
-        let mut cleared = 0;
+        let mut cleared = match self.bug {
+            Some(Bug::ClearCountsTags) => self.tag_keys(scope).len() as u64,
+            _ => 0,
+        };
         slots.retain(|key, slot| {
             let goes = match self.bug {
                 Some(Bug::ScanTooWide) => scope.contains(key),
@@ -422,7 +421,7 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
     }
 
     fn tags(&self) -> Option<&dyn Tags<V>> {
-        None
+        self.keeps_tags.then_some(self)
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) struct ReferenceFixture<V> {
     clock: Clock,
     hand: ManualClock,
     scans: bool,
+    keeps_tags: bool,
     bug: Option<Bug>,
     value: PhantomData<fn() -> V>,
 }
@@ -25,6 +26,7 @@ impl<V> ReferenceFixture<V> {
             clock,
             hand,
             scans: true,
+            keeps_tags: true,
             bug: None,
             value: PhantomData,
         }
@@ -32,6 +34,11 @@ impl<V> ReferenceFixture<V> {
 
     pub(crate) fn without_scan(mut self) -> Self {
         self.scans = false;
+        self
+    }
+
+    pub(crate) fn without_tags(mut self) -> Self {
+        self.keeps_tags = false;
         self
     }
 
@@ -48,6 +55,7 @@ impl<V: TestValue> Fixture for ReferenceFixture<V> {
     async fn fresh(&self) -> Reference<V> {
         let mut backend = Reference::new(self.clock.clone());
         backend.scans = self.scans;
+        backend.keeps_tags = self.keeps_tags;
         backend.bug = self.bug;
         backend
     }

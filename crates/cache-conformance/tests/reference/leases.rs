@@ -39,7 +39,7 @@ impl Leases {
 }
 
 impl<V: TestValue> Reference<V> {
-    fn is_held(&self, key: &str, lease: LoadLease) -> bool {
+    pub(super) fn is_held(&self, key: &str, lease: LoadLease) -> bool {
         let held = self.leases.lock().expect("no call panics");
         held.held(key, self.clock.nanos())
             .is_some_and(|(held, _)| held == lease)

@@ -11,7 +11,7 @@ use crate::probe::{Probe, ok};
 use crate::{Fixture, Skipped, TestValue};
 
 /// Asserts that a call was refused for one of its arguments.
-fn assert_invalid<T>(result: Result<T>, call: &str, argument: &str) {
+pub(super) fn assert_invalid<T>(result: Result<T>, call: &str, argument: &str) {
     let error = result.err();
     let kind = error.as_ref().map(Error::kind);
     assert!(
