@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cache_core::{
     CacheBackend, Claim, Condition, Entry, Expiry, LoadLease, MAX_TAG_BYTES, MAX_TAGS, Scope,
-    TagTicket, Tagging, Tags, WriteOptions, tag_key,
+    TagTicket, Tagging, Tags, WriteOptions, tag_keys,
 };
 
 use crate::probe::{LONG, Probe, ok, scope, text};
@@ -89,7 +89,11 @@ impl<'p, F: Fixture> Tagger<'p, F> {
 
 /// Returns the keys that name tags of the root namespace.
 fn keys(tags: &[&str]) -> Vec<String> {
-    let key = |tag: &&str| tag_key(&[], tag).expect("the suite uses valid names");
+    let key = |tag: &&str| {
+        tag_keys(&[], tag)
+            .map(|[key, _]| key)
+            .expect("the suite uses valid names")
+    };
     tags.iter().map(key).collect()
 }
 
@@ -353,7 +357,9 @@ pub async fn c35_a_clear_counts_no_tags<F: Fixture>(fixture: &F) -> Result<(), S
 
 /// The scope of the keys that name tags of the root namespace.
 fn tag_scope() -> Scope {
-    let key = tag_key(&[], "tag").expect("a valid name");
+    let key = tag_keys(&[], "tag")
+        .map(|[key, _]| key)
+        .expect("a valid name");
     let namespace = key.trim_start_matches('@').split(':').next();
     scope(&[namespace.expect("a tag is named in a namespace")], "")
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cache_core::{
-    CacheBackend, Condition, Expiry, TagTicket, Tagging, Tags, WriteOptions, tag_key,
+    CacheBackend, Condition, Expiry, TagTicket, Tagging, Tags, WriteOptions, tag_keys,
 };
 use tokio::sync::Barrier;
 use tokio::task::yield_now;
@@ -144,7 +144,11 @@ struct Source<B> {
 
 impl<B> Source<B> {
     fn new(backend: &Arc<B>) -> Arc<Self> {
-        let tag = |number| tag_key(&[], &format!("tag {number}")).expect("a valid name");
+        let tag = |number| {
+            tag_keys(&[], &format!("tag {number}"))
+                .map(|[key, _]| key)
+                .expect("a valid name")
+        };
         Arc::new(Self {
             backend: Arc::clone(backend),
             tags: (0..PAIRS).map(tag).collect(),
