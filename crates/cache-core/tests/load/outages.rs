@@ -41,9 +41,10 @@ async fn who_asks_for_it_gets_the_error_of_the_cache() {
 #[tokio::test(start_paused = true)]
 async fn a_value_that_cannot_be_stored_is_returned_and_counted() {
     let world = world();
+    // The read and the ticket for tags go well, the write does not.
     world
         .backend
-        .script([Fault::None, Fault::Fail(ErrorKind::Timeout)]);
+        .script([Fault::None, Fault::None, Fault::Fail(ErrorKind::Timeout)]);
     assert_eq!(
         world
             .cache

@@ -79,8 +79,10 @@ async fn what_was_loaded_before_a_write_is_not_stored_and_not_joined() {
 async fn a_write_waits_for_a_value_that_is_being_stored_and_comes_after_it() {
     for (name, write, after) in WRITES {
         let world = world();
-        // Misses twice; the write of what was loaded takes effect a second later.
-        world.backend.script([Fault::None, Fault::Delay(SECOND)]);
+        // The read and the ticket for tags; the write of what was loaded takes effect a second later.
+        world
+            .backend
+            .script([Fault::None, Fault::None, Fault::Delay(SECOND)]);
         let source = Source::default();
         source.let_go(1);
         let load = get(&world, "key", &source, 1);
@@ -97,7 +99,7 @@ async fn a_store_that_is_dropped_half_way_does_not_stop_writers() {
     let world = world();
     world
         .backend
-        .script([Fault::None, Fault::Delay(10 * SECOND)]);
+        .script([Fault::None, Fault::None, Fault::Delay(10 * SECOND)]);
     let source = Source::default();
     source.let_go(2);
     let load = get(&world, "key", &source, 1);
