@@ -32,3 +32,23 @@ pub struct Loading;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/invalidation.md")]
 pub struct Invalidation;
+
+/// The first steps, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/getting_started.md")]
+pub struct GettingStarted;
+
+/// The way to a fleet, whose code is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migration.md")]
+pub struct Migration;
+
+/// Symptoms and what to do, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/troubleshooting.md")]
+pub struct Troubleshooting;
+
+/// The guide to operations, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/operations.md")]
+pub struct Operations;
