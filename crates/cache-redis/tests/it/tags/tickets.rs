@@ -121,9 +121,8 @@ async fn a_server_without_memory_left_invalidates_all_the_same() {
         put(&store, "b", "v", &[PRICES]).await;
         let before = ticket(&store).await;
         let set = |limit| {
-            server
-                .command(&["CONFIG", "SET", "maxmemory", limit])
-                .assert_ok()
+            let set = server.command(&["CONFIG", "SET", "maxmemory", limit]);
+            set.assert_ok();
         };
         set("1");
         let refused = store.set("c", Bytes::new(), ALWAYS).await.unwrap_err();
@@ -167,7 +166,7 @@ async fn race(stores: Vec<RedisStore>) {
                 let names = [TEAM, PRICES];
                 let tagging = Tagging::new(&names, Some(&since));
                 let set = tags(&store).set("counter", value, ALWAYS, tagging);
-                assert!(set.await.unwrap());
+                assert!(set.await.expect("the servers are healthy"));
             }
         })
     };
@@ -178,14 +177,14 @@ async fn race(stores: Vec<RedisStore>) {
         invalidate(&stores[0], &[TEAM]).await;
         for store in &stores {
             if let Some(value) = value(store, "counter").await {
-                let value: u64 = value.parse().unwrap();
+                let value: u64 = value.parse().expect("it is a number");
                 assert!(value >= number, "{value} after {number}");
                 found += 1;
             }
         }
     }
     for load in loads {
-        load.await.unwrap();
+        load.await.expect("it ends well");
     }
     assert!(found > 0);
 }

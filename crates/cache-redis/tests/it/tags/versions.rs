@@ -160,7 +160,7 @@ async fn headers_that_nobody_here_has_made_are_unreadable_or_over() {
         let plant = || {
             server
                 .command(&[&b"SET"[..], b"cache:a", &bytes])
-                .assert_ok()
+                .assert_ok();
         };
         plant();
         assert_eq!(store.get("a").await.unwrap(), None);
