@@ -1,5 +1,6 @@
 //! A store of bytes in Redis or Valkey.
 
+mod accept;
 mod bulk;
 mod tags;
 mod walk;
@@ -19,13 +20,12 @@ use cache_core::{
 };
 use tracing::instrument::Instrumented;
 
+use self::accept::entry;
 use self::bulk::Wanted;
 pub(crate) use self::tags::{ATTEMPTS, contended};
 use crate::client::{Found, Link, Source};
 use crate::keys::Keys;
 use crate::lease::Leases;
-use crate::placeholder;
-use crate::tagged::{self, Header};
 use crate::{ConnectionState, RedisConfig, RedisStats};
 
 /// A store of bytes in Redis or Valkey: the backend, before a codec gives it a type.
@@ -270,47 +270,6 @@ impl RedisStore {
     ) -> Instrumented<F> {
         self.link.observe(operation, bytes, run)
     }
-
-    /// Lets a value pass if it is one of this cache. One with a header may be over.
-    fn accept(&self, found: Found) -> Option<(Option<Header>, Bytes)> {
-        match found {
-            Found::Nothing => return None,
-            Found::Value(value) if placeholder::is_one(&value) => return None,
-            Found::Value(value) => {
-                self.link.counters.received(value.len());
-                let (header, value) = if tagged::is_one(&value) {
-                    let cut = tagged::cut(&value);
-                    let read =
-                        cut.and_then(|(header, value)| Some((Header::parse(header)?, value)));
-                    read.map_or((None, None), |(header, value)| (Some(header), Some(value)))
-                } else {
-                    (None, Some(value))
-                };
-                if let Some(value) = value.filter(|value| value.len() <= self.max_value_bytes) {
-                    return Some((header, value));
-                }
-            }
-            Found::WrongType => {}
-        }
-        self.tally.unreadable.fetch_add(1, Ordering::Relaxed);
-        None
-    }
-
-    /// Lets a value pass if it is one of this cache and none of its tags was invalidated.
-    async fn accept_live(
-        &self,
-        found: Found,
-        source: Source,
-    ) -> Result<Option<(Option<Header>, Bytes)>> {
-        let accepted = self.accept(found);
-        if let Some((Some(header), _)) = &accepted
-            // Boxed, as the reads of values without tags must not become larger.
-            && !Box::pin(self.is_live(header, source)).await?
-        {
-            return Ok(None);
-        }
-        Ok(accepted)
-    }
 }
 
 impl CacheBackend<Bytes> for RedisStore {
@@ -450,15 +409,6 @@ impl CacheBackend<Bytes> for RedisStore {
     fn tags(&self) -> Option<&dyn Tags<Bytes>> {
         // Nor would they know what to do with a header.
         (!self.keys.are_bare()).then_some(self as &dyn Tags<Bytes>)
-    }
-}
-
-/// Joins a value, the time that it has left and its tags.
-fn entry(header: Option<&Header>, value: Bytes, expiry: Expiry) -> Entry<Bytes> {
-    let entry = Entry::new(value, expiry);
-    match header {
-        Some(header) => entry.with_tags(header.tags().map(|(name, _)| name.into()).collect()),
-        None => entry,
     }
 }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use cache_core::{Entry, Expiry, Result};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::{RedisStore, entry};
+use super::RedisStore;
+use super::accept::entry;
 use crate::client::{Found, Mark, Source, is_torn, slot};
 use crate::tagged::Header;
 
