@@ -54,12 +54,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 use tracing::instrument::{Instrument, Instrumented};
 
-pub(crate) use self::commands::{BulkWrite, Found, set_option};
+pub(crate) use self::commands::{BulkWrite, Found, Source, set_option};
 pub(crate) use self::connection::{Connection, ServerMap};
 pub(crate) use self::failure::{Failure, Lost, is_torn};
 pub(crate) use self::line::{Changes, Heard, Letter, Line, News};
 pub(crate) use self::listen::{Fence, Primary, cannot_listen};
-pub(crate) use self::scripts::{ClaimTerms, Claimed};
+pub(crate) use self::scripts::{Change, ClaimTerms, Claimed, Lifetime, Mark};
 pub(crate) use self::settings::Settings;
 pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;

@@ -69,6 +69,13 @@ impl Keys {
         format!("{}@{{{name}}}leases", self.prefix)
     }
 
+    /// Returns the key in the database of what changes with each invalidation of a tag, which is none
+    /// of this store: in a cluster each namespace has another slot.
+    pub(crate) fn tag_generation(&self) -> Bytes {
+        let name = self.namespace().unwrap_or_default();
+        format!("{}@{{{name}}}tags", self.prefix).into()
+    }
+
     /// Returns the keys in the database of a lock and of the last token that it had, in one slot and
     /// none of this store.
     pub(crate) fn lock(&self, tag: u16, name: &str) -> [Bytes; 2] {
@@ -206,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_of_buses_and_locks_are_none_of_a_cache() {
+    fn the_keys_of_buses_locks_and_tags_are_none_of_a_cache() {
         let root = cache_core::Scope::root();
         for tags in [false, true] {
             let keys = Keys::new(Some("a"), tags, usize::MAX);
@@ -215,7 +222,9 @@ mod tests {
             let [lock, token] = keys.lock(9, "{b}:c");
             assert_eq!(&lock[..], b"a:@{9}lock:{b}:c");
             assert_eq!(&token[..], b"a:@{9}token:{b}:c");
-            for key in [key, lock, token] {
+            let of_tags = keys.tag_generation();
+            assert_eq!(&of_tags[..], b"a:@{a}tags");
+            for key in [key, lock, token, of_tags] {
                 let decoded = keys.decode(&key);
                 assert!(decoded.is_none_or(|key| tags && !root.contains(key)));
             }

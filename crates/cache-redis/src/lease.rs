@@ -13,8 +13,10 @@ use tokio::time::{self, Instant};
 
 use self::ear::Ear;
 use crate::RedisStore;
-use crate::client::{ClaimTerms, Claimed};
+use crate::client::{ClaimTerms, Claimed, Source};
 use crate::placeholder;
+use crate::store::{ATTEMPTS, contended};
+use crate::tagged::{self, Header};
 
 /// How soon a lease is looked at for the first time by those who cannot hear of its end, and how
 /// often at the least.
@@ -39,6 +41,7 @@ impl Leases {
             nonce: fastrand::u64(..),
             known: self.known.load(Ordering::Relaxed),
             max_value_bytes: None,
+            over: Bytes::new(),
             kept: None,
         }
     }
@@ -51,7 +54,7 @@ impl Leases {
 }
 
 /// Returns a number that stands for a key in every process, in bytes: FNV-1a.
-fn hash(key: &[u8]) -> [u8; 8] {
+pub(crate) fn hash(key: &[u8]) -> [u8; 8] {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     key.iter().fold(0xcbf2_9ce4_8422_2325, step).to_le_bytes()
 }
@@ -61,6 +64,59 @@ impl RedisStore {
     fn call(&self, key: &[u8]) -> (Bytes, Bytes) {
         let message = Bytes::copy_from_slice(&hash(key));
         (self.keys().lease_channel().into(), message)
+    }
+
+    async fn claim_or_find(&self, key: &str, ttl: Duration) -> Result<Claim<Bytes>> {
+        let mut over = Bytes::new();
+        for _ in 0..ATTEMPTS {
+            let terms = ClaimTerms {
+                max_value_bytes: Some(self.max_value_bytes()),
+                over,
+                ..self.leases().terms(ttl)
+            };
+            let (nonce, payload) = (terms.nonce, (self.keys().join(key), terms));
+            let claim = self
+                .link()
+                .write(payload, |connection, (key, terms)| async move {
+                    connection.claim(key, terms).await
+                });
+            let value = match claim.await? {
+                Claimed::Token(token) => {
+                    return Ok(Claim::Granted(self.leases().granted(token, nonce)));
+                }
+                Claimed::Held(left) => return Ok(Claim::Held(left.remaining().unwrap_or(ttl))),
+                Claimed::Value(value) => value,
+            };
+            self.link().counters.received(value.len());
+            let Some((header, payload)) = tagged::cut(&value) else {
+                return Ok(Claim::Found(value));
+            };
+            if let Some(read) = Header::parse(header.clone())
+                && self.is_live(&read, Source::Primary).await?
+            {
+                return Ok(Claim::Found(payload));
+            }
+            // It is replaced by the lease, if it is still there.
+            over = header;
+        }
+        Err(contended())
+    }
+
+    /// Stores a value in the place of a lease, and calls those who wait for it.
+    pub(crate) async fn put_for_lease(
+        &self,
+        key: Bytes,
+        lease: LoadLease,
+        value: Bytes,
+        expiry: Expiry,
+    ) -> Result<bool> {
+        let payload = (self.call(&key), key, value);
+        let fill = self
+            .link()
+            .write(payload, |connection, (call, key, value)| async move {
+                connection.fill(key, lease, (value, expiry), call).await
+            });
+        fill.await
     }
 
     /// Tells whether a key holds a lease, if the server says so.
@@ -96,26 +152,9 @@ impl RedisStore {
 impl LoadLeases<Bytes> for RedisStore {
     /// What is no value of this cache, of another type or over the limit, is replaced by the lease.
     async fn claim(&self, key: &str, ttl: Duration) -> Result<Claim<Bytes>> {
-        let bytes = key.len();
-        let key = self.keys().encode(key)?;
-        let terms = ClaimTerms {
-            max_value_bytes: Some(self.max_value_bytes()),
-            ..self.leases().terms(ttl)
-        };
-        let nonce = terms.nonce;
-        let claim = self
-            .link()
-            .write((key, terms), |connection, (key, terms)| async move {
-                connection.claim(key, terms).await
-            });
-        Ok(match self.observe("claim", bytes, claim).await? {
-            Claimed::Token(token) => Claim::Granted(self.leases().granted(token, nonce)),
-            Claimed::Held(left) => Claim::Held(left.remaining().unwrap_or(ttl)),
-            Claimed::Value(value) => {
-                self.link().counters.received(value.len());
-                Claim::Found(value)
-            }
-        })
+        self.keys().check(key)?;
+        let claim = self.claim_or_find(key, ttl);
+        self.observe("claim", key.len(), claim).await
     }
 
     async fn extend(&self, key: &str, lease: LoadLease, ttl: Duration) -> Result<bool> {
@@ -137,12 +176,7 @@ impl LoadLeases<Bytes> for RedisStore {
         let bytes = key.len() + value.len();
         let key = self.keys().encode(key)?;
         self.check_value(&value)?;
-        let payload = (self.call(&key), key, value);
-        let fill = self
-            .link()
-            .write(payload, |connection, (call, key, value)| async move {
-                connection.fill(key, lease, (value, expiry), call).await
-            });
+        let fill = self.put_for_lease(key, lease, value, expiry);
         self.observe("fill", bytes, fill).await
     }
 

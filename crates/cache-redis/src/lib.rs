@@ -37,6 +37,7 @@ mod placeholder;
 mod planted;
 mod stats;
 mod store;
+mod tagged;
 
 /// The client library, for [`RedisStore::from_client`] alone.
 pub use fred;

@@ -1,6 +1,8 @@
 //! A store of bytes in Redis or Valkey.
 
+mod accept;
 mod bulk;
+mod tags;
 mod walk;
 mod write;
 
@@ -18,11 +20,12 @@ use cache_core::{
 };
 use tracing::instrument::Instrumented;
 
+use self::accept::entry;
 use self::bulk::Wanted;
-use crate::client::{Found, Link};
+pub(crate) use self::tags::{ATTEMPTS, contended};
+use crate::client::{Found, Link, Source};
 use crate::keys::Keys;
 use crate::lease::Leases;
-use crate::placeholder;
 use crate::{ConnectionState, RedisConfig, RedisStats};
 
 /// A store of bytes in Redis or Valkey: the backend, before a codec gives it a type.
@@ -267,23 +270,6 @@ impl RedisStore {
     ) -> Instrumented<F> {
         self.link.observe(operation, bytes, run)
     }
-
-    /// Lets a value pass if it is one of this cache.
-    fn accept(&self, found: Found) -> Option<Bytes> {
-        match found {
-            Found::Nothing => return None,
-            Found::Value(value) if placeholder::is_one(&value) => return None,
-            Found::Value(value) => {
-                self.link.counters.received(value.len());
-                if value.len() <= self.max_value_bytes {
-                    return Some(value);
-                }
-            }
-            Found::WrongType => {}
-        }
-        self.tally.unreadable.fetch_add(1, Ordering::Relaxed);
-        None
-    }
 }
 
 impl CacheBackend<Bytes> for RedisStore {
@@ -293,63 +279,82 @@ impl CacheBackend<Bytes> for RedisStore {
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.keys.check(key)?;
-        let get = self.link.read(|connection| {
-            let key = self.keys.join(key);
-            async move { connection.get(key).await }
-        });
+        let get = async {
+            let found = self.link.read(|connection| {
+                let key = self.keys.join(key);
+                async move { connection.get(key).await }
+            });
+            self.accept_live(found.await?, Source::Any).await
+        };
         let found = self.observe("get", key.len(), get).await?;
-        Ok(self.accept(found))
+        Ok(found.map(|(_, value)| value))
     }
 
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<Bytes>>> {
         self.keys.check(key)?;
-        let get = self.link.read(|connection| {
-            let key = self.keys.join(key);
-            async move { connection.get_with_ttl(key).await }
-        });
-        let (found, expiry) = self.observe("get_entry", key.len(), get).await?;
-        Ok(self.accept(found).map(|value| Entry::new(value, expiry)))
+        let get = async {
+            let found = self.link.read(|connection| {
+                let key = self.keys.join(key);
+                async move { connection.get_with_ttl(key).await }
+            });
+            let (found, expiry) = found.await?;
+            let accepted = self.accept_live(found, Source::Primary).await?;
+            Ok(accepted.map(|(header, value)| entry(header.as_ref(), value, expiry)))
+        };
+        self.observe("get_entry", key.len(), get).await
     }
 
     async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
+        let bytes = key.len() + value.len();
+        let key = self.keys.encode(key)?;
+        self.check_value(&value)?;
         if options.condition != Condition::Always {
-            return Box::pin(self.write_if(key, value, options)).await;
+            let put = Box::pin(self.put_if(key, value, options));
+            return self.observe("set", bytes, put).await;
         }
-        let answer = self.write("set", key, value, options, false).await?;
-        Ok(answer.is_some())
+        let put = self.put(key, value, options, false);
+        Ok(self.observe("set", bytes, put).await?.is_some())
     }
 
     async fn swap(&self, key: &str, value: Bytes, expiry: Expiry) -> Result<Option<Bytes>> {
         let options = WriteOptions::new(expiry, Condition::Always);
-        let replaced = self.write("swap", key, value, options, true).await?;
-        Ok(self.accept(replaced.map_or(Found::Nothing, Found::Value)))
+        let bytes = key.len() + value.len();
+        let key = self.keys.encode(key)?;
+        self.check_value(&value)?;
+        let swap = async {
+            let replaced = self.put(key, value, options, true).await?;
+            let found = replaced.map_or(Found::Nothing, Found::Value);
+            self.accept_live(found, Source::Primary).await
+        };
+        let replaced = self.observe("swap", bytes, swap).await?;
+        Ok(replaced.map(|(_, value)| value))
     }
 
     async fn delete(&self, key: &str) -> Result<bool> {
-        let bytes = key.len();
-        let key = self.keys.encode(key)?;
-        let unlink = self.link.write(key, |connection, key| async move {
-            connection.unlink(vec![key]).await
-        });
-        Ok(self.observe("delete", bytes, unlink).await? > 0)
+        self.keys.check(key)?;
+        let unlink = self.unlink_one(key);
+        self.observe("delete", key.len(), unlink).await
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
         self.keys.check(key)?;
-        let pttl = self.link.read(|connection| {
-            let key = self.keys.join(key);
-            async move { connection.pttl(key).await }
-        });
-        self.observe("expiry", key.len(), pttl).await
+        let expiry = async {
+            let left = self.link.read(|connection| {
+                let key = self.keys.join(key);
+                async move { connection.pttl(key).await }
+            });
+            Ok(match left.await? {
+                Some((_, Some(header))) if !Box::pin(self.is_present(&header)).await? => None,
+                left => left.map(|(left, _)| left),
+            })
+        };
+        self.observe("expiry", key.len(), expiry).await
     }
 
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
-        let bytes = key.len();
-        let key = self.keys.encode(key)?;
-        let change = self.link.write(key, |connection, key| async move {
-            connection.set_expiry(key, expiry).await
-        });
-        self.observe("set_expiry", bytes, change).await
+        self.keys.check(key)?;
+        let change = self.change_expiry(key, expiry);
+        self.observe("set_expiry", key.len(), change).await
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> {
@@ -402,7 +407,8 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     fn tags(&self) -> Option<&dyn Tags<Bytes>> {
-        None
+        // Nor would they know what to do with a header.
+        (!self.keys.are_bare()).then_some(self as &dyn Tags<Bytes>)
     }
 }
 

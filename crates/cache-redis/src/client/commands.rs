@@ -74,6 +74,14 @@ pub(crate) enum Found {
     WrongType,
 }
 
+/// Which servers may answer a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Replicas, if the configuration says that values are read from them.
+    Any,
+    Primary,
+}
+
 /// One page of a walk over the keys of one server.
 #[derive(Debug)]
 pub(crate) struct ScanPage {
@@ -141,10 +149,15 @@ impl Connection {
     }
 
     /// Reads values without asking for the time that they have left.
-    pub(crate) async fn mget(&self, keys: Vec<Bytes>) -> Answer<Vec<Option<(Bytes, Expiry)>>> {
+    pub(crate) async fn mget(
+        &self,
+        keys: Vec<Bytes>,
+        from: Source,
+    ) -> Answer<Vec<Option<(Bytes, Expiry)>>> {
         let asked = keys.len();
         let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
-        let answer: Value = if self.settings.read_from_replicas {
+        let from_replicas = self.settings.read_from_replicas && from == Source::Any;
+        let answer: Value = if from_replicas {
             Box::pin(self.client.replicas().mget(keys)).await?
         } else {
             Box::pin(self.client.mget(keys)).await?

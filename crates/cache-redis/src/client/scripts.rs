@@ -1,7 +1,8 @@
-//! The scripts, and the commands that need one because a load lease may stand under the key.
-//!
-//! Each names its keys, which are of one slot. What a server says about a command within is handed on
-//! as it is, by `pcall`: older servers would hide its first word.
+//! The scripts, and the commands that need one because a load lease or a value with tags may stand
+//! under the key.
+
+mod sources;
+mod tags;
 
 use std::time::Duration;
 
@@ -17,139 +18,11 @@ use super::failure::Failure;
 use super::slot;
 use crate::placeholder;
 
-/// A script and its name on the server, which is its SHA-1.
-pub(super) struct Script {
-    source: &'static str,
-    sha1: &'static str,
-}
-
-/// Puts what knows a placeholder in front of a script.
-macro_rules! script {
-    ($sha1:literal, $($line:literal)+) => {
-        Script {
-            source: concat!(
-                "local function is_lease(v) return type(v) == 'string' and #v == 40 \
-                 and string.sub(v, 1, 8) == '\\193\\0lease\\1' end \
-                 local function held(k) return is_lease(redis.pcall('GETRANGE', k, 0, 40)) end \
-                 local function is_mine() \
-                 return redis.pcall('GETRANGE', KEYS[1], 0, 40) == ARGV[1] end ",
-                $($line, " "),+
-            ),
-            sha1: $sha1,
-        }
-    };
-}
-
-/// Reads many values and the time each has left as of one moment.
-pub(super) const GET_MANY_WITH_TTL: Script = Script {
-    source: "local found = redis.call('MGET', unpack(KEYS)) \
-             for i = 1, #KEYS do \
-             if not found[i] then found[#KEYS + i] = -2 \
-             else found[#KEYS + i] = redis.call('PTTL', KEYS[i]) end end \
-             return found",
-    sha1: "b9fc7510397b24938230ff136eb2e6e2fbb79a05",
+use self::sources::{
+    CLAIM, DISCARD, EXTEND, FILL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF, UNLINK,
 };
-
-/// Writes all pairs with one time to live, in milliseconds.
-pub(super) const SET_MANY: Script = Script {
-    source: "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'PX', ARGV[1]) end",
-    sha1: "97239754ecc9775aabeb6934d7e7f3ff8be0a8d4",
-};
-
-/// Removes keys and counts those that held more than a lease, a repeated one once.
-const UNLINK: Script = script!(
-    "fe7370bc573eb03c468f9a8f7e9f9fde01b3a6b2",
-    "local seen, leases = {}, 0"
-    "for i = 1, #KEYS do local k = KEYS[i]"
-    "if not seen[k] and held(k) then seen[k] = true leases = leases + 1 end end"
-    "local n = redis.pcall('UNLINK', unpack(KEYS))"
-    "if type(n) == 'table' then return n end"
-    "return n - leases"
-);
-
-/// Tells which keys hold a lease.
-const LEASED: Script = script!(
-    "39b450865bb2d9f76c078d8063dda29b2363a43b",
-    "local found = {}"
-    "for i = 1, #KEYS do if held(KEYS[i]) then found[#found + 1] = i - 1 end end"
-    "return found"
-);
-
-const PTTL: Script = script!(
-    "1986731d6a3e77660d99d493de88793a075cf976",
-    "if held(KEYS[1]) then return -2 end"
-    "return redis.pcall('PTTL', KEYS[1])"
-);
-
-const SET_EXPIRY: Script = script!(
-    "5f645038cecb4e672fd953fd92936e2fba15fa62",
-    "if held(KEYS[1]) then return 0 end"
-    "if ARGV[1] then return redis.pcall('PEXPIRE', KEYS[1], ARGV[1]) end"
-    "return redis.pcall('PERSIST', KEYS[1])"
-);
-
-/// Sets a value on a condition: `NX` or `XX`.
-const SET_IF: Script = script!(
-    "d8dc792de6e75d2ca34b49eadaade0b49ef538b3",
-    "local command = {'SET', KEYS[1], ARGV[1]}"
-    "if not held(KEYS[1]) then command[4] = ARGV[2]"
-    "elseif ARGV[2] == 'XX' then return false end"
-    "if ARGV[3] then command[#command + 1] = 'PX' command[#command + 1] = ARGV[3] end"
-    "return redis.pcall(unpack(command))"
-);
-
-/// Finds a value, or takes a lease with a token above those of the past: of the clock, of the caller
-/// and, if there is a second key, of the one that is kept there.
-const CLAIM: Script = script!(
-    "5771d995d6284fe39e614a094cd8a496e26610c5",
-    "local v = redis.pcall('GET', KEYS[1])"
-    "if type(v) == 'table' and not string.find(v.err, 'WRONGTYPE', 1, true) then return v end"
-    "if is_lease(v) then local left = redis.call('PTTL', KEYS[1])"
-    "if left >= 0 then return {0, left} end"
-    "elseif type(v) == 'string' and #v <= tonumber(ARGV[4]) then return {1, v} end"
-    "local now = redis.call('TIME')"
-    "local token = math.max(now[1] * 1000000 + now[2], ARGV[3] + 1)"
-    "if KEYS[2] then local last = redis.call('GET', KEYS[2])"
-    "token = math.max(token, (tonumber(last or 0) or 0) + 1) end"
-    "token = string.format('%016.0f', token)"
-    "local set = redis.pcall('SET', KEYS[1], '\\193\\0lease\\1' .. token .. ARGV[2], 'PX', ARGV[1])"
-    "if set.err then return set end"
-    "if KEYS[2] then redis.call('SET', KEYS[2], token, 'PX', ARGV[5]) end"
-    "return {2, token}"
-);
-
-const EXTEND: Script = script!(
-    "d3b20cbabc8936c9057adeed8118d4da2f9c17c0",
-    "if is_mine() then return redis.pcall('PEXPIRE', KEYS[1], ARGV[2]) end"
-    "return 0"
-);
-
-/// Puts a value in the place of a lease. Those who wait are told even if it was lost: the load has
-/// ended.
-const FILL: Script = script!(
-    "05d7fb0ad1aacfe540215586d4ecf7914c630307",
-    "local mine = is_mine()"
-    "if mine then local command = {'SET', KEYS[1], ARGV[4]}"
-    "if ARGV[5] then command[4] = 'PX' command[5] = ARGV[5] end"
-    "local set = redis.pcall(unpack(command))"
-    "if set.err then return set end end"
-    "redis.pcall('PUBLISH', ARGV[2], ARGV[3])"
-    "return mine and 1 or 0"
-);
-
-const RELEASE: Script = script!(
-    "6be13df586f466a655f5d9eba4288bb48f9954c1",
-    "local gone = 0"
-    "if is_mine() then gone = redis.pcall('UNLINK', KEYS[1]) end"
-    "if ARGV[2] then redis.pcall('PUBLISH', ARGV[2], ARGV[3]) end"
-    "return gone"
-);
-
-const DISCARD: Script = script!(
-    "efce527d0d0db52d4b4537f272ba9ca111781793",
-    "if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.pcall('UNLINK', KEYS[1]) end"
-    "return 0"
-);
+pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
+pub(crate) use self::tags::Lifetime;
 
 /// What a claim needs beside its key.
 #[derive(Debug, Clone)]
@@ -160,6 +33,8 @@ pub(crate) struct ClaimTerms {
     pub(crate) known: u64,
     /// The longest value that is one; nothing is if there is no such length.
     pub(crate) max_value_bytes: Option<usize>,
+    /// The header of a value with tags that is over; empty if none is known to be.
+    pub(crate) over: Bytes,
     /// Where the last token is kept, and for how long.
     pub(crate) kept: Option<(Bytes, Duration)>,
 }
@@ -172,48 +47,106 @@ pub(crate) enum Claimed {
     Value(Bytes),
 }
 
+/// What is no plain value.
+#[derive(Debug)]
+pub(crate) enum Mark {
+    Lease,
+    /// The header of a value with tags.
+    Header(Bytes),
+}
+
+/// What a change of a key has brought that is made to a value with tags only if its header is known.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// Whether it was made.
+    Made(bool),
+    /// The header of the value with tags that is there; nothing was changed.
+    Header(Bytes),
+}
+
 /// Where those hear of the end of a load who wait for it, and what they are told.
 pub(crate) type Call = (Bytes, Bytes);
 
 impl Connection {
-    pub(crate) async fn unlink(&self, keys: Vec<Bytes>) -> Answer<u64> {
+    /// Removes keys of one slot, and returns how many were there and the headers of those with tags.
+    pub(crate) async fn unlink(&self, keys: Vec<Bytes>) -> Answer<(u64, Vec<Bytes>)> {
         let slot = keys.first().map_or(0, |key| slot(key));
-        count(&self.eval(&UNLINK, slot, keys, Vec::new()).await?)
+        match self.eval(&UNLINK, slot, keys, Vec::new()).await? {
+            Value::Array(answer) => {
+                let mut answer = answer.into_iter();
+                let removed = count(&answer.next().ok_or_else(Failure::unexpected)?)?;
+                Ok((removed, answer.map(bytes).collect::<Answer<_>>()?))
+            }
+            removed => Ok((count(&removed)?, Vec::new())),
+        }
     }
 
-    /// Returns the places of those keys, of one slot, that hold a lease.
-    pub(crate) async fn leased(&self, keys: Vec<Bytes>) -> Answer<Vec<usize>> {
+    /// Returns the places of those keys, of one slot, that hold no plain value, and what they hold.
+    pub(crate) async fn marked(&self, keys: Vec<Bytes>) -> Answer<Vec<(usize, Mark)>> {
         let slot = keys.first().map_or(0, |key| slot(key));
-        let places = list(self.eval(&LEASED, slot, keys, Vec::new()).await?)?;
-        let place = |place| usize::try_from(integer(place)?).map_err(|_| Failure::unexpected());
-        places.iter().map(place).collect()
+        let marked = list(self.eval(&MARKED, slot, keys, Vec::new()).await?)?;
+        let place =
+            |place: &Value| usize::try_from(integer(place)?).map_err(|_| Failure::unexpected());
+        let mark = |mark| match mark {
+            Value::Array(_) => {
+                let [at, header] = two(mark)?;
+                Ok((place(&at)?, Mark::Header(bytes(header)?)))
+            }
+            at => Ok((place(&at)?, Mark::Lease)),
+        };
+        marked.into_iter().map(mark).collect()
     }
 
-    pub(crate) async fn pttl(&self, key: Bytes) -> Answer<Option<Expiry>> {
-        let left = self.eval_one(&PTTL, key, Vec::new()).await?;
-        Ok(remaining(integer(&left)?))
+    /// Returns the time that is left, and the header of a value with tags.
+    pub(crate) async fn pttl(&self, key: Bytes) -> Answer<Option<(Expiry, Option<Bytes>)>> {
+        let answer = self.eval_one(&PTTL, key, Vec::new()).await?;
+        let (left, header) = match answer {
+            Value::Array(_) => {
+                let [left, header] = two(answer)?;
+                (left, Some(bytes(header)?))
+            }
+            left => (left, None),
+        };
+        Ok(remaining(integer(&left)?).map(|left| (left, header)))
     }
 
-    pub(crate) async fn set_expiry(&self, key: Bytes, expiry: Expiry) -> Answer<bool> {
-        let changed = self.eval_one(&SET_EXPIRY, key, px(expiry).collect());
-        Ok(integer(&changed.await?)? != 0)
+    /// Changes the time that is left. Of a value with tags it does so if `known` is its header.
+    pub(crate) async fn set_expiry(
+        &self,
+        key: Bytes,
+        expiry: Expiry,
+        known: Bytes,
+    ) -> Answer<Change> {
+        let arguments = [Value::Bytes(known)].into_iter();
+        let changed = self.eval_one(&SET_EXPIRY, key, arguments.chain(px(expiry)).collect());
+        match changed.await? {
+            Value::Integer(changed) => Ok(Change::Made(changed != 0)),
+            header => Ok(Change::Header(bytes(header)?)),
+        }
     }
 
-    /// Sets a value on a condition, for which a lease is no value.
+    /// Sets a value on a condition, for which a lease is no value. A value with tags is replaced if
+    /// `known` is its header.
     pub(crate) async fn set_if(
         &self,
         key: Bytes,
         value: Bytes,
         expiry: Expiry,
-        condition: SetOptions,
-    ) -> Answer<Option<Bytes>> {
+        (condition, known): (SetOptions, Bytes),
+    ) -> Answer<Change> {
         let condition = match condition {
             SetOptions::NX => Value::from_static_str("NX"),
             SetOptions::XX => Value::from_static_str("XX"),
         };
-        let arguments = [Value::Bytes(value), condition].into_iter();
+        let arguments = [Value::Bytes(value), condition, Value::Bytes(known)].into_iter();
         let set = self.eval_one(&SET_IF, key, arguments.chain(px(expiry)).collect());
-        bytes_or_nothing(set.await?)
+        match set.await? {
+            Value::Array(answer) => {
+                let header = answer.into_iter().next().ok_or_else(Failure::unexpected)?;
+                Ok(Change::Header(bytes(header)?))
+            }
+            set => Ok(Change::Made(bytes_or_nothing(set)?.is_some())),
+        }
     }
 
     pub(crate) async fn claim(&self, key: Bytes, terms: ClaimTerms) -> Answer<Claimed> {
@@ -222,6 +155,7 @@ impl Connection {
         arguments.push(placeholder::nonce(terms.nonce).into());
         arguments.push(Value::Integer(number(terms.known)));
         arguments.push(Value::Integer(most));
+        arguments.push(Value::Bytes(terms.over));
         let (slot, mut keys) = (slot(&key), vec![key]);
         if let Some((kept, lasts)) = terms.kept {
             keys.push(kept);
@@ -233,10 +167,7 @@ impl Connection {
                 let left = remaining(integer(&answer)?);
                 left.map(Claimed::Held).ok_or_else(Failure::unexpected)
             }
-            1 => {
-                let value = bytes_or_nothing(answer)?;
-                value.map(Claimed::Value).ok_or_else(Failure::unexpected)
-            }
+            1 => Ok(Claimed::Value(bytes(answer)?)),
             _ => {
                 let token = answer.as_u64();
                 token.map(Claimed::Token).ok_or_else(Failure::unexpected)
@@ -321,10 +252,32 @@ fn px(expiry: Expiry) -> impl Iterator<Item = Value> {
     ttl.map(|ttl| Value::Integer(milliseconds(ttl))).into_iter()
 }
 
+fn bytes(value: Value) -> Answer<Bytes> {
+    bytes_or_nothing(value)?.ok_or_else(Failure::unexpected)
+}
+
 fn mine(lease: LoadLease) -> Value {
     Value::Bytes(placeholder::of(lease))
 }
 
 fn number(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use cache_testbed::{Flavor, Server};
+
+    use super::sources::ALL;
+
+    #[test]
+    fn each_script_has_the_name_that_a_server_gives_it() {
+        let server = Server::builder(Flavor::Redis7).start();
+        let named = ALL.map(|script| {
+            let name = server.command(&["SCRIPT", "LOAD", script.source]).text();
+            (script.source, script.sha1, name)
+        });
+        let wrong = named.iter().filter(|(_, known, name)| known != name);
+        assert_eq!(wrong.collect::<Vec<_>>(), Vec::<&(_, _, _)>::new());
+    }
 }

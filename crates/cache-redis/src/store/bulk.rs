@@ -7,7 +7,9 @@ use cache_core::{Entry, Expiry, Result};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::RedisStore;
-use crate::client::{Found, is_torn, slot};
+use super::accept::entry;
+use crate::client::{Found, Mark, Source, is_torn, slot};
+use crate::tagged::Header;
 
 /// The most keys in one command: a server answers nobody else meanwhile.
 const MAX_KEYS: usize = 512;
@@ -25,6 +27,25 @@ pub(super) enum Wanted {
     Values,
     /// Values and the time that each has left.
     Entries,
+    /// Versions of tags.
+    Versions(Source),
+}
+
+/// What was removed: how many keys, and how many of them had which header.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    keys: u64,
+    headers: HashMap<Bytes, u64>,
+}
+
+impl Removed {
+    fn and(mut self, more: Self) -> Self {
+        self.keys += more.keys;
+        for (header, count) in more.headers {
+            *self.headers.entry(header).or_default() += count;
+        }
+        self
+    }
 }
 
 /// Items that one command can hold: all of one slot, if slots count.
@@ -41,26 +62,66 @@ impl RedisStore {
         wanted: Wanted,
     ) -> Result<Vec<Option<Entry<Bytes>>>> {
         self.check_keys(keys.iter().copied())?;
-        let groups = self.groups(keys.iter().copied().enumerate(), |(_, key)| key, |_| 0);
         let read_all = async {
             let mut found: Vec<Option<Entry<Bytes>>> = vec![None; keys.len()];
-            let width = side_by_side(groups.iter().map(|group| group.items.len()));
-            let mut reads = Vec::with_capacity(groups.len());
-            for group in groups {
-                reads.push(self.read_group(group, wanted));
-            }
-            let mut answers = stream::iter(reads).buffer_unordered(width);
-            while let Some(answer) = answers.try_next().await? {
-                for (place, entry) in answer {
-                    found[place] = entry.and_then(|(value, expiry)| {
-                        let value = self.accept(Found::Value(value))?;
-                        Some(Entry::new(value, expiry))
-                    });
+            let mut tagged: Vec<(usize, Header)> = Vec::new();
+            let each = |place: usize, (value, expiry)| {
+                if let Some((header, value)) = self.accept(Found::Value(value)) {
+                    found[place] = Some(entry(header.as_ref(), value, expiry));
+                    tagged.extend(header.map(|header| (place, header)));
+                }
+            };
+            self.read_each(keys, wanted, each).await?;
+            if !tagged.is_empty() {
+                let source = match wanted {
+                    Wanted::Values => Source::Any,
+                    _ => Source::Primary,
+                };
+                let headers: Vec<&Header> = tagged.iter().map(|(_, header)| header).collect();
+                let live = Box::pin(self.are_live(&headers, source)).await?;
+                for ((place, _), _) in tagged.iter().zip(live).filter(|(_, is_live)| !is_live) {
+                    found[*place] = None;
                 }
             }
             Ok(found)
         };
         self.observe(operation, bytes_of(keys), read_all).await
+    }
+
+    /// Returns the versions that tags have now.
+    pub(super) async fn versions(
+        &self,
+        tags: &[&str],
+        source: Source,
+    ) -> Result<Vec<Option<Bytes>>> {
+        let mut versions = vec![None; tags.len()];
+        let each = |place: usize, (version, _)| versions[place] = Some(version);
+        self.read_each(tags, Wanted::Versions(source), each).await?;
+        Ok(versions)
+    }
+
+    /// Reads keys, and tells of each that is there which it is and what it holds.
+    async fn read_each(
+        &self,
+        keys: &[&str],
+        wanted: Wanted,
+        mut each: impl FnMut(usize, (Bytes, Expiry)) + Send,
+    ) -> Result<()> {
+        let groups = self.groups(keys.iter().copied().enumerate(), |(_, key)| key, |_| 0);
+        let width = side_by_side(groups.iter().map(|group| group.items.len()));
+        let mut reads = Vec::with_capacity(groups.len());
+        for group in groups {
+            reads.push(self.read_group(group, wanted));
+        }
+        let mut answers = stream::iter(reads).buffer_unordered(width);
+        while let Some(answer) = answers.try_next().await? {
+            for (place, found) in answer {
+                if let Some(found) = found {
+                    each(place, found);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads keys of one slot and says for each value where it belongs.
@@ -76,7 +137,8 @@ impl RedisStore {
                 let keys = keys.clone();
                 async move {
                     match wanted {
-                        Wanted::Values => connection.mget(keys).await,
+                        Wanted::Values => connection.mget(keys, Source::Any).await,
+                        Wanted::Versions(source) => connection.mget(keys, source).await,
                         Wanted::Entries => connection.mget_with_ttl(slot, keys).await,
                     }
                 }
@@ -147,21 +209,45 @@ impl RedisStore {
             .await
     }
 
+    /// Removes a key and tells whether it was there.
+    pub(super) async fn unlink_one(&self, key: &str) -> Result<bool> {
+        let unlink = self.unlink_keys(vec![self.keys.join(key)]);
+        let removed = unlink.await?;
+        Ok(self.present(removed).await? > 0)
+    }
+
     /// Removes keys and returns how many were there.
     pub(super) async fn unlink(&self, keys: &[&str]) -> Result<u64> {
-        let unlink_whole = |keys: Vec<Bytes>| {
-            self.link.write(keys, |connection, keys| async move {
-                connection.unlink(keys).await
-            })
+        let removed = self.unlink_all(keys).await?;
+        self.present(removed).await
+    }
+
+    /// Removes keys of one slot.
+    async fn unlink_keys(&self, keys: Vec<Bytes>) -> Result<Removed> {
+        let unlink = self.link.write(keys, |connection, keys| async move {
+            connection.unlink(keys).await
+        });
+        let (keys, headers) = unlink.await?;
+        let mut removed = Removed {
+            keys,
+            ..Removed::default()
         };
+        for header in headers {
+            *removed.headers.entry(header).or_default() += 1;
+        }
+        Ok(removed)
+    }
+
+    /// Removes keys.
+    pub(super) async fn unlink_all(&self, keys: &[&str]) -> Result<Removed> {
         let unlink = async |keys: Vec<Bytes>| {
             let kept = self.link.is_cluster.then(|| keys.clone());
-            match (unlink_whole(keys).await, kept) {
+            match (self.unlink_keys(keys).await, kept) {
                 (Err(error), Some(keys)) if is_torn(&error) => {
                     stream::iter(keys)
-                        .map(|key| unlink_whole(vec![key]))
+                        .map(|key| self.unlink_keys(vec![key]))
                         .buffer_unordered(MAX_COMMANDS)
-                        .try_fold(0, async |total, removed| Ok(total + removed))
+                        .try_fold(Removed::default(), async |all, more| Ok(all.and(more)))
                         .await
                 }
                 (removed, _) => removed,
@@ -173,49 +259,78 @@ impl RedisStore {
         let groups: Vec<Vec<Bytes>> = groups.into_iter().map(join).collect();
         stream::iter(groups.into_iter().map(unlink))
             .buffer_unordered(width)
-            .try_fold(0, async |total, removed| Ok(total + removed))
+            .try_fold(Removed::default(), async |all, more| Ok(all.and(more)))
             .await
     }
 
-    /// Leaves out the keys that hold a load lease.
-    pub(super) async fn without_leased(&self, keys: Vec<String>) -> Result<Vec<String>> {
+    /// Returns how many of some removed keys held an entry that was not over.
+    async fn present(&self, removed: Removed) -> Result<u64> {
+        if removed.headers.is_empty() {
+            return Ok(removed.keys);
+        }
+        let (headers, counts): (Vec<Bytes>, Vec<u64>) = removed.headers.into_iter().unzip();
+        let present = Box::pin(self.are_present(&headers)).await?;
+        let over = counts
+            .iter()
+            .zip(present)
+            .filter(|(_, is_present)| !is_present);
+        let over = over.map(|(count, _)| count).sum();
+        Ok(removed.keys.saturating_sub(over))
+    }
+
+    /// Leaves out the keys that hold a load lease or an entry of which a tag was invalidated.
+    pub(super) async fn without_absent(&self, keys: Vec<String>) -> Result<Vec<String>> {
         let places = keys.iter().map(String::as_str).enumerate();
         let groups = self.groups(places, |(_, key)| key, |_| 0);
         let width = side_by_side(groups.iter().map(|group| group.items.len()));
         let mut reads = Vec::with_capacity(groups.len());
         for group in &groups {
-            reads.push(self.leased_of(&group.items));
+            reads.push(self.marked_of(&group.items));
         }
-        let leased = stream::iter(reads).buffer_unordered(width);
-        let leased: HashSet<usize> = leased
-            .try_collect::<Vec<_>>()
-            .await?
-            .concat()
-            .into_iter()
-            .collect();
+        let marked = stream::iter(reads).buffer_unordered(width);
+        let marked = marked.try_collect::<Vec<_>>().await?;
+        let mut absent = HashSet::new();
+        let (mut places, mut headers) = (Vec::new(), Vec::new());
+        for (place, mark) in marked.into_iter().flatten() {
+            match mark {
+                Mark::Lease => drop(absent.insert(place)),
+                Mark::Header(header) => {
+                    places.push(place);
+                    headers.push(header);
+                }
+            }
+        }
+        if !headers.is_empty() {
+            let present = self.are_present(&headers).await?;
+            let over = places
+                .iter()
+                .zip(present)
+                .filter(|(_, is_present)| !is_present);
+            absent.extend(over.map(|(place, _)| place));
+        }
         let keys = keys.into_iter().enumerate();
-        let kept = keys.filter(|(place, _)| !leased.contains(place));
+        let kept = keys.filter(|(place, _)| !absent.contains(place));
         Ok(kept.map(|(_, key)| key).collect())
     }
 
-    /// Returns the places of those keys of one slot that hold a load lease.
-    async fn leased_of(&self, items: &[(usize, &str)]) -> Result<Vec<usize>> {
-        let leased = async |items: &[(usize, &str)]| {
+    /// Returns the places of those keys of one slot that hold no plain value.
+    async fn marked_of(&self, items: &[(usize, &str)]) -> Result<Vec<(usize, Mark)>> {
+        let marked = async |items: &[(usize, &str)]| {
             let keys = self.keys.join_all(items.iter().map(|(_, key)| *key));
             let read = self.link.read(move |connection| {
                 let keys = keys.clone();
-                async move { connection.leased(keys).await }
+                async move { connection.marked(keys).await }
             });
             let found = read.await?.into_iter();
             Ok(found
-                .filter_map(|place| Some(items.get(place)?.0))
+                .filter_map(|(place, mark)| Some((items.get(place)?.0, mark)))
                 .collect::<Vec<_>>())
         };
-        match leased(items).await {
+        match marked(items).await {
             Err(error) if is_torn(&error) => {
                 let mut all = Vec::new();
                 for one in items.chunks(1) {
-                    all.extend(leased(one).await?);
+                    all.extend(marked(one).await?);
                 }
                 Ok(all)
             }

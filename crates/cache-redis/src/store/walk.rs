@@ -1,7 +1,7 @@
 //! Walks over the key space: `scan` and `clear`, in pages, on one server after the other.
 
 use bytes::Bytes;
-use cache_core::{Cursor, Error, ErrorKind, Page, Result, Scope};
+use cache_core::{Cursor, Error, ErrorKind, Page, Result, Scope, is_tag_key};
 
 use super::RedisStore;
 
@@ -73,13 +73,14 @@ impl RedisStore {
     }
 
     /// Returns keys of the scope and the next place. To leave out those that hold a load lease is one
-    /// more round trip: a command for each 512 of them, in a cluster one for each slot.
+    /// more round trip: a command for each 512 of them, in a cluster one for each slot. Another one
+    /// leaves out those of which a tag was invalidated, if some have tags.
     async fn own_page(
         &self,
         scope: &Scope,
         place: Option<Place>,
         limit: usize,
-        with_leased: bool,
+        with_absent: bool,
     ) -> Result<(Vec<String>, Option<Place>)> {
         let map = self.link.map();
         let start = Place {
@@ -102,13 +103,14 @@ impl RedisStore {
         // A pattern matches some keys of others as well.
         let own = |stored: &Bytes| {
             let key = self.keys.decode(stored)?;
-            scope.contains(key).then(|| key.to_owned())
+            let is_own = scope.contains(key) && !is_tag_key(key);
+            is_own.then(|| key.to_owned())
         };
         let keys = page.keys.iter().filter_map(own).collect();
-        let keys = if with_leased {
+        let keys = if with_absent {
             keys
         } else {
-            self.without_leased(keys).await?
+            self.without_absent(keys).await?
         };
         if page.cursor == 0 && self.link.is_cluster {
             // Slots that moved since have taken their keys along, perhaps behind the walk.

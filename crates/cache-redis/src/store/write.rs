@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cache_core::{Condition, Error, ErrorKind, Result, WriteOptions};
+use cache_core::{Condition, Error, ErrorKind, Expiry, Result, WriteOptions};
 
-use super::RedisStore;
-use crate::client::set_option;
+use super::{ATTEMPTS, RedisStore, contended};
+use crate::client::{Change, set_option};
 
 impl RedisStore {
     pub(crate) fn check_value(&self, value: &Bytes) -> Result<()> {
@@ -21,45 +21,7 @@ impl RedisStore {
     }
 
     /// Writes, and returns what `SET` answers.
-    pub(super) async fn write(
-        &self,
-        operation: &'static str,
-        key: &str,
-        value: Bytes,
-        options: WriteOptions,
-        get: bool,
-    ) -> Result<Option<Bytes>> {
-        let bytes = key.len() + value.len();
-        let key = self.keys.encode(key)?;
-        self.check_value(&value)?;
-        let set = self.put(key, value, options, get);
-        self.observe(operation, bytes, set).await
-    }
-
-    /// Writes if the condition holds, and tells whether it did. A load lease is no value.
-    pub(super) async fn write_if(
-        &self,
-        key: &str,
-        value: Bytes,
-        options: WriteOptions,
-    ) -> Result<bool> {
-        let bytes = key.len() + value.len();
-        let key = self.keys.encode(key)?;
-        self.check_value(&value)?;
-        let write = async {
-            if options.condition == Condition::IfAbsent {
-                let put = self.put(key.clone(), value.clone(), options, false);
-                if put.await?.is_some() {
-                    return Ok(true);
-                }
-                // What is there may be a lease: it is looked at and replaced in one step.
-            }
-            self.put_beside_leases(key, value, options).await
-        };
-        self.observe("set", bytes, write).await
-    }
-
-    async fn put(
+    pub(super) async fn put(
         &self,
         key: Bytes,
         value: Bytes,
@@ -77,7 +39,9 @@ impl RedisStore {
         set.await
     }
 
-    async fn put_beside_leases(
+    /// Writes if the condition holds, and tells whether it did. A load lease is no value, nor is one of
+    /// which a tag was invalidated.
+    pub(super) async fn put_if(
         &self,
         key: Bytes,
         value: Bytes,
@@ -86,14 +50,55 @@ impl RedisStore {
         let Some(condition) = set_option(options.condition)? else {
             return Ok(self.put(key, value, options, false).await?.is_some());
         };
-        let payload = (key, value, condition);
-        let set = self
-            .link
-            .write(payload, |connection, (key, value, condition)| async move {
-                connection
-                    .set_if(key, value, options.expiry, condition)
-                    .await
-            });
-        Ok(set.await?.is_some())
+        if options.condition == Condition::IfAbsent {
+            let put = self.put(key.clone(), value.clone(), options, false);
+            if put.await?.is_some() {
+                return Ok(true);
+            }
+            // What is there may be no value: it is looked at and replaced in one step.
+        }
+        let mut known = Bytes::new();
+        for _ in 0..ATTEMPTS {
+            let payload = (key.clone(), value.clone(), (condition.clone(), known));
+            let set = self
+                .link
+                .write(payload, |connection, (key, value, condition)| async move {
+                    let set = connection.set_if(key, value, options.expiry, condition);
+                    set.await
+                });
+            let header = match set.await? {
+                Change::Made(is_made) => return Ok(is_made),
+                Change::Header(header) => header,
+            };
+            let is_present = self.is_present(&header).await?;
+            if is_present != (options.condition == Condition::IfPresent) {
+                return Ok(false);
+            }
+            known = header;
+        }
+        Err(contended())
+    }
+
+    /// Changes the time that an entry has left. The versions of its tags are given theirs before, so
+    /// that it never lasts longer than they do.
+    pub(super) async fn change_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
+        let mut known = Bytes::new();
+        for _ in 0..ATTEMPTS {
+            let payload = (self.keys.join(key), known);
+            let change = self
+                .link
+                .write(payload, |connection, (key, known)| async move {
+                    connection.set_expiry(key, expiry, known).await
+                });
+            let header = match change.await? {
+                Change::Made(is_made) => return Ok(is_made),
+                Change::Header(header) => header,
+            };
+            if !Box::pin(self.is_present_for(&header, expiry)).await? {
+                return Ok(false);
+            }
+            known = header;
+        }
+        Err(contended())
     }
 }

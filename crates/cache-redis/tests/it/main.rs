@@ -12,6 +12,7 @@ mod observe;
 mod partition;
 mod replicas;
 mod round_trips;
+mod tags;
 // With both libraries, as `./scripts/test` builds it; a plain `cargo test` needs no OpenSSL.
 #[cfg(all(feature = "rustls", feature = "native-tls"))]
 mod tls;
