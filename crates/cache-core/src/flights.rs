@@ -310,7 +310,7 @@ impl<V: Send + Sync> Flights<V> {
         }
     }
 
-    /// Notes that tags are being invalidated: who boards from here on has no use for a value with one of
+    /// Notes that tags were invalidated: who boards from here on has no use for a value with one of
     /// them that began to be loaded before.
     pub(crate) fn invalidated(&self, tags: &[String]) {
         self.tags.add(tags);

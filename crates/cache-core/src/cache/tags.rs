@@ -109,8 +109,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     async fn invalidate<const N: usize>(&self, keys: Result<[String; N]>) -> Result<()> {
         let (keys, tags) = (keys?, self.backend_tags()?);
+        let invalidated = tags.invalidate(&borrowed(&keys)).await;
+        // Not before: a load that begins in between would be joined and yet not be stored.
         self.shared.flights.invalidated(&keys);
-        tags.invalidate(&borrowed(&keys)).await
+        invalidated
     }
 
     pub(super) fn backend_tags(&self) -> Result<&dyn Tags<V>> {

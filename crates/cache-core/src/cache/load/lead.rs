@@ -56,6 +56,8 @@ where
         Fut: Future<Output = Result<Loaded<V>, E>> + Send,
         E: Send + Sync + 'static,
     {
+        // Before the ticket: who is served with what is loaded then knows that it is stored.
+        lead.begin();
         let (grant, ticket) = join(self.permission(&lead), self.ticket()).await;
         let leased = match grant {
             Ok(Grant::Load(leased)) => leased,
@@ -78,7 +80,6 @@ where
                 None => load.await,
             }
         };
-        lead.begin();
         let leads = slice::from_ref(&lead);
         let loaded = self
             .cache

@@ -182,11 +182,11 @@ where
             .iter()
             .map(|lead| self.name(lead).to_owned())
             .collect();
+        leads.iter().for_each(Lead::begin);
         let ticket = match self.is_outage {
             true => Ok(None),
             false => self.cache.tag_ticket().await,
         };
-        leads.iter().for_each(Lead::begin);
         let loaded = async { load(names).await };
         let Self {
             cache,
