@@ -93,8 +93,9 @@ impl Task {
                 let kind = Kind::Set;
                 self.write(Write { kind, ttl }).await;
             }
-            90..97 => self.write(write(Kind::Delete)).await,
-            97 => self.invalidate().await,
+            // It deletes all own keys.
+            97 if self.random.bool() => self.invalidate().await,
+            90..98 => self.write(write(Kind::Delete)).await,
             98 => self.write(write(Kind::Swap)).await,
             _ => self.write(write(Kind::SetIfAbsent)).await,
         }
