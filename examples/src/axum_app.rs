@@ -89,9 +89,19 @@ impl fmt::Debug for AppState {
 /// Returns the service.
 pub fn router(state: AppState) -> Router {
     let responses = state.responses.clone();
-    Router::new()
+    let pages = Router::new()
         .route("/", get(pages::index))
         .route("/report", get(pages::report))
+        .route("/live", get(live::page))
+        .route("/live/stats", get(live::stats))
+        .route("/live/events", get(live::events))
+        // It may be over all routes, as it passes on what does not say that it may be kept. But it
+        // looks for a response first, in vain for those that have a cache of their own.
+        .layer(middleware::from_fn_with_state(
+            responses,
+            response_cache::serve,
+        ));
+    Router::new()
         .route("/users/{id}", get(users::get_user).put(users::put_user))
         .route("/users/{id}/cache", delete(users::forget_user))
         .route("/teams/{id}", get(users::get_team))
@@ -100,13 +110,6 @@ pub fn router(state: AppState) -> Router {
         .route("/me", get(sessions::me))
         .route("/logout", post(sessions::logout))
         .route("/metrics", get(live::metrics))
-        .route("/live", get(live::page))
-        .route("/live/stats", get(live::stats))
-        .route("/live/events", get(live::events))
-        // Over all routes, as it passes on what does not say that it may be kept.
-        .layer(middleware::from_fn_with_state(
-            responses,
-            response_cache::serve,
-        ))
+        .merge(pages)
         .with_state(state)
 }
