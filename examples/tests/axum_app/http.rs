@@ -90,6 +90,17 @@ impl Http {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Coming {
+        let coming = self.try_start(method, path, headers, body).await;
+        coming.expect("it answers")
+    }
+
+    pub(crate) async fn try_start(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Coming, hyper_util::client::legacy::Error> {
         let mut request = Request::builder().method(method);
         request = request.uri(format!("{}{path}", self.base));
         if !body.is_empty() {
@@ -101,13 +112,12 @@ impl Http {
         let body = Full::from(body.to_owned());
         let request = request.body(body).expect("it is a request");
         let response = timeout(LIMIT, self.client.request(request)).await;
-        let response = response.expect("it answers in time").expect("it answers");
-        let (parts, body) = response.into_parts();
-        Coming {
+        let (parts, body) = response.expect("it answers in time")?.into_parts();
+        Ok(Coming {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body: Body::new(body),
-        }
+        })
     }
 }
 
