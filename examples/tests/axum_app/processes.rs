@@ -63,9 +63,11 @@ async fn what_one_process_has_loaded_another_does_not_load_again() {
         let first = Program::start(&backend);
         let second = Program::start(&backend);
         let bob = first.get("/users/2").await;
-        let report = first.get("/report").await;
+        // Each listens on a port of its own, and what is for one host is not for another.
+        let host = [("host", "service.test")];
+        let report = first.get_with("/report", &host).await;
         assert_eq!(second.get("/users/2").await.body, bob.body);
-        assert_eq!(second.get("/report").await.body, report.body);
+        assert_eq!(second.get_with("/report", &host).await.body, report.body);
         assert_eq!(second.database_reads().await, 0, "{}", backend.name());
     }
 }

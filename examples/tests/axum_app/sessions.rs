@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::Backend;
@@ -63,8 +64,9 @@ async fn nobody_logs_in_with_an_id_that_was_not_given_out() {
 #[tokio::test]
 async fn a_session_lives_as_long_as_it_is_used() {
     const IDLE: Duration = Duration::from_secs(2);
-    for backend in Backend::all() {
-        let program = Program::start_with(&backend, &[("SESSION_SECONDS", "2")]);
+    // At the same time, as it is time that this waits for.
+    join_all(Backend::all().iter().map(async |backend| {
+        let program = Program::start_with(backend, &[("SESSION_SECONDS", "2")]);
         let cookie = log_in(&program).await;
         let start = Instant::now();
         // Used for twice as long as it lives without a request.
@@ -75,5 +77,6 @@ async fn a_session_lives_as_long_as_it_is_used() {
         // Nothing else than time ends it, and to ask would begin that time anew.
         sleep(IDLE + IDLE / 4).await;
         assert_eq!(me(&program, &cookie).await, 401, "{}", backend.name());
-    }
+    }))
+    .await;
 }
