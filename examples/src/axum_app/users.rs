@@ -138,6 +138,9 @@ fn options() -> LoadOptions {
     LoadOptions::new()
         .ttl(300)
         .ttl_jitter(0.1)
+        // Numbers that somebody makes up do not all reach the database. Each process remembers this
+        // for itself, so it is also how long others may not see what one has created.
+        .absent_ttl(Duration::from_millis(500))
         .hard_timeout(Duration::from_secs(2))
 }
 

@@ -23,7 +23,9 @@ async fn name_at(http: &Http, path: &str, field: &str) -> String {
 async fn sees(http: &Http, path: &str, field: &str, expected: &str) {
     let start = Instant::now();
     until(expected, async || {
-        (name_at(http, path, field).await == expected).then_some(())
+        let answer = http.get(path).await;
+        assert!(matches!(answer.status, 200 | 404), "{}", answer.status);
+        (answer.json()[field] == expected).then_some(())
     })
     .await;
     let took = start.elapsed();
@@ -40,6 +42,7 @@ async fn what_one_process_writes_another_serves_within_a_second() {
         let reader = Program::start_with(&backend, &variables);
         sees(&reader, "/users/1", "name", "Alice").await;
         sees(&reader, "/teams/7", "name", "Red").await;
+        sees(&reader, "/users/9", "error", "not found").await;
 
         for name in ["Ada", "Anna", "Amy"] {
             let row = format!(r#"{{"name": "{name}", "team": 7}}"#);
@@ -47,6 +50,9 @@ async fn what_one_process_writes_another_serves_within_a_second() {
             assert_eq!(put.status, 200);
             sees(&reader, "/users/1", "name", name).await;
         }
+        let put = writer.send("PUT", "/users/9", &[], r#"{"name": "Dave", "team": 8}"#);
+        assert_eq!(put.await.status, 200);
+        sees(&reader, "/users/9", "name", "Dave").await;
         for name in ["Green", "Gold"] {
             let body = format!(r#"{{"name": "{name}"}}"#);
             let renamed = writer.send("POST", "/teams/7/rename", &[], &body).await;
