@@ -10,15 +10,6 @@ use crate::sessions::{log_in, me};
 /// How old a value may be that was read after a write in another process had returned.
 const BOUND: Duration = Duration::from_secs(1);
 
-async fn name_at(http: &Http, path: &str, field: &str) -> String {
-    let answer = http.get(path).await;
-    assert_eq!(answer.status, 200);
-    answer.json()[field]
-        .as_str()
-        .expect("it has one")
-        .to_owned()
-}
-
 /// Waits until a process serves this name, and checks that it did in time.
 async fn sees(http: &Http, path: &str, field: &str, expected: &str) {
     let start = Instant::now();
