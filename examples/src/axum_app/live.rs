@@ -64,11 +64,10 @@ struct CacheSample {
 /// Samples every second until `stop` resolves. Then all event streams end: they would keep the server
 /// from shutting down for as long as somebody watches.
 pub(super) fn sample(sources: Sources, stop: impl Future<Output = ()> + Send + 'static) -> Samples {
-    let first = Sampler::new(sources);
-    let (sender, samples) = watch::channel(first.json(SECOND));
+    let mut sampler = Sampler::new(sources);
+    let (sender, samples) = watch::channel(sampler.next());
     tokio::spawn(async move {
-        let sampler = async {
-            let mut sampler = first;
+        let sampling = async {
             let mut seconds = interval(SECOND);
             seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -77,7 +76,7 @@ pub(super) fn sample(sources: Sources, stop: impl Future<Output = ()> + Send + '
             }
         };
         tokio::select! {
-            () = sampler => {}
+            () = sampling => {}
             () = stop => {}
         }
     });
@@ -168,13 +167,8 @@ impl Sampler {
     }
 
     fn next(&mut self) -> Arc<str> {
-        let json = self.json(self.at.elapsed());
-        *self = Self::new(self.sources.clone());
-        json
-    }
-
-    fn json(&self, elapsed: Duration) -> Arc<str> {
         let now = self.sources.caches.stats();
+        let elapsed = self.at.elapsed();
         let caches = now.iter().zip(&self.last);
         let sample = Sample {
             database_reads: self.sources.database.reads(),
@@ -183,6 +177,8 @@ impl Sampler {
                 .collect(),
             responses: self.sources.responses.stats(),
         };
+        self.at += elapsed;
+        self.last = now.map(|(_, stats)| stats).to_vec();
         // Numbers and names always have a JSON form.
         serde_json::to_string(&sample).unwrap_or_default().into()
     }

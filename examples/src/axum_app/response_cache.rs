@@ -20,7 +20,7 @@
 //! Sharing a response with the wrong visitor is the worst that a cache can do, so what is not known to
 //! be for everybody passes through, untouched and unbuffered:
 //!
-//! - Requests other than GET, and those with `Authorization`, `Cookie` or `Range`.
+//! - Requests other than GET, and those with `Authorization`, `Cookie`, `Range` or a body.
 //! - Responses other than 200; those with `Set-Cookie`, with `Vary: *`, or that say `private`,
 //!   `no-store` or `no-cache`; event streams; bodies that are large or of unknown length.
 //! - Responses that do not say for how long they are good: by `s-maxage` or `max-age`, or by

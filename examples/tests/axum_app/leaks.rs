@@ -193,7 +193,7 @@ async fn each_value_of_a_header_that_counts_has_a_page_of_its_own() {
 }
 
 #[tokio::test]
-async fn every_request_that_is_no_get_reaches_its_handler() {
+async fn every_request_that_is_no_plain_get_reaches_its_handler() {
     for backend in Backend::all() {
         let http = probes(&backend).await;
         assert_eq!(http.get("/counted").await.text(), "call 1");
@@ -203,10 +203,12 @@ async fn every_request_that_is_no_get_reaches_its_handler() {
         }
         let again = http.get("/counted").await;
         assert_eq!((again.text(), again.is_hit()), ("call 1", true));
+        let asked = http.send("GET", "/counted", &[], "a body").await;
+        assert_eq!((asked.text(), asked.is_hit()), ("call 7", false));
         let part = http.get_with("/counted", &[("range", "bytes=0-3")]).await;
         assert_eq!(
             (part.text(), part.is_hit()),
-            ("call 7", false),
+            ("call 8", false),
             "{}",
             backend.name()
         );

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header, response};
 
@@ -32,6 +33,8 @@ pub fn may_be_answered(request: &Request) -> bool {
     request.method() == Method::GET
         && PERSONAL.iter().all(|name| !headers.contains_key(name))
         && !headers.contains_key(header::RANGE)
+        // A handler may read the body even of a GET, and no key holds it.
+        && request.body().is_end_stream()
 }
 
 /// Returns how a response may be kept, or `None` if it may not.
