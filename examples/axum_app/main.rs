@@ -10,7 +10,6 @@
 
 use std::env;
 use std::error::Error;
-use std::future::pending;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use buildscale_cache::CacheConfig;
 use cache_examples::axum_app::caches::Caches;
 use cache_examples::axum_app::database::Database;
 use cache_examples::axum_app::{AppState, router, sessions};
+use futures_util::future::poll_immediate;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -45,13 +45,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ended(stopped.clone()),
     );
 
+    // What is polled for the first time begins to listen: before anybody knows that the program is there.
+    let mut interrupt = Box::pin(tokio::signal::ctrl_c());
+    if let Some(pressed) = poll_immediate(&mut interrupt).await {
+        return Ok(pressed?);
+    }
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let server = serve(listener, router(state)).with_graceful_shutdown(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // There is no handler, so the signal ends the program as it always did.
-            pending::<()>().await;
-        }
+        // It is being listened for, so this does not fail.
+        interrupt.await.ok();
         stop.send_replace(true);
     });
     tokio::select! {

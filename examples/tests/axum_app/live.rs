@@ -120,7 +120,8 @@ async fn ctrl_c_ends_the_program_and_those_who_watch_it() {
     let mut program = Program::start(&Backend::Local);
     let mut stream = program.start_events().await;
     event(&mut stream).await;
-    assert!(program.interrupt().await);
+    let status = program.interrupt().await;
+    assert!(status.success(), "{status}");
     until("end of the stream", async || {
         stream.piece().await.is_none().then_some(())
     })

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use cache_testbed::{bound_to_this_process, spawn};
@@ -63,15 +63,15 @@ impl Program {
         self.http.start("GET", "/live/events", &[], "").await
     }
 
-    /// Presses ctrl-c and returns whether it ended well.
-    pub(crate) async fn interrupt(&mut self) -> bool {
+    /// Presses ctrl-c and returns how the program has ended.
+    pub(crate) async fn interrupt(&mut self) -> ExitStatus {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-INT", &id]).status();
         assert!(sent.expect("kill is there").success());
-        let status = until("the end of the process", async || {
+        until("end of the process", async || {
             self.child.try_wait().expect("it is our child")
-        });
-        status.await.success()
+        })
+        .await
     }
 }
 
