@@ -1,6 +1,7 @@
-//! The backend of the tutorial, and tests that compile and run the code in the README and in
-//! `docs/`.
+//! The web service of `axum_app`, the backend of the tutorial, and tests that compile and run the
+//! code in the README and in `docs/`.
 
+pub mod axum_app;
 pub mod redb_backend;
 
 /// The README, whose code runs as a test.

@@ -1,0 +1,83 @@
+//! A web service with caches: `cargo run --example axum_app`, then open <http://127.0.0.1:3000/live>.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `PORT` | the port, if the first argument is none; 3000 by default |
+//! | `BUILDSCALE_CACHE_REDIS_URL` | the caches are in this Redis |
+//! | `BUILDSCALE_CACHE_BACKEND` | `tiered`: in the memory of this process too |
+//! | `DATABASE_FILE` | the database is this file, which processes share |
+//! | `SESSION_SECONDS` | how long a session lives without a request; 1800 by default |
+
+use std::env;
+use std::error::Error;
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::serve;
+use buildscale_cache::CacheConfig;
+use cache_examples::axum_app::caches::Caches;
+use cache_examples::axum_app::database::Database;
+use cache_examples::axum_app::{AppState, router, sessions};
+use futures_util::future::poll_immediate;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// How long requests that are under way may take when the program is told to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let port = match env::args().nth(1) {
+        Some(port) => port.parse()?,
+        None => variable("PORT")?.unwrap_or(3000),
+    };
+    let idle = variable("SESSION_SECONDS")?.map_or(sessions::IDLE, Duration::from_secs);
+    let prometheus = PrometheusBuilder::new().install_recorder()?;
+    let caches = Caches::from_env(CacheConfig::default()).await?;
+    let (stop, stopped) = watch::channel(false);
+    let state = AppState::new(
+        caches,
+        Database::from_env(),
+        idle,
+        prometheus,
+        ended(stopped.clone()),
+    );
+
+    // What is polled for the first time begins to listen: before anybody knows that the program is there.
+    let mut interrupt = Box::pin(tokio::signal::ctrl_c());
+    if let Some(pressed) = poll_immediate(&mut interrupt).await {
+        return Ok(pressed?);
+    }
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let server = serve(listener, router(state)).with_graceful_shutdown(async move {
+        // It is being listened for, so this does not fail.
+        interrupt.await.ok();
+        stop.send_replace(true);
+    });
+    tokio::select! {
+        served = server.into_future() => served?,
+        () = async { ended(stopped).await; sleep(GRACE).await } => {}
+    }
+    Ok(())
+}
+
+/// Returns when the program is told to end.
+async fn ended(mut stopped: watch::Receiver<bool>) {
+    // An error is the end of the one who tells.
+    stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
+/// Returns a number that the environment may hold.
+fn variable<T: FromStr<Err: Error + 'static>>(name: &str) -> Result<Option<T>, Box<dyn Error>> {
+    match env::var(name) {
+        Ok(value) => match value.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(error) => Err(format!("{name} is {value:?}: {error}").into()),
+        },
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(error) => Err(format!("{name}: {error}").into()),
+    }
+}

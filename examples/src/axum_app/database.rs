@@ -1,0 +1,217 @@
+//! Stands in for a database: slow enough to be worth a cache, and it counts who asks.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::fs;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+/// How long each query takes.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// A user, with the name of the team joined in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct User {
+    /// The number by which it is asked for.
+    pub id: u32,
+    /// The name.
+    pub name: String,
+    /// The number of the team.
+    pub team: u32,
+    /// The name of the team, from a table of its own: a team that is renamed changes its users.
+    pub team_name: String,
+}
+
+/// A team and who is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Team {
+    /// The number by which it is asked for.
+    pub id: u32,
+    /// The name.
+    pub name: String,
+    /// The members, by number.
+    pub members: Vec<User>,
+}
+
+/// What a client may say of a user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UserRow {
+    /// The name.
+    pub name: String,
+    /// The number of the team.
+    pub team: u32,
+}
+
+/// Two tables, in memory or in a file that processes share.
+#[derive(Debug, Clone)]
+pub struct Database(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: Option<PathBuf>,
+    /// The tables, if there is no file; locked for each write in any case.
+    memory: Mutex<Tables>,
+    reads: AtomicU64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Tables {
+    users: BTreeMap<u32, UserRow>,
+    teams: BTreeMap<u32, String>,
+}
+
+impl Database {
+    /// Opens the JSON file that `DATABASE_FILE` names, or tables in memory.
+    ///
+    /// A file is made by the first write. It is for one writer at a time: a real database has
+    /// transactions.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self(Arc::new(Inner {
+            file: env::var_os("DATABASE_FILE").map(PathBuf::from),
+            memory: Mutex::new(Tables::first()),
+            reads: AtomicU64::new(0),
+        }))
+    }
+
+    /// Returns a user.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn user(&self, id: u32) -> io::Result<Option<User>> {
+        Ok(self.query().await?.user(id))
+    }
+
+    /// Returns a team with all its members.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn team(&self, id: u32) -> io::Result<Option<Team>> {
+        Ok(self.query().await?.team(id))
+    }
+
+    /// Returns all teams.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn teams(&self) -> io::Result<Vec<Team>> {
+        let tables = self.query().await?;
+        let teams = tables.teams.keys();
+        Ok(teams.filter_map(|id| tables.team(*id)).collect())
+    }
+
+    /// Writes a user and returns it, or `None` if there is no such team.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn put_user(&self, id: u32, row: UserRow) -> io::Result<Option<User>> {
+        self.change(|tables| {
+            if tables.teams.contains_key(&row.team) {
+                tables.users.insert(id, row);
+                tables.user(id)
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    /// Gives a team another name and returns whether there is such a team.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn rename_team(&self, id: u32, name: String) -> io::Result<bool> {
+        self.change(|tables| tables.teams.get_mut(&id).map(|old| *old = name).is_some())
+            .await
+    }
+
+    /// Returns how many queries have been made: what the caches are to keep small.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::Relaxed)
+    }
+
+    async fn query(&self) -> io::Result<Tables> {
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
+        let tables = match self.file_tables().await? {
+            Some(tables) => tables,
+            None => self.0.memory.lock().await.clone(),
+        };
+        // After the read, so that what is returned may be old by then, as from any database.
+        sleep(LATENCY).await;
+        Ok(tables)
+    }
+
+    async fn change<T>(&self, change: impl FnOnce(&mut Tables) -> T + Send) -> io::Result<T> {
+        let mut memory = self.0.memory.lock().await;
+        if let Some(tables) = self.file_tables().await? {
+            *memory = tables;
+        }
+        let result = change(&mut memory);
+        if let Some(file) = &self.0.file {
+            // Readers see the old file or the new one, never half of it.
+            let new = file.with_extension("new");
+            fs::write(&new, serde_json::to_vec(&*memory)?).await?;
+            fs::rename(&new, file).await?;
+        }
+        Ok(result)
+    }
+
+    async fn file_tables(&self) -> io::Result<Option<Tables>> {
+        let Some(file) = &self.0.file else {
+            return Ok(None);
+        };
+        match fs::read(file).await {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Tables {
+    /// What is there before anybody has written.
+    fn first() -> Self {
+        let row = |name: &str, team| UserRow {
+            name: name.to_owned(),
+            team,
+        };
+        let users = [
+            (1, row("Alice", 7)),
+            (2, row("Bob", 7)),
+            (3, row("Carol", 8)),
+        ];
+        let teams = [(7, "Red".to_owned()), (8, "Blue".to_owned())];
+        Self {
+            users: users.into(),
+            teams: teams.into(),
+        }
+    }
+
+    fn user(&self, id: u32) -> Option<User> {
+        let row = self.users.get(&id)?;
+        Some(User {
+            id,
+            name: row.name.clone(),
+            team: row.team,
+            team_name: self.teams.get(&row.team)?.clone(),
+        })
+    }
+
+    fn team(&self, id: u32) -> Option<Team> {
+        let name = self.teams.get(&id)?.clone();
+        let members = self.users.iter().filter(|(_, row)| row.team == id);
+        let members = members.filter_map(|(id, _)| self.user(*id)).collect();
+        Some(Team { id, name, members })
+    }
+}

@@ -1,0 +1,87 @@
+//! Two processes that share a server and a database.
+
+use std::time::{Duration, Instant};
+
+use crate::Backend;
+use crate::http::Http;
+use crate::program::{Program, until};
+use crate::sessions::{log_in, me};
+
+/// How old a value may be that was read after a write in another process had returned.
+const BOUND: Duration = Duration::from_secs(1);
+
+/// Waits until a process serves this name, and checks that it did in time.
+async fn sees(http: &Http, path: &str, field: &str, expected: &str) {
+    let start = Instant::now();
+    until(expected, async || {
+        let answer = http.get(path).await;
+        assert!(matches!(answer.status, 200 | 404), "{}", answer.status);
+        (answer.json()[field] == expected).then_some(())
+    })
+    .await;
+    let took = start.elapsed();
+    assert!(took < BOUND, "{path}: {expected} after {took:?}");
+}
+
+#[tokio::test]
+async fn what_one_process_writes_another_serves_within_a_second() {
+    for backend in Backend::shared() {
+        let folder = tempfile::tempdir().expect("a directory is made");
+        let file = folder.path().join("database.json");
+        let variables = [("DATABASE_FILE", file.to_str().expect("it is text"))];
+        let writer = Program::start_with(&backend, &variables);
+        let reader = Program::start_with(&backend, &variables);
+        sees(&reader, "/users/1", "name", "Alice").await;
+        sees(&reader, "/teams/7", "name", "Red").await;
+        sees(&reader, "/users/9", "error", "not found").await;
+
+        for name in ["Ada", "Anna", "Amy"] {
+            let row = format!(r#"{{"name": "{name}", "team": 7}}"#);
+            let put = writer.send("PUT", "/users/1", &[], &row).await;
+            assert_eq!(put.status, 200);
+            sees(&reader, "/users/1", "name", name).await;
+        }
+        let put = writer.send("PUT", "/users/9", &[], r#"{"name": "Dave", "team": 8}"#);
+        assert_eq!(put.await.status, 200);
+        sees(&reader, "/users/9", "name", "Dave").await;
+        for name in ["Green", "Gold"] {
+            let body = format!(r#"{{"name": "{name}"}}"#);
+            let renamed = writer.send("POST", "/teams/7/rename", &[], &body).await;
+            assert_eq!(renamed.status, 204);
+            sees(&reader, "/users/1", "team_name", name).await;
+            sees(&reader, "/teams/7", "name", name).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_one_process_has_loaded_another_does_not_load_again() {
+    for backend in Backend::shared() {
+        let first = Program::start(&backend);
+        let second = Program::start(&backend);
+        let bob = first.get("/users/2").await;
+        // Each listens on a port of its own, and what is for one host is not for another.
+        let host = [("host", "service.test")];
+        let report = first.get_with("/report", &host).await;
+        assert_eq!(second.get("/users/2").await.body, bob.body);
+        assert_eq!(second.get_with("/report", &host).await.body, report.body);
+        assert_eq!(second.database_reads().await, 0, "{}", backend.name());
+    }
+}
+
+#[tokio::test]
+async fn a_logout_in_one_process_counts_at_once_in_the_other() {
+    for backend in Backend::shared() {
+        let first = Program::start(&backend);
+        let second = Program::start(&backend);
+        let cookie = log_in(&first).await;
+        for _ in 0..3 {
+            assert_eq!(me(&second, &cookie).await, 200);
+        }
+        let logout = first
+            .send("POST", "/logout", &[("cookie", &cookie)], "")
+            .await;
+        assert_eq!(logout.status, 204);
+        assert_eq!(me(&second, &cookie).await, 401, "{}", backend.name());
+    }
+}
