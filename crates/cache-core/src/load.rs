@@ -168,7 +168,7 @@ impl<V> Loaded<V> {
     }
 
     /// The [last value](LoadContext::last) is still right: it is stored again with a whole time to
-    /// live.
+    /// live, and with the tags that it had unless others are given.
     ///
     /// Without a last value it is the same as [`absent`](Self::absent).
     pub const fn unchanged() -> Self {
@@ -184,7 +184,8 @@ impl<V> Loaded<V> {
     /// Gives the value tags, by which [`Cache::delete_by_tag`](crate::Cache::delete_by_tag) finds it.
     ///
     /// If one of them is invalidated while the loader runs, the value is not stored; those who have
-    /// waited for it get it. Limits are as of [`SetOptions::tags`](crate::SetOptions::tags).
+    /// waited for it get it. Limits are as of [`SetOptions::tags`](crate::SetOptions::tags). That there
+    /// is nothing for a key is not [remembered](LoadOptions::absent_ttl) if it has tags.
     ///
     /// ```
     /// use cache_core::Loaded;

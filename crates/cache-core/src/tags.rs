@@ -70,6 +70,21 @@ impl<'a> Tagging<'a> {
     pub const fn new(tags: &'a [&'a str], since: Option<&'a TagTicket>) -> Self {
         Self { tags, since }
     }
+
+    /// Checks the number of tags, for backends that have no room for more. The facade has done so.
+    ///
+    /// ```
+    /// use cache_core::{MAX_TAGS, Tagging};
+    ///
+    /// assert!(Tagging::new(&["tag"; MAX_TAGS], None).check().is_ok());
+    /// assert!(Tagging::new(&["tag"; MAX_TAGS + 1], None).check().is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for more than [`MAX_TAGS`].
+    pub fn check(&self) -> Result<()> {
+        check_count(self.tags.len())
+    }
 }
 
 /// What a backend has to know to tell later which tags were invalidated since. Only the backend

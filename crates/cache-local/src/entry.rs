@@ -21,7 +21,7 @@ const HITS_BITS: u32 = 2;
 const HITS_MASK: u32 = 0b011;
 const MAIN_BIT: u32 = 0b100;
 const SLOT_SHIFT: u32 = 3;
-/// How many slots fit beside the other bits of a tag.
+/// How many slots fit beside the other bits.
 pub(crate) const MAX_SLOTS: u32 = 1 << (u32::BITS - SLOT_SHIFT);
 
 /// The queue of the eviction policy that an entry stands in.
@@ -43,7 +43,7 @@ pub(crate) struct Entry<V> {
     tags: Option<Box<EntryTags>>,
     weight: u32,
     /// Slot, queue and hits in one word.
-    tag: AtomicU32,
+    packed: AtomicU32,
 }
 
 /// What a write brings.
@@ -63,7 +63,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    const fn tag(self) -> u32 {
+    const fn packed(self) -> u32 {
         let line = match self.line {
             Line::Small => 0,
             Line::Main => MAIN_BIT,
@@ -89,7 +89,7 @@ impl<V> Entry<V> {
             tags: content.tags,
             deadline: AtomicU64::new(place.deadline),
             weight: place.weight,
-            tag: AtomicU32::new(place.tag()),
+            packed: AtomicU32::new(place.packed()),
         }
     }
 
@@ -104,7 +104,7 @@ impl<V> Entry<V> {
         self.tags = content.tags;
         *self.deadline.get_mut() = place.deadline;
         self.weight = place.weight;
-        *self.tag.get_mut() = place.tag();
+        *self.packed.get_mut() = place.packed();
         mem::replace(&mut self.value, content.value)
     }
 
@@ -157,11 +157,11 @@ impl<V> Entry<V> {
 
     #[inline]
     pub(crate) fn slot(&self) -> u32 {
-        self.tag.load(Ordering::Relaxed) >> SLOT_SHIFT
+        self.packed.load(Ordering::Relaxed) >> SLOT_SHIFT
     }
 
     pub(crate) fn line(&self) -> Line {
-        if self.tag.load(Ordering::Relaxed) & MAIN_BIT == 0 {
+        if self.packed.load(Ordering::Relaxed) & MAIN_BIT == 0 {
             Line::Small
         } else {
             Line::Main
@@ -169,15 +169,15 @@ impl<V> Entry<V> {
     }
 
     pub(crate) fn hits(&self) -> u8 {
-        (self.tag.load(Ordering::Relaxed) & HITS_MASK) as u8
+        (self.packed.load(Ordering::Relaxed) & HITS_MASK) as u8
     }
 
     /// Counts a read. A hot entry is at the maximum, and nothing is written.
     #[inline]
     pub(crate) fn hit(&self) {
-        let tag = self.tag.load(Ordering::Relaxed);
-        if tag & HITS_MASK < u32::from(MAX_HITS) {
-            self.tag.store(tag + 1, Ordering::Relaxed);
+        let packed = self.packed.load(Ordering::Relaxed);
+        if packed & HITS_MASK < u32::from(MAX_HITS) {
+            self.packed.store(packed + 1, Ordering::Relaxed);
         }
     }
 
@@ -188,7 +188,7 @@ impl<V> Entry<V> {
             hits,
             ..self.place()
         };
-        self.tag.store(place.tag(), Ordering::Relaxed);
+        self.packed.store(place.packed(), Ordering::Relaxed);
     }
 }
 

@@ -15,6 +15,7 @@ pub use self::pubsub::PubSubBus;
 pub use self::tracking::TrackingBus;
 use crate::client::{Connection, Failure, Heard, Line, News};
 use crate::keys::Keys;
+use crate::random::long_number;
 
 /// What a bus of this crate can be told.
 ///
@@ -187,7 +188,7 @@ async fn start_over<T: Heard>(line: &mut Line<T>, listener: &Arc<dyn Invalidatio
 
 /// A value that no other has.
 fn random() -> String {
-    format!("{:032x}", fastrand::u128(..))
+    format!("{:032x}", long_number())
 }
 
 /// Reads the value that tells whether the database was emptied, and makes it if there is none.

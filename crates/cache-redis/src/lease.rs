@@ -14,9 +14,9 @@ use tokio::time::{self, Instant};
 use self::ear::Ear;
 use crate::RedisStore;
 use crate::client::{ClaimTerms, Claimed, Source};
-use crate::placeholder;
 use crate::store::{ATTEMPTS, contended};
 use crate::tagged::{self, Header};
+use crate::{placeholder, random};
 
 /// How soon a lease is looked at for the first time by those who cannot hear of its end, and how
 /// often at the least.
@@ -38,7 +38,7 @@ impl Leases {
     pub(crate) fn terms(&self, ttl: Duration) -> ClaimTerms {
         ClaimTerms {
             ttl,
-            nonce: fastrand::u64(..),
+            nonce: random::number(),
             known: self.known.load(Ordering::Relaxed),
             max_value_bytes: None,
             over: Bytes::new(),

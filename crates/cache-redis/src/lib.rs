@@ -35,6 +35,7 @@ mod lease;
 mod lock;
 mod placeholder;
 mod planted;
+mod random;
 mod stats;
 mod store;
 mod tagged;

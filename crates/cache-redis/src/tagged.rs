@@ -9,6 +9,8 @@
 use bytes::Bytes;
 use cache_core::MAX_TAGS;
 
+use crate::random;
+
 const MAGIC: &[u8; 8] = b"\xC1\x00tags\x00\x01";
 /// How many bytes stand in front of the tags.
 const START: usize = 12;
@@ -24,7 +26,7 @@ pub(crate) const NO_VERSION: Version = [0; 8];
 
 /// Returns a version that no tag has had yet.
 pub(crate) fn new_version() -> Version {
-    fastrand::u64(1..).to_be_bytes()
+    random::number().max(1).to_be_bytes()
 }
 
 /// The tags of a value and the versions that they had when it was written.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cache_core::{
     ByteStore, CacheBackend, Error, ErrorKind, Invalidation, InvalidationBus, MAX_KEY_BYTES,
-    Result, Scope, tag_keys,
+    Result, Scope, is_tag_key, tag_keys,
 };
 
 /// Deletes keys of a shared store and tells the caches in front of it, for programs that change the
@@ -47,7 +47,7 @@ impl<S: ByteStore> Invalidator<S> {
     ///
     /// # Errors
     /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) unless `name` is 1 to 64 ASCII letters,
-    /// digits, `-`, `_` and `.`.
+    /// digits, `-`, `_` and `.`, and not `_tag`, where tags are.
     pub fn namespace(&self, name: impl Into<String>) -> Result<Self> {
         let mut namespaces = self.namespaces.clone();
         namespaces.push(name.into());
@@ -56,7 +56,12 @@ impl<S: ByteStore> Invalidator<S> {
             bus: Arc::clone(&self.bus),
             namespaces,
         };
-        inner.scope("").map(|_| inner)
+        let scope = inner.scope("key")?;
+        if is_tag_key(scope.prefix()) {
+            let problem = "is that of the tags: invalidate_tag is for these";
+            return Err(Error::invalid("namespace", problem));
+        }
+        Ok(inner)
     }
 
     fn scope(&self, key: &str) -> Result<Scope> {

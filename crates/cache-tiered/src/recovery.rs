@@ -37,6 +37,8 @@ struct Queue {
     scopes: Vec<(u64, Scope, Task)>,
     order: BTreeMap<u64, String>,
     deletes: usize,
+    /// Of these, those of keys that name tags.
+    tag_deletes: usize,
     next: u64,
     dropped: u64,
 }
@@ -62,14 +64,18 @@ impl Queue {
         let number = self.number();
         self.keys.insert(key.to_owned(), (number, task));
         self.order.insert(number, key.to_owned());
-        self.deletes += usize::from(task == Task::Delete);
+        let is_delete = task == Task::Delete;
+        self.deletes += usize::from(is_delete);
+        self.tag_deletes += usize::from(is_delete && is_tag_key(key));
     }
 
     /// Removes a key and returns what was left to do about it.
     fn remove(&mut self, key: &str) -> Option<Task> {
         let (number, task) = self.keys.remove(key)?;
         self.order.remove(&number);
-        self.deletes -= usize::from(task == Task::Delete);
+        let is_delete = task == Task::Delete;
+        self.deletes -= usize::from(is_delete);
+        self.tag_deletes -= usize::from(is_delete && is_tag_key(key));
         Some(task)
     }
 
@@ -199,11 +205,7 @@ impl Recovery {
     /// Tells whether a tag has to be invalidated in the second tier first.
     #[inline]
     pub(crate) fn distrusts_tags(&self) -> bool {
-        self.has_deletes() && {
-            let keys = &self.lock().keys;
-            keys.iter()
-                .any(|(key, (_, task))| *task == Task::Delete && is_tag_key(key))
-        }
+        self.has_deletes() && self.lock().tag_deletes > 0
     }
 
     /// Waits until there is something to do.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::{Cache, Keyspace};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, Unsupported};
-use crate::{CacheBackend, ErrorKind, Result, TagTicket, Tagging, Tags, WriteOptions, tags};
+use crate::{
+    CacheBackend, Error, ErrorKind, LoadOptions, Result, TagTicket, Tagging, Tags, WriteOptions,
+    tags,
+};
 
 /// Returns the keys that name tags of a namespace to a backend, each once.
 pub(super) fn tag_keys(space: &Keyspace, tags: &[impl AsRef<str>]) -> Result<Vec<String>> {
@@ -30,8 +33,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Makes every entry of this namespace absent that has `tag`, as if each were deleted.
     ///
     /// It costs the same for one entry as for a million: entries are not looked for. A load that is
-    /// under way is not stored if its value has the tag, and reads that come after this call do not
-    /// wait for it. Values that the cache [keeps](crate::CacheBuilder::keep_stale) beyond their end
+    /// under way, here or in another process, is not stored if its value has the tag, and calls of this
+    /// cache that come after this one do not take its value. Values that the cache [keeps](crate::CacheBuilder::keep_stale) beyond their end
     /// are gone too.
     ///
     /// The memory of such entries is freed when they expire, are evicted or written again. A tag that
@@ -70,7 +73,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// As [`delete_by_tag`](Self::delete_by_tag), but of a cache that
     /// [keeps](crate::CacheBuilder::keep_stale) values beyond their end they stay: loads may
     /// serve them as [`stale_while_revalidate`](crate::LoadOptions::stale_while_revalidate) and
-    /// [`fail_safe`](crate::LoadOptions::fail_safe) say.
+    /// [`fail_safe`](crate::LoadOptions::fail_safe) say. How long ago such a value ended is counted from
+    /// when its time would have been over.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -111,7 +115,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let (keys, tags) = (keys?, self.backend_tags()?);
         let invalidated = tags.invalidate(&borrowed(&keys)).await;
         // Not before: a load that begins in between would be joined and yet not be stored.
-        self.shared.flights.invalidated(&keys);
+        // The first names the tag of entries, which is what is loaded.
+        self.shared.flights.invalidated(&keys[..1]);
         invalidated
     }
 
@@ -124,11 +129,20 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Returns a ticket for a value that is about to be read where it comes from, if the backend keeps
     /// tags.
-    pub(super) async fn tag_ticket(&self) -> Result<Option<TagTicket>> {
+    pub(super) async fn tag_ticket(&self, options: &LoadOptions) -> Result<Option<TagTicket>> {
         match self.shared.backend.tags() {
-            Some(tags) => tags.ticket().await.map(Some),
-            None => Ok(None),
+            Some(tags) if options.allow_tags != Some(false) => tags.ticket().await.map(Some),
+            _ => Ok(None),
         }
+    }
+
+    /// Checks that a load may store tags.
+    pub(super) fn check_tags(&self, options: &LoadOptions) -> Result<()> {
+        if options.allow_tags == Some(false) {
+            let problem = "are given by a loader whose options do not allow them";
+            return Err(Error::invalid("tags", problem));
+        }
+        self.backend_tags().map(drop)
     }
 
     /// Writes a value with tags, if it has any.

@@ -43,6 +43,7 @@ pub struct LoadOptions {
     pub(crate) absent_ttl: Option<Duration>,
     pub(crate) fail_on_outage: Option<bool>,
     pub(crate) lease_ttl: Option<Duration>,
+    pub(crate) allow_tags: Option<bool>,
 }
 
 /// How old a value may be that is served when the loader has failed, and for how long the loader
@@ -156,6 +157,15 @@ impl LoadOptions {
         self
     }
 
+    /// Says whether loaders may give [tags](crate::Loaded::tags), which they may unless it is set.
+    ///
+    /// Without them a load on Redis is one small read cheaper, and tags of a loader are an error that
+    /// names them.
+    pub const fn allow_tags(mut self, allow: bool) -> Self {
+        self.allow_tags = Some(allow);
+        self
+    }
+
     /// Takes what is left out from `defaults`.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
@@ -172,6 +182,7 @@ impl LoadOptions {
             absent_ttl: self.absent_ttl.or(defaults.absent_ttl),
             fail_on_outage: self.fail_on_outage.or(defaults.fail_on_outage),
             lease_ttl: self.lease_ttl.or(defaults.lease_ttl),
+            allow_tags: self.allow_tags.or(defaults.allow_tags),
         }
     }
 

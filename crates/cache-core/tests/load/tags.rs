@@ -295,3 +295,41 @@ async fn another_process_invalidates_what_is_being_loaded_here() {
     assert_eq!(value(load).await, Some(1));
     assert_eq!(world.cache.get("key").await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn an_absence_with_tags_is_not_remembered() {
+    let world = world_with(|builder| builder.load_options(LoadOptions::new().absent_ttl(HOUR)));
+    let source = Source::default();
+    for (tags, calls) in [(vec!["team"], [1, 2]), (vec![], [3, 3])] {
+        for calls in calls {
+            let (loaded, tags) = (source.clone(), tags.clone());
+            loaded.let_go(1);
+            let load = async move |_| {
+                loaded.load(0).await?;
+                Ok::<_, std::io::Error>(Loaded::absent().tags(tags))
+            };
+            let got = world.cache.get_or_load("nobody", load).await;
+            assert_eq!((got.unwrap(), source.calls()), (None, calls));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_may_give_no_tags_asks_for_no_ticket_and_refuses_them() {
+    let options = LoadOptions::new().allow_tags(false);
+    let world = world_with(|builder| builder.load_options(options));
+    // The read and the write.
+    world
+        .backend
+        .script([Fault::None, Fault::Fail(ErrorKind::Unavailable)]);
+    let got = world.cache.get_or_load("key", async |_| Loading::Ok(1));
+    assert_eq!(got.await.unwrap(), Some(1));
+    assert_eq!(world.cache.stats().loads.not_stored, 1);
+    let got = world
+        .cache
+        .get_or_load("key", async |_| tagged(1).await)
+        .await;
+    let error = got.unwrap_err().cache().expect("the cache's").to_string();
+    assert!(error.contains("tags are given by a loader"), "{error}");
+    assert_eq!(world.cache.get("key").await.unwrap(), None);
+}

@@ -16,6 +16,7 @@ use super::{BusConfig, Outage, check_namespace, message, unsupported};
 use crate::RedisStore;
 use crate::client::{Failure, Link, Settings};
 use crate::keys::Keys;
+use crate::random;
 
 /// A bus on which those who change something say so, for servers without client tracking.
 ///
@@ -83,7 +84,7 @@ impl PubSubBus {
         let settings = link.settings.listening(config.capacity, config.limit());
         let bus = Self {
             channel: store.keys().channel(),
-            origin: fastrand::u128(..),
+            origin: random::long_number(),
             keys: store.keys().clone(),
             settings: Arc::new(settings),
             link,

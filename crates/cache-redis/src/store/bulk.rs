@@ -21,7 +21,7 @@ const MAX_KEYS_UNDER_WAY: usize = 2_048;
 const MAX_COMMANDS: usize = 128;
 
 /// What a bulk read asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// Values; the time that each has left is not asked for and reads as `Never`.
     Values,
@@ -67,7 +67,8 @@ impl RedisStore {
             let mut tagged: Vec<(usize, Header)> = Vec::new();
             let each = |place: usize, (value, expiry)| {
                 if let Some((header, value)) = self.accept(Found::Value(value)) {
-                    found[place] = Some(entry(header.as_ref(), value, expiry));
+                    let told = header.as_ref().filter(|_| wanted == Wanted::Entries);
+                    found[place] = Some(entry(told, value, expiry));
                     tagged.extend(header.map(|header| (place, header)));
                 }
             };

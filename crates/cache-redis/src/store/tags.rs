@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cache_core::{
-    CacheBackend, Error, ErrorKind, Expiry, LoadLease, MAX_TAGS, Result, TagTicket, Tagging, Tags,
+    CacheBackend, Error, ErrorKind, Expiry, LoadLease, Result, TagTicket, Tagging, Tags,
     WriteOptions,
 };
 use futures_util::future::try_join_all;
@@ -188,24 +188,18 @@ impl RedisStore {
         self.unlink_all(tags).await?;
         Ok(())
     }
+}
 
-    fn check_tags(&self, tags: &[&str]) -> Result<()> {
-        if tags.len() > MAX_TAGS {
-            let problem = format!("are {}, the most is {MAX_TAGS}", tags.len());
-            return Err(Error::invalid("tags", problem));
-        }
-        tags.iter().try_for_each(|tag| {
-            self.keys.check(tag)?;
-            if tag.len() <= MAX_NAME_BYTES {
-                return Ok(());
-            }
-            let problem = format!(
-                "is {} bytes long with its namespaces, the most is {MAX_NAME_BYTES}",
-                tag.len()
-            );
-            Err(Error::invalid("tag", problem))
-        })
+/// Refuses tags that do not fit in a header. The limit for keys of entries does not concern them.
+fn check(tags: &[&str]) -> Result<()> {
+    if let Some(tag) = tags.iter().find(|tag| tag.len() > MAX_NAME_BYTES) {
+        let problem = format!(
+            "is {} bytes long with its namespaces, the most is {MAX_NAME_BYTES}",
+            tag.len()
+        );
+        return Err(Error::invalid("tag", problem));
     }
+    Ok(())
 }
 
 #[async_trait]
@@ -225,7 +219,8 @@ impl Tags<Bytes> for RedisStore {
         if tagging.tags.is_empty() {
             return CacheBackend::set(self, key, value, options).await;
         }
-        self.check_tags(tagging.tags)?;
+        tagging.check()?;
+        check(tagging.tags)?;
         let bytes = key.len() + value.len();
         let key = self.keys.encode(key)?;
         self.check_value(&value)?;
@@ -244,7 +239,8 @@ impl Tags<Bytes> for RedisStore {
         expiry: Expiry,
         tagging: Tagging<'_>,
     ) -> Result<bool> {
-        self.check_tags(tagging.tags)?;
+        tagging.check()?;
+        check(tagging.tags)?;
         let bytes = key.len() + value.len();
         let key = self.keys.encode(key)?;
         self.check_value(&value)?;
@@ -259,7 +255,7 @@ impl Tags<Bytes> for RedisStore {
     }
 
     async fn invalidate(&self, tags: &[&str]) -> Result<()> {
-        tags.iter().try_for_each(|tag| self.keys.check(tag))?;
+        check(tags)?;
         if tags.is_empty() {
             return Ok(());
         }

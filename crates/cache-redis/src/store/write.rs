@@ -7,9 +7,15 @@ use cache_core::{Condition, Error, ErrorKind, Expiry, Result, WriteOptions};
 
 use super::{ATTEMPTS, RedisStore, contended};
 use crate::client::{Change, set_option};
+use crate::{placeholder, tagged};
 
 impl RedisStore {
     pub(crate) fn check_value(&self, value: &Bytes) -> Result<()> {
+        if tagged::is_one(value) || placeholder::is_one(value) {
+            // No codec and no envelope makes such bytes.
+            let problem = "starts with bytes that stand for tags or a load lease";
+            return Err(Error::invalid("value", problem));
+        }
         if value.len() <= self.max_value_bytes {
             return Ok(());
         }

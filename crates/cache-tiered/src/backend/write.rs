@@ -204,14 +204,16 @@ where
         expiry: Expiry,
         tagging: Option<Tagging<'_>>,
     ) -> Option<bool> {
+        if tagging.is_some_and(|tagging| tagging.since.is_some()) {
+            // Whether its tags were invalidated since only the second tier can tell.
+            return None;
+        }
         let keys = tagging.map_or(&[][..], |tagging| tagging.tags);
         let tags: Vec<Arc<str>> = keys.iter().map(|key| (*key).into()).collect();
         let ticket = match self.l1.tags() {
             Some(l1) if !tags.is_empty() => l1.ticket().await.ok(),
             _ => None,
         };
-        // What the second tier holds is older, and must not come back when this has ended.
-        self.recovery.add_keys([key], Task::Delete);
         let ttl = expiry
             .remaining()
             .unwrap_or(Duration::MAX)
@@ -226,6 +228,8 @@ where
         if !kept.await {
             return None;
         }
+        // What the second tier holds is older, and must not come back when this has ended.
+        self.recovery.add_keys([key], Task::Delete);
         self.counters.local_only_writes.add(1);
         Some(true)
     }

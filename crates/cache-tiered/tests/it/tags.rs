@@ -187,6 +187,22 @@ async fn a_value_that_is_kept_alone_has_its_tags() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_read_before_an_invalidation_is_not_kept_alone() {
+    let fleet = Fleet::new();
+    let config = fleet.config().write_policy(WritePolicy::LocalOnOutage);
+    let node = fleet.node_with(config).await;
+    let ticket = node.tags().ticket().await.unwrap();
+    node.invalidate(TEAM).await;
+    node.network.every(1, DOWN);
+    let tagging = Tagging::new(&[TEAM], Some(&ticket));
+    let set = node.tags().set("key", "old".into(), always(), tagging);
+    assert_eq!(set.await.unwrap_err().kind(), &ErrorKind::Unavailable);
+    node.network.heal();
+    assert_eq!((node.held("key"), node.get("key").await), (None, None));
+    assert_eq!(node.stats().local_only_writes, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_program_that_does_not_cache_invalidates_tags() {
     let store: Arc<LocalBackend<bytes::Bytes>> = Arc::default();
     let bus = MemoryBus::new(BOUND);
@@ -204,6 +220,8 @@ async fn a_program_that_does_not_cache_invalidates_tags() {
     settle().await;
     assert_eq!(users.get("1").await.unwrap(), None);
     assert_eq!(users.keys().await.unwrap(), ["2"]);
+    let refused = invalidator.namespace("_tag").unwrap_err();
+    assert!(refused.to_string().contains("namespace"), "{refused}");
     let refused = invalidator.invalidate_tag("").await.unwrap_err();
     assert!(refused.to_string().contains("tag is empty"), "{refused}");
 }

@@ -58,7 +58,14 @@ where
     {
         // Before the ticket: who is served with what is loaded then knows that it is stored.
         lead.begin();
-        let (grant, ticket) = join(self.permission(&lead), self.ticket()).await;
+        let (grant, mut ticket) = join(self.permission(&lead), self.ticket()).await;
+        if let Ok(Grant::Load(Some(leased))) = &grant
+            && leased.has_waited
+        {
+            // The older it is, the more invalidations it finds that have nothing to do with this load.
+            lead.begin();
+            ticket = self.ticket().await;
+        }
         let leased = match grant {
             Ok(Grant::Load(leased)) => leased,
             Ok(Grant::Found(value)) => {
@@ -132,7 +139,7 @@ where
         if self.before.is_outage {
             return Ok(None);
         }
-        self.cache.tag_ticket().await
+        self.cache.tag_ticket(&self.options).await
     }
 
     /// Stores what was loaded and ends the flight.
@@ -175,7 +182,9 @@ where
                 return Err(error);
             }
         };
-        let absent_ttl = self.options.absent_ttl.filter(|_| found.is_none());
+        // Of an absence with tags it is not known for how long it holds.
+        let is_absent = found.is_none() && tags.is_empty();
+        let absent_ttl = self.options.absent_ttl.filter(|_| is_absent);
         let hold_off = self.hold_off(absent_ttl, Verdict::Absent);
         lead.land_and_hold_off(hold_off, || Outcome::Loaded(found.clone()));
         Ok(found)
@@ -223,7 +232,7 @@ where
         let expiry = self.cache.resolve(self.operation, &self.key, ttl)?;
         let expiry = expiry.shortened_by(self.options.ttl_jitter.unwrap_or_default());
         if !tags.is_empty() {
-            self.cache.backend_tags()?;
+            self.cache.check_tags(&self.options)?;
         }
         let Rights { leased, ticket } = rights;
         let since = match ticket {

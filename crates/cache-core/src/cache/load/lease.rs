@@ -33,6 +33,8 @@ pub(super) struct Leased<V: Send + Sync + 'static, B: CacheBackend<V>> {
     raw: String,
     lease: LoadLease,
     ttl: Duration,
+    /// Another process had it before.
+    pub(super) has_waited: bool,
     /// The store does not know yet that it is over.
     is_held: bool,
 }
@@ -51,6 +53,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         else {
             return Ok(Grant::Load(None));
         };
+        let mut has_waited = false;
         loop {
             match leases.claim(raw, ttl).await? {
                 Claim::Found(value) => return Ok(Grant::Found(value)),
@@ -60,10 +63,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
                         raw: raw.to_owned(),
                         lease,
                         ttl,
+                        has_waited,
                         is_held: true,
                     })));
                 }
                 Claim::Held(left) => {
+                    has_waited = true;
                     let ended = leases.ended(raw, left);
                     match deadline {
                         Some(deadline) => {

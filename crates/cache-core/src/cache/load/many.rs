@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::iter::repeat_with;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::lead::{Leading, Rights};
@@ -19,6 +19,8 @@ use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use crate::{CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result, TagTicket};
 
 const OPERATION: &str = "get_many_or_load";
+/// How many values of one call are stored at the same time: a store has a queue that ends.
+const MAX_STORES: usize = 64;
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the values of `keys`, in their order; those that are absent are loaded by one call of
@@ -185,7 +187,7 @@ where
         leads.iter().for_each(Lead::begin);
         let ticket = match self.is_outage {
             true => Ok(None),
-            false => self.cache.tag_ticket().await,
+            false => self.cache.tag_ticket(&self.options).await,
         };
         let loaded = async { load(names).await };
         let Self {
@@ -246,7 +248,7 @@ where
         absent
     }
 
-    /// Stores what was loaded, all at the same time, and ends the flights.
+    /// Stores what was loaded, many at the same time, and ends the flights.
     async fn keep(
         &mut self,
         leads: Vec<Lead<V>>,
@@ -261,12 +263,13 @@ where
             })
             .collect();
         let this = &*self;
-        let kept = join_all(
-            found
-                .into_iter()
-                .map(|(lead, value)| this.keep_one(lead, value, ticket.clone())),
-        )
-        .await;
+        let each = found
+            .into_iter()
+            .map(|(lead, value)| this.keep_one(lead, value, ticket.clone()));
+        let kept: Vec<_> = stream::iter(each)
+            .buffer_unordered(MAX_STORES)
+            .collect()
+            .await;
         for (raw, answer) in kept {
             self.note(&raw, answer);
         }

@@ -146,7 +146,7 @@ impl<'a> Subscriber<'a> {
         listener: &Arc<dyn InvalidationListener>,
         ask_cluster: bool,
     ) -> Result<Round> {
-        let (nonce, limit) = (fastrand::u64(..), self.bus.config.limit());
+        let (nonce, limit) = (crate::random::number(), self.bus.config.limit());
         let (echo, generations) = (self.echo.clone(), Arc::clone(&self.generations));
         let ask = ask(self.bus, &echo, nonce, &generations, ask_cluster);
         let mut answer = pin!(time::timeout(limit, ask));

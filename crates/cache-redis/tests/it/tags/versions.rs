@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Claim, Condition, Expiry, Scope, Tagging, WriteOptions};
+use cache_core::{
+    Cache, CacheBackend, Claim, Condition, EncodedBackend, Expiry, MsgPackCodec, Scope, SetOptions,
+    Tagging, WriteOptions,
+};
 use cache_redis::RedisStore;
 use cache_testbed::{Flavor, Server};
 
@@ -209,4 +212,30 @@ async fn a_tagged_value_over_the_limit_is_unreadable_and_claimed() {
     }
     granted(&small, "a").await;
     assert!(store.set("a", Bytes::from("x"), ALWAYS).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_limit_for_keys_does_not_concern_tags() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = super::patient(crate::config(&server).max_key_bytes(64)).await;
+    let cache: Cache<String> = Cache::new(EncodedBackend::new(store, MsgPackCodec::new()));
+    let long = "t".repeat(1024);
+    let tagged = [long.as_str()];
+    let options = SetOptions::new().tags(&tagged);
+    assert!(cache.set_with("key", "v", options).await.unwrap());
+    cache.delete_by_tag(&long).await.unwrap();
+    assert_eq!(cache.get("key").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn bytes_that_would_be_taken_for_a_header_are_refused() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server).await;
+    let hostile = Bytes::from_static(b"\xC1\0tags\0\x01hello");
+    let refused = CacheBackend::set(&store, "key", hostile.clone(), ALWAYS).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("value starts with bytes"), "{refused}");
+    let many = store.set_many(vec![("key", hostile)], Expiry::Never).await;
+    assert!(many.is_err());
+    assert_eq!(store.get("key").await.unwrap(), None);
 }
