@@ -101,7 +101,7 @@ pub use cache_metrics::CacheMetrics;
 #[doc(inline)]
 pub use cache_redis::{
     BusConfig, ConnectionState, DEFAULT_NAMESPACE, Lock, Protocol, PubSubBus, RedisBackend,
-    RedisConfig, RedisStats, RedisStore, Tls, TrackingBus, fred,
+    RedisConfig, RedisStore, Tls, TrackingBus, fred,
 };
 #[cfg(feature = "tiered")]
 #[doc(inline)]

@@ -47,7 +47,6 @@ pub use self::bus::{BusConfig, PubSubBus, TrackingBus};
 pub use self::client::ConnectionState;
 pub use self::config::{DEFAULT_NAMESPACE, Protocol, RedisConfig, Tls};
 pub use self::lock::Lock;
-pub use self::stats::RedisStats;
 pub use self::store::RedisStore;
 
 /// A backend for values of a codec `C`, in Redis.

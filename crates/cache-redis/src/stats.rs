@@ -2,34 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cache_core::ErrorKind;
-
-/// What a store has done on the wire, as one snapshot.
-///
-/// Counts start at zero when the store is connected. Stores that
-/// [share](crate::RedisStore::partition) its connections share the counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct RedisStats {
-    /// Operations that were sent; a bulk operation counts once.
-    pub operations: u64,
-    /// Bytes of the keys, without the namespace of the store, and of the values that were sent.
-    pub bytes_sent: u64,
-    /// Bytes of the values that were received.
-    pub bytes_received: u64,
-    /// Operations that ended without an answer in time.
-    pub timeouts: u64,
-    /// Operations that failed because a server could not be reached.
-    pub unavailable: u64,
-    /// Operations that a server refused for lack of credentials or permissions.
-    pub unauthorized: u64,
-    /// Operations that failed for another reason.
-    pub other_errors: u64,
-    /// Reads that were sent again because the connection broke.
-    pub retries: u64,
-    /// Connections that were opened anew after the first.
-    pub reconnects: u64,
-}
+use cache_core::{ErrorKind, WireStats};
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -76,18 +49,18 @@ impl Counters {
         add(&self.reconnects, times);
     }
 
-    pub(crate) fn snapshot(&self) -> RedisStats {
+    pub(crate) fn snapshot(&self) -> WireStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RedisStats {
-            operations: read(&self.operations),
-            bytes_sent: read(&self.bytes_sent),
-            bytes_received: read(&self.bytes_received),
-            timeouts: read(&self.timeouts),
-            unavailable: read(&self.unavailable),
-            unauthorized: read(&self.unauthorized),
-            other_errors: read(&self.other_errors),
-            retries: read(&self.retries),
-            reconnects: read(&self.reconnects),
-        }
+        let mut stats = WireStats::default();
+        stats.operations = read(&self.operations);
+        stats.bytes_sent = read(&self.bytes_sent);
+        stats.bytes_received = read(&self.bytes_received);
+        stats.timeouts = read(&self.timeouts);
+        stats.unavailable = read(&self.unavailable);
+        stats.unauthorized = read(&self.unauthorized);
+        stats.other_errors = read(&self.other_errors);
+        stats.retries = read(&self.retries);
+        stats.reconnects = read(&self.reconnects);
+        stats
     }
 }

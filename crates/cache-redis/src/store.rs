@@ -16,7 +16,7 @@ use bytes::Bytes;
 use cache_core::ErrorKind;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Expiry, LoadLeases, Page,
-    ReadNow, Result, Scope, Tags, WriteOptions,
+    ReadNow, Result, Scope, Tags, WireStats, WriteOptions,
 };
 use tracing::instrument::Instrumented;
 
@@ -26,7 +26,7 @@ pub(crate) use self::tags::{ATTEMPTS, contended};
 use crate::client::{Found, Link, Source};
 use crate::keys::Keys;
 use crate::lease::Leases;
-use crate::{ConnectionState, RedisConfig, RedisStats};
+use crate::{ConnectionState, RedisConfig};
 
 /// A store of bytes in Redis or Valkey: the backend, before a codec gives it a type.
 ///
@@ -241,7 +241,7 @@ impl RedisStore {
     /// # Ok(()) }
     /// ```
     #[must_use]
-    pub fn wire_stats(&self) -> RedisStats {
+    pub fn wire_stats(&self) -> WireStats {
         self.link.counters.snapshot()
     }
 
@@ -398,6 +398,7 @@ impl CacheBackend<Bytes> for RedisStore {
         let mut stats = BackendStats::default();
         stats.refused = self.tally.refused.load(Ordering::Relaxed);
         stats.unreadable = self.tally.unreadable.load(Ordering::Relaxed);
+        stats.wire = Some(self.wire_stats());
         stats
     }
 
