@@ -13,9 +13,9 @@
 //! | `cache_refused_total`, `cache_unreadable_total` | | writes that can never fit, stored values that cannot be read |
 //! | `cache_loads_total` | `outcome`: `ok`, `error` | loaders that have run |
 //! | `cache_load_milliseconds_total` | | the time that they took |
-//! | `cache_loads_coalesced_total`, `cache_stale_served_total`, `cache_loads_not_stored_total`, `cache_loads_past_outage_total` | | as in [`LoadStats`](cache_core::LoadStats) |
+//! | `cache_loads_coalesced_total`, `cache_stale_served_total`, `cache_loads_not_stored_total`, `cache_loads_past_outage_total` | | as in [`cache_core::LoadStats`] |
 //! | `cache_loads_pending` | | keys that are being loaded |
-//! | `cache_promotions_total`, `cache_dropped_fills_total`, `cache_bypassed_total`, `cache_invalidations_total`, `cache_flushes_total`, `cache_unknown_writes_total` | | as in [`TierStats`](cache_core::TierStats) |
+//! | `cache_promotions_total`, `cache_dropped_fills_total`, `cache_bypassed_total`, `cache_invalidations_total`, `cache_flushes_total`, `cache_unknown_writes_total` | | as in [`TierStats`] |
 //! | `cache_recovery_pending` | | deletes and messages that are being repeated |
 //! | `cache_lease_held` | | 1 if the first tier may serve, 0 if not |
 //! | `cache_behind_seconds` | | how long ago the first tier was last known to be right |

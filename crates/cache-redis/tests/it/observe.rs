@@ -24,6 +24,7 @@ async fn a_healthy_server_answers_and_its_operations_are_counted() {
     store.get_many(&["key", "none"]).await.unwrap();
 
     let stats = store.wire_stats();
+    assert_eq!(store.stats().wire, Some(stats));
     assert_eq!(stats.operations, 4);
     assert_eq!(stats.bytes_received, 10);
     // Keys, and the value that was set.
