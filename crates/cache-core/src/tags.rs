@@ -15,7 +15,7 @@ pub const MAX_TAGS: usize = 32;
 /// Gives entries tags, and makes all entries of a tag absent in one step.
 ///
 /// This is the API of people who **write** a backend: [`CacheBackend::tags`] hands it out, and the
-/// facade calls it. A tag is named by a key in which no entry is ever put, see [`is_tag_key`]; a
+/// facade calls it. A tag is named by a key in which no entry is ever put, see [`is_tag_key`](crate::is_tag_key); a
 /// backend may keep under it what it knows of the tag.
 ///
 /// To invalidate a tag costs the same however many entries have it: an entry remembers the versions
