@@ -88,8 +88,8 @@ pub use cache_core::{
     FlushCause, Hit, Invalidation, InvalidationBus, InvalidationListener, Layer, Lease,
     LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions, LoadReason, LoadStats, Loaded,
     MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TTL, ManualClock, Page,
-    ReadNow, Result, Scope, SetOptions, TagTicket, Tagging, Tags, TierStats, Ttl, WireStats,
-    WriteOptions, backend, bus, is_tag_key, tag_keys,
+    ReadNow, Result, Scope, SetOptions, TagTicket, Tagging, Tags, TierStats, Ttl, WarmError,
+    WarmOptions, WireStats, WriteOptions, backend, bus, is_tag_key, tag_keys,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]

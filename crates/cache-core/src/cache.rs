@@ -5,6 +5,7 @@ mod bulk;
 mod load;
 mod steps;
 mod tags;
+mod warm;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use futures_core::Stream;
 use futures_util::stream::{self, TryStreamExt};
 
 pub use self::builder::CacheBuilder;
+pub use self::warm::{WarmError, WarmOptions};
 use crate::flights::Flights;
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;

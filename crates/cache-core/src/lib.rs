@@ -7,6 +7,7 @@
 //! |---|---|
 //! | use a cache | [`Cache`] |
 //! | load what is absent, once | [`Cache::get_or_insert_with`], [`LoadOptions`] |
+//! | fill a cache before it is needed | [`Cache::warm`] |
 //! | write a backend for values in memory | [`CacheBackend`] |
 //! | write a backend for bytes in a store | [`ByteStore`] and [`EncodedBackend`] |
 //! | store values in another format | [`Codec`] |
@@ -47,7 +48,7 @@ mod tags;
 
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
-pub use self::cache::{Cache, CacheBuilder};
+pub use self::cache::{Cache, CacheBuilder, WarmError, WarmOptions};
 pub use self::clock::{Clock, ManualClock};
 #[cfg(feature = "json")]
 pub use self::codec::JsonCodec;

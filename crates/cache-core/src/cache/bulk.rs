@@ -59,13 +59,24 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             .into_iter()
             .map(|(key, value)| (key, value.into()))
             .unzip();
-        let raw = self.raw_many("mset", &keys)?;
-        let expiry = Ttl::DEFAULT.resolve(self.shared.default_ttl);
-        let expiry = expiry.map_err(|error| error.during("mset"))?;
+        self.set_pairs("mset", &keys, values, Ttl::DEFAULT).await
+    }
+
+    /// Writes pairs, whose keys are checked before anything is written.
+    pub(super) async fn set_pairs<K: AsRef<str> + Sync>(
+        &self,
+        operation: &'static str,
+        keys: &[K],
+        values: Vec<V>,
+        ttl: Ttl,
+    ) -> Result<()> {
+        let raw = self.raw_many(operation, keys)?;
+        let expiry = ttl.resolve(self.shared.default_ttl);
+        let expiry = expiry.map_err(|error| error.during(operation))?;
         let entries = borrowed(&raw).into_iter().zip(values).collect();
         let set = self.shared.backend.set_many(entries, expiry);
-        let written = self.superseding_many(&keys, &raw, set).await;
-        written.map_err(|error| error.during("mset"))?;
+        let written = self.superseding_many(keys, &raw, set).await;
+        written.map_err(|error| error.during(operation))?;
         self.shared.counters.sets(keys.len() as u64);
         Ok(())
     }

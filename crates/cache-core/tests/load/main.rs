@@ -7,6 +7,7 @@ mod many;
 mod outages;
 mod stale;
 mod tags;
+mod warm;
 mod writes;
 
 use std::io;
