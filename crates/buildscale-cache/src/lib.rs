@@ -45,12 +45,13 @@
 //! | `tiered` | | [`TieredBackend`], [`Cache::new_tiered`](TieredExt::new_tiered); brings `local` and `redis` |
 //! | `rustls` | | TLS to Redis through rustls |
 //! | `native-tls` | | TLS to Redis through the system's library |
+//! | `replicas` | | reads from the replicas of a cluster |
 //! | `json` | yes | [`JsonCodec`] |
 //! | `msgpack` | | [`MsgPackCodec`] |
 //! | `lz4` | | [`Compression::lz4`] |
 //! | `zstd` | | [`Compression::zstd`] |
 //! | `metrics` | | [`CacheMetrics`], for the `metrics` facade |
-//! | `full` | | all of the above |
+//! | `full` | | all of the above but `native-tls` and `replicas` |
 //!
 //! Features only add items; none changes what another does. With none of them, this crate is
 //! `cache-core` alone.

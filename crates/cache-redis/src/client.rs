@@ -16,6 +16,7 @@
 //! | a command for a named node that is not connected blocks a thread for ever | [`connection`] names the node by a slot |
 //! | a client whose first connection is given up goes on connecting | [`connection`] owns the task before it waits |
 //! | its `Pool` sends almost everything to one client | [`Link`] counts round the clients itself |
+//! | with its feature `replicas`, commands that were queued before a reconnection are tried again without a pause when the new connection breaks at once: a thread is busy for that long | the feature is off unless it is asked for |
 //! | a server that hangs is never left: the unresponsive check looks at the last write | [`supervisor`] probes each server and replaces the client |
 //! | `is_connected` is true on dead links | [`supervisor`] judges by answers |
 //! | listeners end at the first lag | [`supervisor`] has its own loop |

@@ -447,10 +447,16 @@ impl RedisConfig {
     ///
     /// A replica may be behind: a read may not see a write that has returned.
     ///
+    /// With the feature `replicas`, whether or not this is called, fred 10.1 can keep a thread busy when a new
+    /// connection breaks at once, until the [command timeout](Self::command_timeout) of what waits is over:
+    /// such programs need more threads than the [pool](Self::pool_size) has connections.
+    ///
     /// ```
     /// let nodes = [("10.0.0.1", 6379), ("10.0.0.2", 6379)];
     /// let config = cache_redis::RedisConfig::cluster(nodes).read_from_replicas(true);
     /// ```
+    #[cfg(feature = "replicas")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "replicas")))]
     pub const fn read_from_replicas(mut self, allowed: bool) -> Self {
         self.read_from_replicas = allowed;
         self

@@ -116,6 +116,8 @@ impl Strike<'_> {
 
     /// Moves some keys to another node and leaves them there.
     fn move_slots(&mut self, cluster: &Cluster) {
+        // A replica that is asked whose a slot is hears of earlier moves a little later.
+        cluster.wait_until_ok();
         for key in 0..MOVED_KEYS {
             let slot = slot_of_key(&stored_name(key));
             let from = cluster.master_of_slot(slot);

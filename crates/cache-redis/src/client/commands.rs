@@ -92,11 +92,12 @@ pub(crate) struct ScanPage {
 impl Connection {
     pub(crate) async fn get(&self, key: Bytes) -> Answer<Found> {
         let key = Key::from(key);
-        let answer: Result<Value, _> = if self.settings.read_from_replicas {
-            Box::pin(self.client.replicas().get(key)).await
-        } else {
-            Box::pin(self.client.get(key)).await
-        };
+        #[cfg(feature = "replicas")]
+        if self.settings.read_from_replicas {
+            let answer: Result<Value, _> = Box::pin(self.client.replicas().get(key)).await;
+            return found(answer.map_err(Failure::from));
+        }
+        let answer: Result<Value, _> = Box::pin(self.client.get(key)).await;
         found(answer.map_err(Failure::from))
     }
 
@@ -157,10 +158,10 @@ impl Connection {
         let asked = keys.len();
         let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
         let from_replicas = self.settings.read_from_replicas && from == Source::Any;
-        let answer: Value = if from_replicas {
-            Box::pin(self.client.replicas().mget(keys)).await?
-        } else {
-            Box::pin(self.client.mget(keys)).await?
+        let answer: Value = match from_replicas {
+            #[cfg(feature = "replicas")]
+            true => Box::pin(self.client.replicas().mget(keys)).await?,
+            _ => Box::pin(self.client.mget(keys)).await?,
         };
         let values = list(answer)?;
         if values.len() != asked {

@@ -194,14 +194,18 @@ impl Connection {
         self.task.is_some()
     }
 
-    /// Returns all nodes of a cluster, the replicas too.
+    /// Returns all nodes of a cluster that are known, with the feature `replicas` those too.
     pub(super) fn nodes(&self) -> Vec<Server> {
         let Some(state) = self.client.cached_cluster_state() else {
             return Vec::new();
         };
         let primaries = state.unique_primary_nodes();
-        let replicas = primaries.iter().flat_map(|primary| state.replicas(primary));
-        replicas.chain(primaries.clone()).collect()
+        #[cfg(feature = "replicas")]
+        let primaries = {
+            let replicas = primaries.iter().flat_map(|primary| state.replicas(primary));
+            replicas.chain(primaries.clone()).collect()
+        };
+        primaries
     }
 
     /// Returns the client with commands that go to one server, or a failure if it is not connected

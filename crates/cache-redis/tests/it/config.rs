@@ -194,6 +194,7 @@ async fn options_out_of_their_limits_are_refused_before_a_connection_is_made() {
             nobody.clone().client_name("a b"),
             "client_name may hold printable ASCII without spaces only, and at least 1 byte",
         ),
+        #[cfg(feature = "replicas")]
         (
             nobody.clone().read_from_replicas(true),
             "read_from_replicas works with a cluster only",

@@ -10,6 +10,7 @@ mod loading;
 mod lock;
 mod observe;
 mod partition;
+#[cfg(feature = "replicas")]
 mod replicas;
 mod round_trips;
 mod tags;

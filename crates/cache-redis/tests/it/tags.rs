@@ -2,6 +2,8 @@
 
 mod absent;
 mod cost;
+#[cfg(feature = "replicas")]
+mod replicas;
 mod tickets;
 mod versions;
 

@@ -1,8 +1,5 @@
 //! What tags cost, and to whom, and where their versions are in a cluster.
 
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
 use cache_core::{CacheBackend, Condition, Cursor, Expiry, Scope, Tagging, WriteOptions};
 use cache_redis::RedisConfig;
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
@@ -143,31 +140,4 @@ async fn tags_are_in_other_slots_of_a_cluster_than_the_keys_that_have_them() {
     let gone = (0..60).filter(|number| number % 7 == 1).count() as u64;
     let deleted = store.delete_many(&asked).await.unwrap();
     assert_eq!(deleted, count as u64 - gone);
-}
-
-#[tokio::test]
-async fn versions_are_read_where_values_are() {
-    let cluster = Cluster::start(Flavor::Redis7);
-    let config = RedisConfig::from_url(&cluster.url()).unwrap();
-    let store = patient(config.read_from_replicas(true)).await;
-    put(&store, "a", "v", &[TEAM]).await;
-    let start = Instant::now();
-    while value(&store, "a").await.is_none() {
-        assert!(start.elapsed() < Duration::from_secs(5));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let asked = |role: &str| -> u64 {
-        let nodes = cluster.nodes().iter();
-        let of_the_role = nodes.filter(|node| node.info("role") == role);
-        of_the_role.map(|node| node.calls("mget")).sum()
-    };
-    for node in cluster.nodes() {
-        node.reset_stats();
-    }
-    value(&store, "a").await;
-    assert_eq!((asked("slave"), asked("master")), (1, 0));
-    // What decides about a change comes from the master.
-    let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
-    assert!(!store.set("a", Bytes::new(), if_absent).await.unwrap());
-    assert_eq!((asked("slave"), asked("master")), (1, 1));
 }
