@@ -71,6 +71,16 @@ impl Cluster {
         self.node(port)
     }
 
+    /// Tells whether a running node says of itself that it is the master of a slot.
+    #[must_use]
+    pub fn owns_slot(&self, node: &Server, slot: u16) -> bool {
+        self.ranges(node).iter().any(|range| {
+            let range = range.array();
+            let slots = range[0].integer()..=range[1].integer();
+            slots.contains(&i64::from(slot)) && port_of(&range[2]) == node.port()
+        })
+    }
+
     /// Returns the node that is the master for a key, as a live node says.
     #[must_use]
     pub fn master_of_key(&self, key: &str) -> &Server {

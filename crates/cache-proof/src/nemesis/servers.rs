@@ -116,19 +116,17 @@ impl Strike<'_> {
 
     /// Moves some keys to another node and leaves them there.
     fn move_slots(&mut self, cluster: &Cluster) {
-        // A replica that is asked whose a slot is hears of earlier moves a little later.
-        cluster.wait_until_ok();
         for key in 0..MOVED_KEYS {
             let slot = slot_of_key(&stored_name(key));
-            let from = cluster.master_of_slot(slot);
             let nodes = cluster.nodes().iter();
-            let others = nodes.filter(|node| {
-                let other = node.port() != from.port();
-                node.is_running() && other && node.info("role") == "master"
-            });
-            let others: Vec<&Server> = others.collect();
-            let to = others[self.random.usize(..others.len())];
-            cluster.move_slots(from, to, slot..=slot);
+            let masters = nodes.filter(|node| node.is_running() && node.info("role") == "master");
+            // Each is asked about itself: what others know of earlier moves and failovers may be old.
+            let (owners, others): (Vec<&Server>, Vec<&Server>) =
+                masters.partition(|node| cluster.owns_slot(node, slot));
+            if let ([from], false) = (owners.as_slice(), others.is_empty()) {
+                let to = others[self.random.usize(..others.len())];
+                cluster.move_slots(from, to, slot..=slot);
+            }
         }
     }
 
