@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use buildscale_cache::backend::{CacheBackend, Capabilities, Cursor, Page, ReadNow, each};
 use buildscale_cache::{
-    BackendStats, Entry, Error, Expiry, LoadLeases, Result, Scope, Tags, WriteOptions,
+    BackendStats, Entry, Error, Expiry, LoadLeases, Result, Scope, Tags, Transactions, WriteOptions,
 };
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableTable, TableDefinition};
@@ -85,6 +85,7 @@ impl CacheBackend<Bytes> for RedbStore {
     fn stats(&self) -> BackendStats { BackendStats::default() }
     fn leases(&self) -> Option<&dyn LoadLeases<Bytes>> { None }
     fn tags(&self) -> Option<&dyn Tags<Bytes>> { None }
+    fn transactions(&self) -> Option<&dyn Transactions<Bytes>> { None }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.update(key, |live| (live.as_ref().map(|entry| entry.value.clone()), live)).await

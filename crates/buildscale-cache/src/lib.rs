@@ -88,9 +88,10 @@ pub use cache_core::{
     DEFAULT_MAX_VALUE_BYTES, DynBackend, EncodedBackend, Entry, Error, ErrorKind, Expiry,
     FlushCause, Hit, Invalidation, InvalidationBus, InvalidationListener, Layer, Lease,
     LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions, LoadReason, LoadStats, Loaded,
-    MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TTL, ManualClock, Page,
-    ReadNow, Result, Scope, SetOptions, TagTicket, Tagging, Tags, TierStats, Ttl, WarmError,
-    WarmOptions, WireStats, WriteOptions, backend, bus, is_tag_key, tag_keys,
+    MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL,
+    ManualClock, Page, ReadNow, Result, Scope, SetOptions, TagTicket, Tagging, Tags, TierStats,
+    Transaction, TransactionWrite, Transactions, Ttl, WarmError, WarmOptions, Watch, WireStats,
+    WriteOptions, backend, bus, is_tag_key, tag_keys,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]

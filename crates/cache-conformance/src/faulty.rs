@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Claim, Cursor, Entry, ErrorKind, Expiry, LoadLease,
-    LoadLeases, Page, ReadNow, Result, Scope, TagTicket, Tagging, Tags, WriteOptions,
+    BackendStats, CacheBackend, Capabilities, Claim, Cursor, Entry, Error, ErrorKind, Expiry,
+    LoadLease, LoadLeases, Page, ReadNow, Result, Scope, TagTicket, Tagging, Tags,
+    TransactionWrite, Transactions, Watch, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -272,6 +273,11 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBac
     fn tags(&self) -> Option<&dyn Tags<V>> {
         self.backend.tags().map(|_| self as &dyn Tags<V>)
     }
+
+    fn transactions(&self) -> Option<&dyn Transactions<V>> {
+        let inner = self.backend.transactions();
+        inner.map(|_| self as &dyn Transactions<V>)
+    }
 }
 
 impl<B> FaultyBackend<B> {
@@ -281,9 +287,18 @@ impl<B> FaultyBackend<B> {
         B: CacheBackend<V>,
     {
         self.backend.leases().ok_or_else(|| {
-            let what = "load leases by this backend".into();
-            ErrorKind::Unsupported { what }.into()
+            let what = "load leases by this backend";
+            Error::unsupported(what)
         })
+    }
+
+    fn inner_transactions<V>(&self) -> Result<&dyn Transactions<V>>
+    where
+        V: Send + Sync + 'static,
+        B: CacheBackend<V>,
+    {
+        let inner = self.backend.transactions();
+        inner.ok_or_else(|| Error::unsupported("transactions by this backend"))
     }
 
     fn inner_tags<V>(&self) -> Result<&dyn Tags<V>>
@@ -292,8 +307,8 @@ impl<B> FaultyBackend<B> {
         B: CacheBackend<V>,
     {
         self.backend.tags().ok_or_else(|| {
-            let what = "tags by this backend".into();
-            ErrorKind::Unsupported { what }.into()
+            let what = "tags by this backend";
+            Error::unsupported(what)
         })
     }
 }
@@ -362,5 +377,17 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Tags<V> for FaultyBackend<B> 
 
     async fn invalidate(&self, tags: &[&str]) -> Result<()> {
         self.call(self.inner_tags::<V>()?.invalidate(tags)).await
+    }
+}
+
+#[async_trait]
+impl<V: Send + Sync + 'static, B: CacheBackend<V>> Transactions<V> for FaultyBackend<B> {
+    async fn watch(&self, keys: &[&str]) -> Result<(Vec<Option<V>>, Watch)> {
+        self.call(self.inner_transactions()?.watch(keys)).await
+    }
+
+    async fn commit(&self, watch: Watch, writes: Vec<(&str, TransactionWrite<V>)>) -> Result<()> {
+        self.call(self.inner_transactions()?.commit(watch, writes))
+            .await
     }
 }

@@ -209,6 +209,16 @@ macro_rules! __contract_tests {
             c34_a_late_value_changes_nothing_where_its_condition_fails
             c34_no_read_gives_a_value_older_than_an_invalidation
         }
+        $crate::__tests! { transactions as transactions:
+            c36_a_watch_answers_as_get_many
+            c36_a_commit_makes_all_its_writes
+            c36_no_watch_sees_a_commit_in_part
+            c37_a_change_of_a_watched_key_is_a_conflict
+            c37_a_conflict_stops_all_writes
+            c37_a_watched_key_that_expires_is_a_conflict
+            c37_a_dropped_watch_changes_nothing
+            c37_no_update_is_lost
+        }
         mod model {
             #[test]
             fn random_operations_agree_with_the_model() {

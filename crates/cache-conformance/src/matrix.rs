@@ -49,6 +49,11 @@ impl Matrix {
             (backend.leases().is_some(), "C29-C31", Skipped::LEASES),
             (backend.tags().is_some(), "C32-C35", Skipped::TAGS),
             (
+                backend.transactions().is_some(),
+                "C36-C37",
+                Skipped::TRANSACTIONS,
+            ),
+            (
                 granularity.is_zero(),
                 "C12 and C14 in part",
                 Skipped::EXACT_TIME,

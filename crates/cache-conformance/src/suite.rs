@@ -2,7 +2,7 @@
 //!
 //! [`conformance_tests!`](crate::conformance_tests) runs them all. To run one by hand, on any
 //! runtime, await it with a fixture; those of [`concurrency`], [`histories`], [`capacity`],
-//! [`leases`] and [`tickets`] spawn tasks and so need a multi-threaded tokio runtime. A test that lacks an ability of the
+//! [`leases`], [`tickets`] and [`transactions`] spawn tasks and so need a multi-threaded tokio runtime. A test that lacks an ability of the
 //! fixture returns [`Skipped`](crate::Skipped).
 #![expect(
     clippy::missing_errors_doc,
@@ -27,5 +27,6 @@ pub mod leases;
 pub mod privacy;
 pub mod tags;
 pub mod tickets;
+pub mod transactions;
 pub mod values;
 pub mod writes;

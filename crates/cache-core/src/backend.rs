@@ -9,7 +9,9 @@ use std::fmt::{self, Debug};
 use std::time::Duration;
 
 pub use self::erased::DynBackend;
-use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, WriteOptions};
+use crate::{
+    BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions, WriteOptions,
+};
 
 /// A place that holds values under keys, each with an optional expiry.
 ///
@@ -99,6 +101,13 @@ use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, WriteO
 ///   ticket was taken, whether the tag was in use before or not.
 /// - **C35** `get_entry` and `get_entries` tell the tags of an entry. Neither `scan` returns the key of a
 ///   tag nor does `clear` count it.
+///
+/// *Transactions*, of backends that [have](Self::transactions) them
+/// - **C36** A watch answers as `get_many`, at one moment. A commit makes all its writes in one step: as
+///   `set` without a condition and `delete` would, and no watch sees some of them alone.
+/// - **C37** A commit fails as [`Conflict`](crate::ErrorKind::Conflict) and changes nothing if a watched
+///   key was written, deleted or cleared, or has expired, since it was watched; it may do so for other
+///   reasons too. A watch that is dropped changes nothing.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a cache backend for values of type `{V}`",
     note = "an in-process backend needs `V: Clone + Send + Sync + 'static`",
@@ -195,6 +204,9 @@ pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static 
 
     /// Returns the tags of a backend that keeps them, or `None`.
     fn tags(&self) -> Option<&dyn Tags<V>>;
+
+    /// Returns the transactions of a backend that has them, or `None`.
+    fn transactions(&self) -> Option<&dyn Transactions<V>>;
 }
 
 /// The answer of [`CacheBackend::read_now`].

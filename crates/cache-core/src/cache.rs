@@ -5,6 +5,7 @@ mod bulk;
 mod load;
 mod steps;
 mod tags;
+mod transaction;
 mod warm;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use futures_core::Stream;
 use futures_util::stream::{self, TryStreamExt};
 
 pub use self::builder::CacheBuilder;
+pub use self::transaction::Transaction;
 pub use self::warm::{WarmError, WarmOptions};
 use crate::flights::Flights;
 use crate::keyspace::Keyspace;

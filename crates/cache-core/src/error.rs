@@ -76,6 +76,10 @@ pub enum ErrorKind {
         /// The missing ability.
         what: Cow<'static, str>,
     },
+    /// A key of a transaction has changed, or has moved to another server, since it was read. Nothing was
+    /// written.
+    #[error("a key of the transaction has changed")]
+    Conflict,
     /// The loader took longer than the hard timeout of the load.
     #[error("the load took longer than {limit:?}")]
     LoadTimeout {
@@ -120,6 +124,17 @@ impl Error {
             field: field.into(),
             problem: problem.into(),
         })
+    }
+
+    /// Creates an [`ErrorKind::Unsupported`].
+    ///
+    /// ```
+    /// let error = cache_core::Error::unsupported("tags by this backend");
+    /// assert_eq!(error.to_string(), "not supported by this backend: tags by this backend");
+    /// ```
+    #[must_use]
+    pub fn unsupported(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Unsupported { what: what.into() })
     }
 
     /// Creates an [`ErrorKind::Backend`] with the error that caused it, for `map_err`.
@@ -183,7 +198,10 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self.0.kind,
-            ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::LoadTimeout { .. }
+            ErrorKind::Timeout
+                | ErrorKind::Unavailable
+                | ErrorKind::Conflict
+                | ErrorKind::LoadTimeout { .. }
         )
     }
 }

@@ -14,6 +14,7 @@
 //! | tell caches that keys have changed | [`InvalidationBus`] |
 //! | load a key once for many processes | [`LoadLeases`] |
 //! | make all entries of a tag absent at once | [`Cache::delete_by_tag`], [`Tags`] |
+//! | change keys together, or not at all | [`Cache::transaction`], [`Transactions`] |
 //! | steer the time in a test | [`Clock`] |
 //!
 //! # Features
@@ -45,10 +46,11 @@ mod options;
 mod stats;
 mod store;
 mod tags;
+mod transactions;
 
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
-pub use self::cache::{Cache, CacheBuilder, WarmError, WarmOptions};
+pub use self::cache::{Cache, CacheBuilder, Transaction, WarmError, WarmOptions};
 pub use self::clock::{Clock, ManualClock};
 #[cfg(feature = "json")]
 pub use self::codec::JsonCodec;
@@ -66,3 +68,4 @@ pub use self::options::{Condition, SetOptions, WriteOptions};
 pub use self::stats::{BackendStats, CacheStats, Lease, TierStats, WireStats};
 pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};
 pub use self::tags::{MAX_TAG_BYTES, MAX_TAGS, TagTicket, Tagging, Tags};
+pub use self::transactions::{MAX_TRANSACTION_KEYS, TransactionWrite, Transactions, Watch};

@@ -5,6 +5,7 @@ mod envelope;
 mod leases;
 mod scratch;
 mod tags;
+mod transactions;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,7 @@ pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
     BackendStats, CacheBackend, Capabilities, Codec, Cursor, Entry, Error, ErrorKind, Expiry,
-    LoadLeases, Page, ReadNow, Result, Scope, Tags, WriteOptions,
+    LoadLeases, Page, ReadNow, Result, Scope, Tags, Transactions, WriteOptions,
 };
 
 /// A backend that keeps bytes: the same contract, for `V = Bytes`.
@@ -342,6 +343,11 @@ where
             return None;
         }
         self.store.tags().map(|_| self as &dyn Tags<V>)
+    }
+
+    fn transactions(&self) -> Option<&dyn Transactions<V>> {
+        let transactions = self.store.transactions();
+        transactions.map(|_| self as &dyn Transactions<V>)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cache_core::{
     BackendStats, CacheBackend, CacheConfig, Capabilities, Cursor, Entry, Error, Expiry,
-    LoadLeases, Page, ReadNow, Result, Scope, Tags, WriteOptions,
+    LoadLeases, Page, ReadNow, Result, Scope, Tags, Transactions, WriteOptions,
 };
 
 use tokio::task::yield_now;
@@ -216,6 +216,10 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
 
     fn tags(&self) -> Option<&dyn Tags<V>> {
         Some(self)
+    }
+
+    fn transactions(&self) -> Option<&dyn Transactions<V>> {
+        None
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache_core::bus::{FlushCause, InvalidationListener};
-use cache_core::{Error, ErrorKind, Invalidation, Result};
+use cache_core::{Error, Invalidation, Result};
 
 pub use self::pubsub::PubSubBus;
 pub use self::tracking::TrackingBus;
@@ -105,7 +105,7 @@ impl BusConfig {
 const PATIENCE: u32 = 3;
 
 fn unsupported(what: &'static str) -> Error {
-    Error::new(ErrorKind::Unsupported { what: what.into() })
+    Error::unsupported(what)
 }
 
 /// Refuses stores of which the keys are not told from those of others.

@@ -31,9 +31,11 @@
 //! | tracking in broadcast mode is turned on at one node of a cluster alone | the bus has a [`line`](mod@line) to each |
 //! | who subscribes is not told of a refusal | [`listen`] subscribes by a custom command, on a connection that sends nothing else |
 //! | a connection health check needs a permission and fails with one node | [`settings`] turns it off |
+//! | a transaction drains the connection first, and what it could not send is missing in it | [`dedicated`] has connections of its own, and says `EXEC` when all is queued |
 
 mod commands;
 mod connection;
+mod dedicated;
 mod detour;
 mod failure;
 mod line;
@@ -57,6 +59,8 @@ use tracing::instrument::{Instrument, Instrumented};
 
 pub(crate) use self::commands::{BulkWrite, Found, Source, set_option};
 pub(crate) use self::connection::{Connection, ServerMap};
+use self::dedicated::DedicatedPool;
+pub(crate) use self::dedicated::{Dedicated, Write};
 pub(crate) use self::failure::{Failure, Lost, is_torn};
 pub(crate) use self::line::{Changes, Heard, Letter, Line, News};
 pub(crate) use self::listen::{Fence, Primary, cannot_listen};
@@ -85,6 +89,7 @@ pub(crate) struct Link {
     /// The supervisors of the lanes.
     _watches: Vec<AbortOnDrop<()>>,
     next: AtomicUsize,
+    dedicated: DedicatedPool,
     pub(crate) is_cluster: bool,
     pub(crate) settings: Arc<Settings>,
     command_timeout: Duration,
@@ -158,6 +163,7 @@ impl Link {
             _watches: lanes.iter().map(watch).collect(),
             lanes,
             next: AtomicUsize::new(0),
+            dedicated: DedicatedPool::new(),
             is_cluster,
             settings: Arc::clone(settings),
             command_timeout: settings.command_timeout,

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{Error, ErrorKind, LoadLease, MAX_TTL, Result};
+use cache_core::{Error, LoadLease, MAX_TTL, Result};
 use tokio::runtime::Handle;
 
 use crate::RedisStore;
 use crate::client::{ClaimTerms, Claimed, Link, slot};
+#[expect(unused_imports, reason = "short names for the docs")]
+use cache_core::ErrorKind;
 
 /// How long the last token of a lock is kept.
 const TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -78,9 +80,9 @@ impl RedisStore {
 
     fn check_lock(&self, name: &str, ttl: Duration) -> Result<()> {
         if self.keys().are_bare() {
-            return Err(Error::new(ErrorKind::Unsupported {
-                what: "a lock beside bare keys; choose a namespace".into(),
-            }));
+            return Err(Error::unsupported(
+                "a lock beside bare keys; choose a namespace",
+            ));
         }
         if name.is_empty() {
             return Err(Error::invalid("name", "is empty, the least is 1 byte"));

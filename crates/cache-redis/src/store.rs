@@ -3,6 +3,7 @@
 mod accept;
 mod bulk;
 mod tags;
+mod transactions;
 mod walk;
 mod write;
 
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use cache_core::ErrorKind;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Expiry, LoadLeases, Page,
-    ReadNow, Result, Scope, Tags, WireStats, WriteOptions,
+    ReadNow, Result, Scope, Tags, Transactions, WireStats, WriteOptions,
 };
 use tracing::instrument::Instrumented;
 
@@ -410,6 +411,10 @@ impl CacheBackend<Bytes> for RedisStore {
     fn tags(&self) -> Option<&dyn Tags<Bytes>> {
         // Nor would they know what to do with a header.
         (!self.keys.are_bare()).then_some(self as &dyn Tags<Bytes>)
+    }
+
+    fn transactions(&self) -> Option<&dyn Transactions<Bytes>> {
+        Some(self)
     }
 }
 

@@ -24,7 +24,7 @@ static ACL: LazyLock<Server> = LazyLock::new(|| {
 /// The user of `docs/redis.md`.
 const LEAST_PRIVILEGE: &str = "app on >secret ~conformance-* -@all +get +set +mget +mset +unlink \
     +pttl +pexpire +persist +scan +evalsha +eval +ping +hello +auth +select +client|id \
-    +client|setname +info +role +getrange +setrange +time";
+    +client|setname +info +role +getrange +setrange +time +watch +unwatch +multi +exec";
 
 /// Stores on one server, each with a namespace of its own.
 struct Remote<V, B> {
@@ -137,6 +137,32 @@ conformance_tests!(with_lz4, at(&VALKEY_9.url(), lz4) as Remote<String, _>);
 conformance_tests!(with_zstd, at(&REDIS_7.url(), zstd) as Remote<String, _>);
 conformance_tests!(with_raw_json, at(&REDIS_7.url(), raw) as Remote<String, _>);
 conformance_tests!(plain_bytes, at(&REDIS_8.url(), plain) as Remote<Bytes, _>);
+
+/// Transactions of several keys, which need a slot in common.
+mod cluster_with_hash_tags {
+    use cache_conformance::suite::transactions as suite;
+    use cache_redis::RedisConfig;
+
+    use super::{CLUSTER, Remote, msgpack, with};
+
+    macro_rules! tests {
+        ($($test:ident)*) => {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let config = RedisConfig::from_url(&CLUSTER.url()).expect("the URL is right");
+                let fixture: Remote<String, _> = with(config.hash_tags(true), msgpack);
+                suite::$test(&fixture).await.expect("nothing is skipped");
+            }
+        )*};
+    }
+
+    tests! {
+        c36_a_watch_answers_as_get_many
+        c36_a_commit_makes_all_its_writes
+        c36_no_watch_sees_a_commit_in_part
+        c37_a_conflict_stops_all_writes
+    }
+}
 
 /// Over TLS, by whichever libraries are built in.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Cursor, Entry, Error, Expiry, FlushCause,
     InvalidationBus, InvalidationListener, Lease, LoadLeases, Page, ReadNow, Result, Scope, Tags,
-    TierStats, WriteOptions,
+    TierStats, Transactions, WriteOptions,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -385,6 +385,11 @@ where
     fn tags(&self) -> Option<&dyn Tags<V>> {
         let of_l2 = self.tiers.l2.tags();
         of_l2.map(|_| self as &dyn Tags<V>)
+    }
+
+    // Their reads must not come from the first tier, so they belong to a cache of the second alone.
+    fn transactions(&self) -> Option<&dyn Transactions<V>> {
+        None
     }
 }
 

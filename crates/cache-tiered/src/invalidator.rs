@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cache_core::{
-    ByteStore, CacheBackend, Error, ErrorKind, Invalidation, InvalidationBus, MAX_KEY_BYTES,
-    Result, Scope, is_tag_key, tag_keys,
+    ByteStore, CacheBackend, Error, Invalidation, InvalidationBus, MAX_KEY_BYTES, Result, Scope,
+    is_tag_key, tag_keys,
 };
 
 /// Deletes keys of a shared store and tells the caches in front of it, for programs that change the
@@ -132,8 +132,8 @@ impl<S: ByteStore> Invalidator<S> {
         let names: Vec<&str> = self.namespaces.iter().map(String::as_str).collect();
         let keys = tag_keys(&names, tag.as_ref())?;
         let tags = self.store.tags().ok_or_else(|| {
-            let what = "tags by this store".into();
-            Error::new(ErrorKind::Unsupported { what })
+            let what = "tags by this store";
+            Error::unsupported(what)
         })?;
         let invalidated = tags.invalidate(&keys.each_ref().map(String::as_str)).await;
         let told = self.bus.publish(&Invalidation::Keys(keys.into())).await;

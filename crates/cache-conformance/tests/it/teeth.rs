@@ -104,6 +104,12 @@ caught! {
     GetEntriesForgetsTags by tags::c35_entries_are_read_with_their_tags
     TagKeysListed by tags::c35_a_scan_returns_no_tags
     ClearCountsTags by tags::c35_a_clear_counts_no_tags
+    CommitKeepsDeleted by transactions::c36_a_commit_makes_all_its_writes
+    CommitInParts by transactions::c36_no_watch_sees_a_commit_in_part
+    CommitIgnoresChanges by transactions::c37_a_change_of_a_watched_key_is_a_conflict
+    CommitStopsHalfWay by transactions::c37_a_conflict_stops_all_writes
+    CommitIgnoresExpiry by transactions::c37_a_watched_key_that_expires_is_a_conflict
+    CommitNotAtomic by transactions::c37_no_update_is_lost
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use cache_conformance::TestValue;
 use cache_core::backend::each;
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, ErrorKind,
-    Expiry, LoadLeases, MAX_TTL, Page, ReadNow, Result, Scope, Tags, WriteOptions,
+    Expiry, LoadLeases, MAX_TTL, Page, ReadNow, Result, Scope, Tags, Transactions, WriteOptions,
 };
 use tokio::task::yield_now;
 
@@ -30,6 +31,7 @@ pub(crate) struct Reference<V> {
     slots: Mutex<Slots<V>>,
     pub(super) leases: Mutex<Leases>,
     pub(super) invalidations: Mutex<Invalidations>,
+    writes: AtomicU64,
     pub(super) clock: Clock,
     pub(super) bound: usize,
     pub(super) largest: usize,
@@ -42,9 +44,11 @@ pub(super) type Slots<V> = BTreeMap<String, Slot<V>>;
 
 #[derive(Clone)]
 pub(super) struct Slot<V> {
-    value: V,
+    pub(super) value: V,
     deadline: Option<u64>,
     pub(super) tags: Vec<Mark>,
+    /// Which write of all this one was.
+    pub(super) number: u64,
 }
 
 impl<V: TestValue> Reference<V> {
@@ -53,6 +57,7 @@ impl<V: TestValue> Reference<V> {
             slots: Mutex::default(),
             leases: Mutex::default(),
             invalidations: Mutex::default(),
+            writes: AtomicU64::new(0),
             clock,
             bound: UNBOUNDED,
             largest: UNBOUNDED,
@@ -80,7 +85,7 @@ impl<V: TestValue> Reference<V> {
         slot.deadline.is_some_and(over)
     }
 
-    fn live<'s>(&self, slots: &'s Slots<V>, key: &str) -> Option<&'s Slot<V>> {
+    pub(super) fn live<'s>(&self, slots: &'s Slots<V>, key: &str) -> Option<&'s Slot<V>> {
         let slot = slots.get(&self.folded(key));
         slot.filter(|slot| self.is_live(slot))
     }
@@ -119,7 +124,7 @@ impl<V: TestValue> Reference<V> {
         })
     }
 
-    fn check_size(&self, key: &str, value: &V) -> Result<()> {
+    pub(super) fn check_size(&self, key: &str, value: &V) -> Result<()> {
         let weight = value.to_text().len();
         if weight <= self.largest {
             return Ok(());
@@ -149,16 +154,17 @@ impl<V: TestValue> Reference<V> {
         }
     }
 
-    fn slot(&self, value: V, expiry: Expiry) -> Slot<V> {
+    pub(super) fn slot(&self, value: V, expiry: Expiry) -> Slot<V> {
         Slot {
             value,
             deadline: self.deadline(expiry),
             tags: Vec::new(),
+            number: self.writes.fetch_add(1, Ordering::Relaxed),
         }
     }
 
     /// Puts an entry in, and another one out if there is no room.
-    fn put(&self, slots: &mut Slots<V>, key: &str, mut new: Slot<V>) {
+    pub(super) fn put(&self, slots: &mut Slots<V>, key: &str, mut new: Slot<V>) {
         let key = self.folded(key);
         let room = self.bound + usize::from(self.has(Bug::OneOverTheBound));
         if !slots.contains_key(&key) && slots.len() >= room {
@@ -224,7 +230,7 @@ impl<V: TestValue> Reference<V> {
         leases.revoke(|leased| leased == key) > 0
     }
 
-    fn remove(&self, slots: &mut Slots<V>, key: &str) -> bool {
+    pub(super) fn remove(&self, slots: &mut Slots<V>, key: &str) -> bool {
         if self.revoke(key) && self.has(Bug::DeleteCountsLeases) {
             return true;
         }
@@ -422,6 +428,10 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
 
     fn tags(&self) -> Option<&dyn Tags<V>> {
         self.keeps_tags.then_some(self)
+    }
+
+    fn transactions(&self) -> Option<&dyn Transactions<V>> {
+        Some(self)
     }
 }
 

@@ -5,6 +5,7 @@ mod fixture;
 mod leases;
 mod scan;
 mod tags;
+mod transactions;
 mod variants;
 
 pub(crate) use self::fixture::ReferenceFixture;
@@ -18,6 +19,12 @@ pub(crate) enum Bug {
     ClearCountsExpired,
     ClearCountsTags,
     ClearTooWide,
+    CommitIgnoresChanges,
+    CommitIgnoresExpiry,
+    CommitInParts,
+    CommitKeepsDeleted,
+    CommitNotAtomic,
+    CommitStopsHalfWay,
     DebugShowsKeys,
     DeleteAlwaysTrue,
     DeleteCountsLeases,

@@ -1,7 +1,7 @@
 //! How the reference lists its keys.
 
 use cache_conformance::TestValue;
-use cache_core::{Cursor, ErrorKind, Page, Result, Scope};
+use cache_core::{Cursor, Error, Page, Result, Scope};
 
 use super::Bug;
 use super::backend::Reference;
@@ -37,10 +37,8 @@ impl<V: TestValue> Reference<V> {
     }
 
     pub(super) fn check_scan(&self) -> Result<()> {
-        let unsupported = ErrorKind::Unsupported {
-            what: "scan".into(),
-        };
-        self.scans.then_some(()).ok_or(unsupported.into())
+        let unsupported = Error::unsupported("scan");
+        self.scans.then_some(()).ok_or(unsupported)
     }
 
     /// One page of the keys of a scope.

@@ -8,7 +8,9 @@ use async_trait::async_trait;
 
 use super::forward::forward_contract;
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
-use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, WriteOptions};
+use crate::{
+    BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions, WriteOptions,
+};
 
 /// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
 ///
@@ -56,6 +58,7 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     fn stats(&self) -> BackendStats;
     fn leases(&self) -> Option<&dyn LoadLeases<V>>;
     fn tags(&self) -> Option<&dyn Tags<V>>;
+    fn transactions(&self) -> Option<&dyn Transactions<V>>;
 }
 
 #[async_trait]
@@ -134,6 +137,10 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
 
     fn tags(&self) -> Option<&dyn Tags<V>> {
         CacheBackend::tags(self)
+    }
+
+    fn transactions(&self) -> Option<&dyn Transactions<V>> {
+        CacheBackend::transactions(self)
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
-use crate::{BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, WriteOptions};
+use crate::{
+    BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions, WriteOptions,
+};
 
 /// The methods of a [`CacheBackend<V>`] that hands every call to another place.
 macro_rules! forward_contract {
@@ -84,6 +86,10 @@ macro_rules! forward_contract {
 
         fn tags(&$this) -> Option<&dyn Tags<V>> {
             $target.tags()
+        }
+
+        fn transactions(&$this) -> Option<&dyn Transactions<V>> {
+            $target.transactions()
         }
     };
 }

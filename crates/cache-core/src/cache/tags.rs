@@ -6,8 +6,7 @@ use super::{Cache, Keyspace};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, Unsupported};
 use crate::{
-    CacheBackend, Error, ErrorKind, LoadOptions, Result, TagTicket, Tagging, Tags, WriteOptions,
-    tags,
+    CacheBackend, Error, LoadOptions, Result, TagTicket, Tagging, Tags, WriteOptions, tags,
 };
 
 /// Returns the keys that name tags of a namespace to a backend, each once.
@@ -122,8 +121,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     pub(super) fn backend_tags(&self) -> Result<&dyn Tags<V>> {
         self.shared.backend.tags().ok_or_else(|| {
-            let what = "tags by this backend".into();
-            ErrorKind::Unsupported { what }.into()
+            let what = "tags by this backend";
+            Error::unsupported(what)
         })
     }
 

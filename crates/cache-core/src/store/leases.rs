@@ -6,18 +6,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{ByteStore, EncodedBackend};
-use crate::{Claim, Codec, Error, ErrorKind, Expiry, LoadLease, LoadLeases, Result};
+use crate::{Claim, Codec, Error, Expiry, LoadLease, LoadLeases, Result};
 
 /// How soon to come back to a key where somebody keeps writing what cannot be read here.
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
     fn store_leases(&self) -> Result<&dyn LoadLeases<Bytes>> {
-        self.store.leases().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported {
-                what: "load leases by this store".into(),
-            })
-        })
+        self.store
+            .leases()
+            .ok_or_else(|| Error::unsupported("load leases by this store"))
     }
 }
 

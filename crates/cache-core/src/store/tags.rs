@@ -4,17 +4,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{ByteStore, EncodedBackend};
-use crate::{
-    Codec, Error, ErrorKind, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, WriteOptions,
-};
+use crate::{Codec, Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, WriteOptions};
 
 impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
     fn store_tags(&self) -> Result<&dyn Tags<Bytes>> {
-        self.store.tags().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported {
-                what: "tags by this store".into(),
-            })
-        })
+        self.store
+            .tags()
+            .ok_or_else(|| Error::unsupported("tags by this store"))
     }
 }
 

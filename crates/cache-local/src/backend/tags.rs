@@ -1,9 +1,7 @@
 //! The tags of the in-process backend.
 
 use async_trait::async_trait;
-use cache_core::{
-    Error, ErrorKind, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, WriteOptions,
-};
+use cache_core::{Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, WriteOptions};
 
 use super::LocalBackend;
 
@@ -35,8 +33,8 @@ impl<V: Clone + Send + Sync + 'static> Tags<V> for LocalBackend<V> {
     }
 
     async fn fill(&self, _: &str, _: LoadLease, _: V, _: Expiry, _: Tagging<'_>) -> Result<bool> {
-        let what = "load leases by this backend".into();
-        Err(Error::new(ErrorKind::Unsupported { what }))
+        let what = "load leases by this backend";
+        Err(Error::unsupported(what))
     }
 
     async fn invalidate(&self, tags: &[&str]) -> Result<()> {

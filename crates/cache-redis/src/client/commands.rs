@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{Condition, Error, ErrorKind, Expiry};
+use cache_core::{Condition, Error, Expiry};
 use fred::interfaces::{ClientLike, KeysInterface};
 use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
@@ -30,9 +30,7 @@ pub(crate) fn set_option(condition: Condition) -> Result<Option<SetOptions>, Err
         Condition::Always => Ok(None),
         Condition::IfAbsent => Ok(Some(SetOptions::NX)),
         Condition::IfPresent => Ok(Some(SetOptions::XX)),
-        _ => Err(Error::new(ErrorKind::Unsupported {
-            what: "this condition of a write".into(),
-        })),
+        _ => Err(Error::unsupported("this condition of a write")),
     }
 }
 

@@ -62,7 +62,7 @@ impl Connection {
         Self::dial(&settings, Vec::new(), &[]).await
     }
 
-    async fn dial(
+    pub(super) async fn dial(
         settings: &Arc<Settings>,
         known: Vec<Server>,
         silent: &[Server],

@@ -95,7 +95,7 @@ impl Failure {
 
     pub(crate) fn lost(&self) -> Lost {
         match self.0.kind() {
-            FredKind::Cluster if self.has_redirection() => Lost::Nothing,
+            FredKind::Cluster if self.is_elsewhere() => Lost::Nothing,
             FredKind::IO => Lost::Reply,
             FredKind::InvalidArgument | FredKind::Auth => Lost::Nothing,
             // fred has errors of its own of this kind, such as that of a client that has ended.
@@ -120,7 +120,8 @@ impl Failure {
         *self.0.kind() == FredKind::Routing && self.0.details() == "Too many redirections."
     }
 
-    fn has_redirection(&self) -> bool {
+    /// Tells whether the server says that another one has the key.
+    pub(super) fn is_elsewhere(&self) -> bool {
         let text = self.0.details();
         text.starts_with("MOVED ") || text.starts_with("ASK ")
     }

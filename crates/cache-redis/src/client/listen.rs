@@ -1,7 +1,7 @@
 //! The commands of those who listen for changes.
 
 use bytes::Bytes;
-use cache_core::{Error, ErrorKind};
+use cache_core::Error;
 use fred::interfaces::{ClientLike, ClusterInterface, KeysInterface};
 use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
@@ -154,7 +154,7 @@ impl Connection {
 /// Returns the error of a server that was asked to tell of changes.
 pub(crate) fn cannot_listen(failure: &Failure, what: &'static str) -> Error {
     if failure.is_missing_command() {
-        return Error::new(ErrorKind::Unsupported { what: what.into() });
+        return Error::unsupported(what);
     }
     failure.to_error()
 }

@@ -100,19 +100,25 @@ impl Settings {
         }
     }
 
-    /// Returns how to connect to listen: each client has one connection in its life, so that nothing is
-    /// missed unnoticed while another one is made.
+    /// Returns how to connect to listen: nothing is missed unnoticed while another connection is made.
     pub(crate) fn listening(&self, capacity: usize, limit: Duration) -> Self {
+        let mut settings = self.unrepeated();
+        settings.performance.broadcast_channel_capacity = capacity;
+        settings.performance.default_command_timeout = limit;
+        settings.command_timeout = limit;
+        settings
+    }
+
+    /// Returns how to connect where what the server knows of the connection matters: each client has one
+    /// connection in its life.
+    pub(super) fn unrepeated(&self) -> Self {
         let mut settings = self.clone();
         settings.policy = None;
         settings.config.fail_fast = true;
-        settings.performance.broadcast_channel_capacity = capacity;
-        settings.performance.default_command_timeout = limit;
         settings.connection.max_command_attempts = 1;
         settings.connection.max_redirections = 0;
-        // Of a client of the user: what listens may be silent.
+        // Of a client of the user: what listens or is kept for later may be silent.
         settings.connection.unresponsive = UnresponsiveConfig::default();
-        settings.command_timeout = limit;
         settings.read_from_replicas = false;
         settings
     }

@@ -47,6 +47,41 @@ impl RedisStore {
         }
         Ok(accepted)
     }
+
+    /// Lets values pass as they were found, in their order.
+    pub(super) async fn accept_all_live(
+        &self,
+        found: Vec<Option<Bytes>>,
+    ) -> Result<Vec<Option<Bytes>>> {
+        let (mut values, mut tagged) = (Vec::with_capacity(found.len()), Vec::new());
+        for (place, found) in found.into_iter().enumerate() {
+            let accepted = found.and_then(|stored| self.accept(Found::Value(stored)));
+            let (header, value) = accepted.unzip();
+            tagged.extend(header.flatten().map(|header| (place, header)));
+            values.push(value);
+        }
+        self.drop_invalidated(&mut values, &tagged, Source::Primary)
+            .await?;
+        Ok(values)
+    }
+
+    /// Makes those absent, of some that have tags, of which a tag was invalidated.
+    pub(super) async fn drop_invalidated<T: Send>(
+        &self,
+        found: &mut [Option<T>],
+        tagged: &[(usize, Header)],
+        source: Source,
+    ) -> Result<()> {
+        if tagged.is_empty() {
+            return Ok(());
+        }
+        let headers: Vec<&Header> = tagged.iter().map(|(_, header)| header).collect();
+        let live = Box::pin(self.are_live(&headers, source)).await?;
+        for ((place, _), _) in tagged.iter().zip(live).filter(|(_, is_live)| !is_live) {
+            found[*place] = None;
+        }
+        Ok(())
+    }
 }
 
 /// Joins a value, the time that it has left and its tags.

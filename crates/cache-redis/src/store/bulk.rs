@@ -73,17 +73,11 @@ impl RedisStore {
                 }
             };
             self.read_each(keys, wanted, each).await?;
-            if !tagged.is_empty() {
-                let source = match wanted {
-                    Wanted::Values => Source::Any,
-                    _ => Source::Primary,
-                };
-                let headers: Vec<&Header> = tagged.iter().map(|(_, header)| header).collect();
-                let live = Box::pin(self.are_live(&headers, source)).await?;
-                for ((place, _), _) in tagged.iter().zip(live).filter(|(_, is_live)| !is_live) {
-                    found[*place] = None;
-                }
-            }
+            let source = match wanted {
+                Wanted::Values => Source::Any,
+                _ => Source::Primary,
+            };
+            self.drop_invalidated(&mut found, &tagged, source).await?;
             Ok(found)
         };
         self.observe(operation, bytes_of(keys), read_all).await

@@ -1,7 +1,7 @@
 //! Walks over the key space: `scan` and `clear`, in pages, on one server after the other.
 
 use bytes::Bytes;
-use cache_core::{Cursor, Error, ErrorKind, Page, Result, Scope, is_tag_key};
+use cache_core::{Cursor, Error, Page, Result, Scope, is_tag_key};
 
 use super::RedisStore;
 
@@ -55,9 +55,9 @@ impl RedisStore {
 
     pub(super) async fn clear_pages(&self, scope: &Scope) -> Result<u64> {
         if self.keys.are_bare() && scope.prefix().is_empty() {
-            return Err(Error::new(ErrorKind::Unsupported {
-                what: "clear with bare keys: it would empty the database, others' keys too".into(),
-            }));
+            return Err(Error::unsupported(
+                "clear with bare keys: it would empty the database, others' keys too",
+            ));
         }
         let mut cleared = 0;
         let mut place = None;

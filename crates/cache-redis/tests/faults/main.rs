@@ -11,6 +11,7 @@ mod load;
 mod report;
 mod sentinel;
 mod standalone;
+mod transactions;
 mod wire;
 mod workarounds;
 

@@ -17,6 +17,7 @@ mod tags;
 // With both libraries, as `./scripts/test` builds it; a plain `cargo test` needs no OpenSSL.
 #[cfg(all(feature = "rustls", feature = "native-tls"))]
 mod tls;
+mod transactions;
 
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::Server;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{CacheBackend, Claim, Error, ErrorKind, Expiry, LoadLease, LoadLeases, Result};
+use cache_core::{CacheBackend, Claim, Error, Expiry, LoadLease, LoadLeases, Result};
 
 use super::write::Change;
 use super::{TieredBackend, Tiers};
@@ -15,11 +15,9 @@ where
     L2: CacheBackend<V>,
 {
     fn leases(&self) -> Result<&dyn LoadLeases<V>> {
-        self.l2.leases().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported {
-                what: "load leases by the second tier".into(),
-            })
-        })
+        self.l2
+            .leases()
+            .ok_or_else(|| Error::unsupported("load leases by the second tier"))
     }
 }
 

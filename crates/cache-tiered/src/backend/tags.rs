@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use cache_core::{
-    CacheBackend, Error, ErrorKind, Expiry, LoadLease, Result, TagTicket, Tagging, Tags,
-    WriteOptions,
+    CacheBackend, Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, WriteOptions,
 };
 
 use super::write::Change;
@@ -16,11 +15,9 @@ where
     L2: CacheBackend<V>,
 {
     pub(super) fn tags(&self) -> Result<&dyn Tags<V>> {
-        self.l2.tags().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported {
-                what: "tags by the second tier".into(),
-            })
-        })
+        self.l2
+            .tags()
+            .ok_or_else(|| Error::unsupported("tags by the second tier"))
     }
 }
 

@@ -22,8 +22,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             .resolve(self.shared.default_ttl)?;
         let limit = options.hard_timeout;
         if limit.or(options.soft_timeout).is_some() && Handle::try_current().is_err() {
-            let what = "a time limit outside of a Tokio runtime".into();
-            return Err(ErrorKind::Unsupported { what }.into());
+            let what = "a time limit outside of a Tokio runtime";
+            return Err(Error::unsupported(what));
         }
         Ok(limit.and_then(|limit| Instant::now().checked_add(limit)))
     }
