@@ -1,5 +1,6 @@
-//! What two tiers cost: a hit in the first beside a cache in memory alone, and what goes to the
-//! second beside the Redis backend alone and beside the client that it is made of.
+//! What two tiers cost: a hit in the first beside a cache in memory alone, with and without metrics and
+//! spans, and what goes to the second beside the Redis backend alone and beside the client that it is
+//! made of.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -15,7 +16,10 @@ use cache_benches::remote::{
 use cache_benches::workload::{Key, keys};
 use cache_core::Cache;
 use cache_local::LocalBackend;
+use cache_metrics::CacheMetrics;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::runtime::Runtime;
+use tracing::Dispatch;
 
 #[global_allocator]
 static ALLOCATOR: Counting = &INSTRUMENTED_SYSTEM;
@@ -30,6 +34,37 @@ const LONG: Duration = Duration::from_secs(3600);
 struct Hits {
     keys: Vec<Key>,
     forms: [(&'static str, Cache<u64>); 3],
+    observer: Observer,
+}
+
+/// The places of the forms that are also read while somebody observes.
+const LOCAL: usize = 0;
+const TIERED: usize = 2;
+
+/// What a program has that looks at everything: a recorder, and a subscriber to all spans and events.
+struct Observer {
+    recorder: PrometheusRecorder,
+    subscriber: Dispatch,
+    metrics: CacheMetrics,
+}
+
+impl Observer {
+    fn new() -> Self {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(std::io::sink);
+        Self {
+            recorder: PrometheusBuilder::new().build_recorder(),
+            subscriber: Dispatch::new(subscriber.finish()),
+            metrics: CacheMetrics::new("users"),
+        }
+    }
+
+    fn observe<T>(&self, run: impl FnOnce() -> T) -> T {
+        tracing::dispatcher::with_default(&self.subscriber, || {
+            metrics::with_local_recorder(&self.recorder, run)
+        })
+    }
 }
 
 impl Hits {
@@ -55,7 +90,12 @@ impl Hits {
                 }
             }
         });
-        Self { keys, forms }
+        let observer = Observer::new();
+        Self {
+            keys,
+            forms,
+            observer,
+        }
     }
 
     /// Reads every key once, many times, and returns the nanoseconds of a read.
@@ -69,6 +109,37 @@ impl Hits {
             }
         }
         start.elapsed().as_nanos() as f64 / f64::from(passes * RESIDENT)
+    }
+
+    /// The same while somebody observes, and looks at the counters at the end: far more often than
+    /// anybody scrapes.
+    fn observed_pass(&self, form: usize, passes: u32) -> f64 {
+        let cache = &self.forms[form].1;
+        self.observer.observe(|| {
+            let start = Instant::now();
+            self.pass(form, passes);
+            self.observer.metrics.record(&cache.stats());
+            start.elapsed().as_nanos() as f64 / f64::from(passes * RESIDENT)
+        })
+    }
+
+    /// Prints what observing adds to a hit.
+    fn compare_observed(&self) {
+        let (rounds, passes) = if is_trial() { (1, 1) } else { (51, 200) };
+        println!("the same hits with a metrics recorder and a subscriber to all spans");
+        println!("  {:<20}{:>10}{:>14}", "", "added ns", "allocations");
+        for form in [LOCAL, TIERED] {
+            let name = self.forms[form].0;
+            let mut rivals: [Rival<'_>; 2] = [
+                (name, Box::new(|| self.pass(form, passes))),
+                ("observed", Box::new(|| self.observed_pass(form, passes))),
+            ];
+            let turns = interleave(rounds, &mut rivals);
+            let (_, all) = self.observer.observe(|| counted(|| self.pass(form, 1)));
+            let added = turns.difference(1, 0);
+            println!("  {name:<20}{added:>10.2}{:>14}", all.calls);
+            assert_eq!(all.calls, 0, "{name}: observing allocates");
+        }
     }
 
     fn compare(&self, runtime: &Runtime) {
@@ -160,7 +231,9 @@ fn main() {
     check_counting();
     let runtime = Runtime::new().expect("there are threads");
     let target = Target::start();
-    Hits::filled(&runtime, &target).compare(&runtime);
+    let hits = Hits::filled(&runtime, &target);
+    hits.compare(&runtime);
+    hits.compare_observed();
     let remote = runtime.block_on(Remote::connect(&target));
     println!(
         "\nwhat goes to the second tier, {SIZE} B; time and CPU of an operation beside the Redis \

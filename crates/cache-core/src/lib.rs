@@ -27,6 +27,12 @@
 //! | `zstd` | `Compression::zstd` |
 //!
 //! Features only add items; none changes what another does.
+//!
+//! # Observability
+//!
+//! Counters: [`Cache::stats`]. Each loader runs in a [`tracing`] span `load` at the level `DEBUG`, with the
+//! fields `reason` and `keys`, the number of keys that are loaded. A hit in memory has no span. No span
+//! holds keys or values.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;

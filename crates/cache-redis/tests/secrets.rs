@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Claim, Condition, Expiry, Scope, WriteOptions};
+use cache_core::{CacheBackend, Claim, Condition, Expiry, Scope, TransactionWrite, WriteOptions};
 use cache_redis::{Protocol, RedisConfig, RedisStore};
 use cache_testbed::{Flavor, Sentinels, Server};
 
@@ -118,6 +118,7 @@ async fn use_all(config: &RedisConfig, log: &Log) {
         .expect(WORKS);
     store.delete(KEY).await.expect(WORKS);
     use_leases(&store, log).await;
+    use_transactions(&store, log).await;
     store.clear(&Scope::root()).await.expect(WORKS);
     log.print((&store, store.wire_stats(), store.stats()));
 }
@@ -142,6 +143,23 @@ async fn use_leases(store: &RedisStore, log: &Log) {
     if let Some(mut lock) = lock {
         assert!(lock.extend(minute).await.expect(WORKS));
         assert!(lock.release().await.expect(WORKS));
+    }
+}
+
+async fn use_transactions(store: &RedisStore, log: &Log) {
+    let transactions = store.transactions().expect("it has some");
+    for is_conflict in [false, true] {
+        let (_, watch) = transactions.watch(&[KEY]).await.expect(WORKS);
+        log.print(&watch);
+        if is_conflict {
+            store.delete(KEY).await.expect(WORKS);
+        }
+        let write = TransactionWrite::Set(Bytes::from(VALUE), Expiry::Never);
+        log.print(&write);
+        match transactions.commit(watch, vec![(KEY, write)]).await {
+            Ok(()) => assert!(!is_conflict),
+            Err(error) => log.print_error(&error),
+        }
     }
 }
 

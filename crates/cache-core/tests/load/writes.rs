@@ -192,6 +192,7 @@ async fn refresh_ahead_loses_against_a_set_and_against_a_delete_of_another_proce
     }
 }
 
+#[cfg(feature = "json")]
 #[tokio::test(start_paused = true)]
 async fn a_value_that_cannot_be_read_is_replaced() {
     use cache_core::{Cache, CacheBackend, EncodedBackend, Expiry, JsonCodec, WriteOptions};

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::lease::{Grant, Leased};
 use super::lookup::Before;
+use super::steps::load_span;
 use super::store::Fresh;
 use crate::cache::Cache;
 use crate::cache::tags::tag_keys;
@@ -87,6 +89,7 @@ where
                 None => load.await,
             }
         };
+        let load = load.instrument(load_span(self.before.reason, 1));
         let leads = slice::from_ref(&lead);
         let loaded = self
             .cache

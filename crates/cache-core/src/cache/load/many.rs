@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::lead::{Leading, Rights};
 use super::lookup::Before;
-use super::steps::{Answer, answer};
+use super::steps::{Answer, answer, load_span};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
 use crate::cache::Cache;
@@ -189,7 +190,8 @@ where
             true => Ok(None),
             false => self.cache.tag_ticket(&self.options).await,
         };
-        let loaded = async { load(names).await };
+        let span = load_span(LoadReason::Miss, leads.len());
+        let loaded = async { load(names).await }.instrument(span);
         let Self {
             cache,
             options,

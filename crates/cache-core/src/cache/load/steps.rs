@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
 use crate::cache::Cache;
 use crate::flights::{self, Arrival, Join, Lead, Outcome};
-use crate::{CacheBackend, Error, ErrorKind, LoadError, LoadOptions, Result, Ttl};
+use crate::{CacheBackend, Error, ErrorKind, LoadError, LoadOptions, LoadReason, Result, Ttl};
 
 /// What is known of a key: its value, that there is none, or why it cannot be had.
 pub(super) type Answer<V, E> = Result<Option<V>, LoadError<E>>;
@@ -79,6 +80,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             None => join.arrive().await,
         }
     }
+}
+
+/// Returns the span in which a loader runs.
+pub(super) fn load_span(reason: LoadReason, keys: usize) -> Span {
+    tracing::debug_span!("load", ?reason, keys)
 }
 
 pub(super) fn too_long(options: &LoadOptions) -> Error {
