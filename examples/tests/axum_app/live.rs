@@ -114,16 +114,3 @@ async fn metrics_name_each_cache_and_count_what_it_did() {
         }
     }
 }
-
-#[tokio::test]
-async fn ctrl_c_ends_the_program_and_those_who_watch_it() {
-    let mut program = Program::start(&Backend::Local);
-    let mut stream = program.start_events().await;
-    event(&mut stream).await;
-    let status = program.interrupt().await;
-    assert!(status.success(), "{status}");
-    until("end of the stream", async || {
-        stream.piece().await.is_none().then_some(())
-    })
-    .await;
-}

@@ -2,6 +2,7 @@
 //! for responses over handlers that a careless cache would give away.
 
 mod bytes;
+mod end;
 mod http;
 mod leaks;
 mod live;

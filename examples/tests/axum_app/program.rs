@@ -59,15 +59,24 @@ impl Program {
         self.metric("database_reads_total").await
     }
 
+    /// Returns a client with connections of its own.
+    pub(crate) fn client(&self) -> Http {
+        Http::to(self.http.base())
+    }
+
     pub(crate) async fn start_events(&self) -> Coming {
         self.http.start("GET", "/live/events", &[], "").await
     }
 
-    /// Presses ctrl-c and returns how the program has ended.
-    pub(crate) async fn interrupt(&mut self) -> ExitStatus {
+    /// Sends "INT", which is ctrl-c, or "TERM".
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &id]).status();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
         assert!(sent.expect("kill is there").success());
+    }
+
+    /// Returns how the program has ended.
+    pub(crate) async fn end(&mut self) -> ExitStatus {
         until("end of the process", async || {
             self.child.try_wait().expect("it is our child")
         })
