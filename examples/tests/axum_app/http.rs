@@ -47,10 +47,6 @@ impl Http {
         }
     }
 
-    pub(crate) fn base(&self) -> &str {
-        &self.base
-    }
-
     /// Serves a router on a free port, and talks to it.
     pub(crate) async fn serving(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;

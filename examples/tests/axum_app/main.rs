@@ -7,6 +7,8 @@ mod http;
 mod leaks;
 mod live;
 mod outage;
+#[path = "../shared/process.rs"]
+mod process;
 mod processes;
 mod program;
 mod service;
