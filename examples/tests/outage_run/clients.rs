@@ -133,7 +133,7 @@ impl Client {
     /// Sends one of the requests of a day: three quarters read, and some end what others read.
     async fn step(&self, step: usize) -> Result<u16, String> {
         let (user, team) = (step % 3 + 1, step % 2 + 7);
-        let own = 100 + self.id % 50;
+        let own = 100 + self.id % 20;
         let (method, path, body) = match step % 40 {
             0 => (
                 "PUT",

@@ -106,7 +106,7 @@ fn check(report: &Report) {
     assert!(up.count > CLIENTS && down.count > CLIENTS, "{name}: few");
     assert!(down.p99 <= DEADLINE, "{name}: {:?}", down.p99);
     let HitRates { before, after, .. } = report.hit_rates;
-    assert!(before > 0.4, "{name}: {before}");
+    assert!(before > 0.3, "{name}: {before}");
     assert!(after >= ENOUGH * before, "{name}: {before}, then {after}");
 }
 
