@@ -7,6 +7,8 @@
 //! | `BUILDSCALE_CACHE_BACKEND` | `tiered`: in the memory of this process too |
 //! | `DATABASE_FILE` | the database is this file, which processes share |
 //! | `SESSION_SECONDS` | how long a session lives without a request; 1800 by default |
+//!
+//! Ctrl-C and SIGTERM end it: requests that are under way are finished, event streams end.
 
 use std::env;
 use std::error::Error;
@@ -18,9 +20,9 @@ use buildscale_cache::CacheConfig;
 use cache_examples::axum_app::caches::Caches;
 use cache_examples::axum_app::database::Database;
 use cache_examples::axum_app::{AppState, router, sessions};
-use futures_util::future::poll_immediate;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -45,16 +47,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ended(stopped.clone()),
     );
 
-    // What is polled for the first time begins to listen: before anybody knows that the program is there.
-    let mut interrupt = Box::pin(tokio::signal::ctrl_c());
-    if let Some(pressed) = poll_immediate(&mut interrupt).await {
-        return Ok(pressed?);
-    }
+    // Before anybody knows that the program is there.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let server = serve(listener, router(state)).with_graceful_shutdown(async move {
-        // It is being listened for, so this does not fail.
-        interrupt.await.ok();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
         stop.send_replace(true);
     });
     tokio::select! {

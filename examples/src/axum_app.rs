@@ -1,7 +1,8 @@
 //! A web service with caches: what the example `axum_app` serves.
 //!
 //! - [`users`]: values read through a cache by one load, ended by key and by tag.
-//! - [`sessions`]: what only the cache knows, with an expiry that slides.
+//! - [`sessions`]: what must never be old, with an expiry that slides.
+//! - [`untold`]: changes while the cache is away.
 //! - [`response_cache`]: whole responses, for those who have not logged in.
 //! - [`live`]: a page that shows what the caches do, and metrics.
 
@@ -12,6 +13,7 @@ pub mod live;
 pub mod pages;
 pub mod response_cache;
 pub mod sessions;
+pub mod untold;
 pub mod users;
 
 use std::fmt;

@@ -1,13 +1,21 @@
 //! The caches of the program: one for each kind of value, each in a namespace of its own.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use buildscale_cache::CacheStats;
 use buildscale_cache::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 
 use super::database::{Team, User};
 use super::response_cache::Stored;
 use super::sessions::Session;
+use super::untold::{Change, Told, Untold};
+
+/// How long caches that could not be told of something are left alone.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The caches, on the backend that the environment names.
 #[derive(Debug, Clone)]
@@ -21,6 +29,7 @@ pub struct Caches {
     pub sessions: Cache<Session>,
     /// Whole responses.
     pub responses: Cache<Stored>,
+    untold: Arc<Untold>,
 }
 
 impl Caches {
@@ -34,36 +43,70 @@ impl Caches {
             teams: open("teams", config).await?,
             sessions: open("sessions", config).await?,
             responses: open("responses", config).await?,
+            untold: Arc::default(),
         })
     }
 
-    /// Ends what was made of a user.
+    /// Tells the caches of a change, now or as soon as they can be reached: a write that is done must
+    /// not fail because a cache is away.
     ///
-    /// # Errors
-    /// Those of the caches. Then some of it may still be served: call again.
-    pub async fn user_changed(&self, user: &User) -> Result<(), Error> {
-        let (own, team) = (user_key(user.id), team_key(user.team));
-        // The team that the user has left was made of this user. The one that it has joined was
-        // not: that one is named.
-        tokio::try_join!(
-            self.users.delete(&own),
-            self.teams.delete_by_tag(&own),
-            self.teams.delete_by_tag(&team),
-        )?;
-        Ok(())
+    /// Until then a cache that comes back may serve the old value. What is still to be told ends with
+    /// the process, and then time ends the old value. Where that will not do, keep it in the database,
+    /// written in the transaction of the change.
+    pub async fn tell(&self, change: Change) -> Told {
+        if self.try_tell(&change).await.is_ok() {
+            return Told::Now;
+        }
+        if self.untold.add([change]) {
+            tokio::spawn(self.clone().tell_again());
+        }
+        Told::Later
     }
 
-    /// Ends what was made of a team, its users included: they hold its name.
-    ///
-    /// # Errors
-    /// Those of the caches. Then some of it may still be served: call again.
-    pub async fn team_changed(&self, id: u32) -> Result<(), Error> {
-        let team = team_key(id);
-        // Tags belong to a cache, as keys do.
-        tokio::try_join!(
-            self.users.delete_by_tag(&team),
-            self.teams.delete_by_tag(&team),
-        )?;
+    /// Returns whether the caches were told of every change.
+    #[must_use]
+    pub fn all_told(&self) -> bool {
+        self.untold.is_empty()
+    }
+
+    async fn tell_again(self) {
+        loop {
+            let changes = self.untold.take();
+            if changes.is_empty() {
+                return;
+            }
+            for change in changes {
+                if self.try_tell(&change).await.is_err() {
+                    self.untold.add([change]);
+                }
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn try_tell(&self, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::User { id, team } => {
+                let (own, team) = (user_key(*id), team_key(*team));
+                // The team that the user has left was made of this user. The one that it has joined
+                // was not: that one is named.
+                tokio::try_join!(
+                    self.users.delete(&own),
+                    self.teams.delete_by_tag(&own),
+                    self.teams.delete_by_tag(&team),
+                )?;
+            }
+            Change::Team(id) => {
+                let team = team_key(*id);
+                // Its users hold its name. Tags belong to a cache, as keys do.
+                tokio::try_join!(
+                    self.users.delete_by_tag(&team),
+                    self.teams.delete_by_tag(&team),
+                )?;
+            }
+            Change::Forgotten(id) => drop(self.users.delete(user_key(*id)).await?),
+            Change::Session(id) => drop(self.sessions.delete(id).await?),
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::fs;
@@ -52,7 +52,7 @@ pub struct UserRow {
     pub team: u32,
 }
 
-/// Two tables, in memory or in a file that processes share.
+/// Three tables, in memory or in a file that processes share.
 #[derive(Debug, Clone)]
 pub struct Database(Arc<Inner>);
 
@@ -68,6 +68,15 @@ struct Inner {
 struct Tables {
     users: BTreeMap<u32, UserRow>,
     teams: BTreeMap<u32, String>,
+    #[serde(default)]
+    sessions: BTreeMap<String, SessionRow>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SessionRow {
+    user: u32,
+    /// Since 1970.
+    until: Duration,
 }
 
 impl Database {
@@ -89,7 +98,7 @@ impl Database {
     /// # Errors
     /// Those of the file.
     pub async fn user(&self, id: u32) -> io::Result<Option<User>> {
-        Ok(self.query().await?.user(id))
+        self.query(|tables| tables.user(id)).await
     }
 
     /// Returns a team with all its members.
@@ -97,7 +106,7 @@ impl Database {
     /// # Errors
     /// Those of the file.
     pub async fn team(&self, id: u32) -> io::Result<Option<Team>> {
-        Ok(self.query().await?.team(id))
+        self.query(|tables| tables.team(id)).await
     }
 
     /// Returns all teams.
@@ -105,9 +114,11 @@ impl Database {
     /// # Errors
     /// Those of the file.
     pub async fn teams(&self) -> io::Result<Vec<Team>> {
-        let tables = self.query().await?;
-        let teams = tables.teams.keys();
-        Ok(teams.filter_map(|id| tables.team(*id)).collect())
+        self.query(|tables| {
+            let teams = tables.teams.keys();
+            teams.filter_map(|id| tables.team(*id)).collect()
+        })
+        .await
     }
 
     /// Writes a user and returns it, or `None` if there is no such team.
@@ -135,21 +146,70 @@ impl Database {
             .await
     }
 
+    /// Adds a session, for as long as it says, and returns whether there was none of that id.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn add_session(&self, id: &str, user: u32, time: Duration) -> io::Result<bool> {
+        self.change(|tables| {
+            let now = now();
+            tables.sessions.retain(|_, row| row.until > now);
+            if tables.sessions.contains_key(id) {
+                return false;
+            }
+            let until = now + time;
+            let row = SessionRow { user, until };
+            tables.sessions.insert(id.to_owned(), row);
+            true
+        })
+        .await
+    }
+
+    /// Returns the user of a session, which lives for this long from now.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn use_session(&self, id: &str, time: Duration) -> io::Result<Option<u32>> {
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
+        let user = self
+            .change(|tables| {
+                let now = now();
+                let row = tables.sessions.get_mut(id)?;
+                let alive = row.until > now;
+                alive.then(|| {
+                    row.until = now + time;
+                    row.user
+                })
+            })
+            .await?;
+        sleep(LATENCY).await;
+        Ok(user)
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn end_session(&self, id: &str) -> io::Result<()> {
+        self.change(|tables| tables.sessions.remove(id)).await?;
+        Ok(())
+    }
+
     /// Returns how many queries have been made: what the caches are to keep small.
     #[must_use]
     pub fn reads(&self) -> u64 {
         self.0.reads.load(Ordering::Relaxed)
     }
 
-    async fn query(&self) -> io::Result<Tables> {
+    async fn query<T>(&self, ask: impl FnOnce(&Tables) -> T + Send) -> io::Result<T> {
         self.0.reads.fetch_add(1, Ordering::Relaxed);
-        let tables = match self.file_tables().await? {
-            Some(tables) => tables,
-            None => self.0.memory.lock().await.clone(),
+        let answer = match self.file_tables().await? {
+            Some(tables) => ask(&tables),
+            None => ask(&*self.0.memory.lock().await),
         };
         // After the read, so that what is returned may be old by then, as from any database.
         sleep(LATENCY).await;
-        Ok(tables)
+        Ok(answer)
     }
 
     async fn change<T>(&self, change: impl FnOnce(&mut Tables) -> T + Send) -> io::Result<T> {
@@ -195,6 +255,7 @@ impl Tables {
         Self {
             users: users.into(),
             teams: teams.into(),
+            sessions: BTreeMap::new(),
         }
     }
 
@@ -214,4 +275,9 @@ impl Tables {
         let members = members.filter_map(|(id, _)| self.user(*id)).collect();
         Some(Team { id, name, members })
     }
+}
+
+fn now() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }

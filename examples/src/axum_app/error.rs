@@ -27,12 +27,9 @@ pub enum AppError {
     /// The database failed; all who waited for one load share this.
     #[error("the database failed")]
     Database(#[source] Arc<io::Error>),
-    /// The cache failed where the answer is only known to the cache.
+    /// A load took too long. That a cache is away is no error anywhere.
     #[error("try again later")]
     Cache(#[from] Error),
-    /// The database has the new value, and a cache may still serve the old one.
-    #[error("written, but caches may not know yet: send it again")]
-    NotInvalidated(#[source] Error),
     /// The system gives no random numbers, or a task has panicked.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -48,7 +45,7 @@ impl AppError {
             Self::Cache(error) if matches!(error.kind(), ErrorKind::LoadTimeout { .. }) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Cache(_) | Self::NotInvalidated(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Cache(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -13,7 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse};
 use buildscale_cache::{CacheStats, Lease};
 use futures_util::stream::{self, Stream};
-use metrics::{counter, describe_counter};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -132,6 +132,8 @@ pub async fn metrics(State(state): State<AppState>) -> String {
     counter!("response_cache_stored_total").absolute(responses.stored);
     counter!("response_cache_faults_total").absolute(responses.faults);
     counter!("database_reads_total").absolute(state.database.reads());
+    let untold = if state.caches.all_told() { 0.0 } else { 1.0 };
+    gauge!("changes_untold").set(untold);
     state.prometheus.render()
 }
 
@@ -149,6 +151,10 @@ pub(super) fn describe() {
     describe_counter!(
         "database_reads_total",
         "Queries that no cache has answered."
+    );
+    describe_gauge!(
+        "changes_untold",
+        "1 while caches are still to be told of changes."
     );
 }
 

@@ -1,8 +1,9 @@
 //! Sessions that live as long as they are used.
 //!
-//! Here the cache is the only one who knows, so it fails closed: where a page can do without its cache,
-//! "the cache is away" must never become "nobody is logged in", or worse, "somebody is".
+//! The database knows them, and the cache only saves it the question: with the cache away, nobody is
+//! logged out, nobody is let in who has logged out, and a server that comes back empty has lost nothing.
 
+use std::io;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,15 +11,17 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse};
-use buildscale_cache::SetOptions;
+use buildscale_cache::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
 use super::database::User;
 use super::error::AppError;
-use super::users::find_user;
+use super::untold::Change;
+use super::users::{find_user, to_its_end};
 
-/// How long a session lives without a request, unless `SESSION_SECONDS` says otherwise.
+/// How long a session lives without a request, and at most a quarter more, unless `SESSION_SECONDS`
+/// says otherwise.
 pub const IDLE: Duration = Duration::from_secs(1800);
 
 /// The name of the cookie.
@@ -56,13 +59,8 @@ impl FromRequestParts<AppState> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, AppError> {
         let id = session_id(&parts.headers).ok_or(AppError::Unauthorized)?;
-        let sessions = &state.caches.sessions;
-        // First, because the store itself answers it, on two tiers too: what another process has
-        // logged out is gone at once, whatever the memory of this one holds.
-        if !sessions.expire(&id, state.session_idle).await? {
-            return Err(AppError::Unauthorized);
-        }
-        let session = sessions.get(&id).await?.ok_or(AppError::Unauthorized)?;
+        let session = find_session(state, &id).await?;
+        let session = session.ok_or(AppError::Unauthorized)?;
         Ok(Self { id, session })
     }
 }
@@ -70,25 +68,18 @@ impl FromRequestParts<AppState> for Visitor {
 /// `POST /login`
 ///
 /// # Errors
-/// 401 if there is no such user; 503 if the session cannot be stored.
+/// 401 if there is no such user, and those of the database.
 pub async fn login(
     State(state): State<AppState>,
     Json(login): Json<Login>,
 ) -> Result<impl IntoResponse, AppError> {
     let user = find_user(&state, login.user).await?;
     let user = user.ok_or(AppError::Unauthorized)?;
-    let options = SetOptions::new().ttl(state.session_idle).if_absent();
-    // `set_nx` with a time to live of its own. Whoever logs in gets a new id, never one that
-    // somebody else may know.
+    // Whoever logs in gets a new id, never one that somebody else may know.
     let id = loop {
         let id = new_session_id()?;
-        let session = Session { user: user.id };
-        if state
-            .caches
-            .sessions
-            .set_with(&id, session, options)
-            .await?
-        {
+        let time = lifetime(&state);
+        if state.database.add_session(&id, user.id, time).await? {
             break id;
         }
     };
@@ -100,7 +91,7 @@ pub async fn login(
 /// `GET /me`
 ///
 /// # Errors
-/// 401 without a session; 503 if it cannot be looked up.
+/// 401 without a session, and those of the database. A cache that fails is no error here.
 pub async fn me(State(state): State<AppState>, visitor: Visitor) -> Result<Json<User>, AppError> {
     let user = find_user(&state, visitor.session.user).await?;
     user.map(Json).ok_or(AppError::Unauthorized)
@@ -109,17 +100,56 @@ pub async fn me(State(state): State<AppState>, visitor: Visitor) -> Result<Json<
 /// `POST /logout`
 ///
 /// # Errors
-/// 401 without a session; 503 if it may not have ended.
+/// 401 without a session, and those of the database. The status is 202 if a cache has yet to be told.
 pub async fn logout(
     State(state): State<AppState>,
     visitor: Visitor,
 ) -> Result<impl IntoResponse, AppError> {
-    state.caches.sessions.delete(&visitor.id).await?;
+    let told = to_its_end(async move {
+        state.database.end_session(&visitor.id).await?;
+        Ok(state.caches.tell(Change::Session(visitor.id)).await)
+    })
+    .await?;
     let cookie = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
     Ok((
-        StatusCode::NO_CONTENT,
+        told.status(StatusCode::NO_CONTENT),
         AppendHeaders([(header::SET_COOKIE, cookie)]),
     ))
+}
+
+async fn find_session(state: &AppState, id: &str) -> Result<Option<Session>, AppError> {
+    let load = {
+        let (database, id, time) = (state.database.clone(), id.to_owned(), lifetime(state));
+        async move || {
+            let user = database.use_session(&id, time).await?;
+            Ok::<_, io::Error>(user.map(|user| Session { user }))
+        }
+    };
+    let sessions = &state.caches.sessions;
+    // First, because the store itself answers it, on two tiers too: what another process has logged
+    // out is gone at once, whatever the memory of this one holds.
+    match sessions.exists(id).await {
+        // So the memory must not be asked either.
+        Err(_) => return Ok(load().await?),
+        Ok(false) => drop(sessions.delete(id).await),
+        Ok(true) => {}
+    }
+    let load = async move |_| {
+        let session = load().await?;
+        Ok::<_, io::Error>(session.map_or_else(Loaded::absent, Loaded::value))
+    };
+    let options = LoadOptions::new().ttl(between_questions(state));
+    Ok(sessions.get_or_load_with(id, options, load).await?)
+}
+
+/// How long the database keeps a session after it was asked. It is not asked for each request.
+fn lifetime(state: &AppState) -> Duration {
+    state.session_idle + between_questions(state)
+}
+
+/// How long the cache answers for the database.
+fn between_questions(state: &AppState) -> Duration {
+    state.session_idle / 4
 }
 
 /// Returns what may be an id that this program has made; anything else never reaches the cache.

@@ -14,6 +14,7 @@ use super::AppState;
 use super::caches::{team_key, user_key};
 use super::database::{Team, User, UserRow};
 use super::error::AppError;
+use super::untold::Change;
 
 /// The new name of a team.
 #[derive(Debug, Deserialize)]
@@ -38,32 +39,27 @@ pub async fn get_user(
 /// `PUT /users/{id}`
 ///
 /// # Errors
-/// 422 if there is no such team; 503 if the user is written and a cache could not be told.
+/// 422 if there is no such team, and those of the database. The status is 202 if a cache has yet to be
+/// told.
 pub async fn put_user(
     State(state): State<AppState>,
     Path(id): Path<u32>,
     Json(row): Json<UserRow>,
-) -> Result<Json<User>, AppError> {
+) -> Result<(StatusCode, Json<User>), AppError> {
     to_its_end(async move {
         let user = state.database.put_user(id, row).await?;
         let user = user.ok_or(AppError::NoSuchTeam)?;
-        let told = state.caches.user_changed(&user).await;
-        told.map_err(AppError::NotInvalidated)?;
-        Ok(Json(user))
+        let team = user.team;
+        let told = state.caches.tell(Change::User { id, team }).await;
+        Ok((told.status(StatusCode::OK), Json(user)))
     })
     .await
 }
 
 /// `DELETE /users/{id}/cache`
-///
-/// # Errors
-/// 503 if the cache fails.
-pub async fn forget_user(
-    State(state): State<AppState>,
-    Path(id): Path<u32>,
-) -> Result<StatusCode, AppError> {
-    state.caches.users.delete(user_key(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+pub async fn forget_user(State(state): State<AppState>, Path(id): Path<u32>) -> StatusCode {
+    let told = state.caches.tell(Change::Forgotten(id)).await;
+    told.status(StatusCode::NO_CONTENT)
 }
 
 /// `GET /teams/{id}`
@@ -97,7 +93,7 @@ pub async fn get_team(
 /// `POST /teams/{id}/rename`
 ///
 /// # Errors
-/// 404; 503 if the team is renamed and a cache could not be told.
+/// 404, and those of the database. The status is 202 if a cache has yet to be told.
 pub async fn rename_team(
     State(state): State<AppState>,
     Path(id): Path<u32>,
@@ -107,9 +103,8 @@ pub async fn rename_team(
         if !state.database.rename_team(id, rename.name).await? {
             return Err(AppError::NotFound);
         }
-        let told = state.caches.team_changed(id).await;
-        told.map_err(AppError::NotInvalidated)?;
-        Ok(StatusCode::NO_CONTENT)
+        let told = state.caches.tell(Change::Team(id)).await;
+        Ok(told.status(StatusCode::NO_CONTENT))
     })
     .await
 }
@@ -148,7 +143,7 @@ fn options() -> LoadOptions {
 ///
 /// A client that goes away drops its handler where it waits. Between the write and what tells the
 /// caches of it, that would leave the old value behind.
-async fn to_its_end<T: Send + 'static>(
+pub(super) async fn to_its_end<T: Send + 'static>(
     write: impl Future<Output = Result<T, AppError>> + Send + 'static,
 ) -> Result<T, AppError> {
     match tokio::spawn(write).await {

@@ -1,5 +1,7 @@
 //! What the program tells of itself.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::Backend;
@@ -73,6 +75,49 @@ async fn the_page_is_one_file_that_asks_nobody_else() {
     }
 }
 
+/// Returns the names that follow a word in a script.
+fn after<'a>(script: &'a str, word: &str) -> BTreeSet<&'a str> {
+    let rests = script.split(word).skip(1);
+    let names = rests.map(|rest| {
+        let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    });
+    names.collect()
+}
+
+fn fields(value: &Value) -> BTreeSet<&str> {
+    let fields = value.as_object().expect("it is an object").keys();
+    fields.map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn the_page_shows_every_number_that_an_event_has_and_no_other() {
+    for backend in Backend::all() {
+        let program = Program::start(&backend);
+        let mut stream = program.start_events().await;
+        let sample = event(&mut stream).await;
+        let page = program.get("/live").await;
+        let (body, script) = page.text().split_once("<script>").expect("it has one");
+        assert_eq!(after(script, "sample."), fields(&sample));
+        let cache = fields(&sample["caches"][0]);
+        assert_eq!(after(script, "cache."), cache, "{}", backend.name());
+        // How many were stored is seen in the card of their cache.
+        let (names, _) = script
+            .split_once("} = sample.responses")
+            .expect("it reads them");
+        let (_, names) = names.rsplit_once('{').expect("it names them");
+        let mut shown: BTreeSet<_> = names.split(',').map(str::trim).collect();
+        assert!(shown.insert("stored"));
+        assert_eq!(shown, fields(&sample["responses"]));
+        // Where a number goes has a place.
+        for set in script.split("set(\".").skip(1) {
+            let (place, _) = set.split_once('"').expect("it is a string");
+            let found = body.contains(&format!("class=\"{place}\""));
+            assert!(found, "{place}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn metrics_name_each_cache_and_count_what_it_did() {
     for backend in Backend::all() {
@@ -113,17 +158,4 @@ async fn metrics_name_each_cache_and_count_what_it_did() {
             );
         }
     }
-}
-
-#[tokio::test]
-async fn ctrl_c_ends_the_program_and_those_who_watch_it() {
-    let mut program = Program::start(&Backend::Local);
-    let mut stream = program.start_events().await;
-    event(&mut stream).await;
-    let status = program.interrupt().await;
-    assert!(status.success(), "{status}");
-    until("end of the stream", async || {
-        stream.piece().await.is_none().then_some(())
-    })
-    .await;
 }

@@ -2,10 +2,13 @@
 //! for responses over handlers that a careless cache would give away.
 
 mod bytes;
+mod end;
 mod http;
 mod leaks;
 mod live;
 mod outage;
+#[path = "../shared/process.rs"]
+mod process;
 mod processes;
 mod program;
 mod service;

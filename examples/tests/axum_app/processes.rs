@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::Backend;
 use crate::http::Http;
 use crate::program::{Program, until};
@@ -23,14 +25,19 @@ async fn sees(http: &Http, path: &str, field: &str, expected: &str) {
     assert!(took < BOUND, "{path}: {expected} after {took:?}");
 }
 
+fn two_with_one_database(backend: &Backend) -> (TempDir, Program, Program) {
+    let folder = tempfile::tempdir().expect("a directory is made");
+    let file = folder.path().join("database.json");
+    let variables = [("DATABASE_FILE", file.to_str().expect("it is text"))];
+    let start = || Program::start_with(backend, &variables);
+    let (first, second) = (start(), start());
+    (folder, first, second)
+}
+
 #[tokio::test]
 async fn what_one_process_writes_another_serves_within_a_second() {
     for backend in Backend::shared() {
-        let folder = tempfile::tempdir().expect("a directory is made");
-        let file = folder.path().join("database.json");
-        let variables = [("DATABASE_FILE", file.to_str().expect("it is text"))];
-        let writer = Program::start_with(&backend, &variables);
-        let reader = Program::start_with(&backend, &variables);
+        let (_folder, writer, reader) = two_with_one_database(&backend);
         sees(&reader, "/users/1", "name", "Alice").await;
         sees(&reader, "/teams/7", "name", "Red").await;
         sees(&reader, "/users/9", "error", "not found").await;
@@ -72,8 +79,7 @@ async fn what_one_process_has_loaded_another_does_not_load_again() {
 #[tokio::test]
 async fn a_logout_in_one_process_counts_at_once_in_the_other() {
     for backend in Backend::shared() {
-        let first = Program::start(&backend);
-        let second = Program::start(&backend);
+        let (_folder, first, second) = two_with_one_database(&backend);
         let cookie = log_in(&first).await;
         for _ in 0..3 {
             assert_eq!(me(&second, &cookie).await, 200);
