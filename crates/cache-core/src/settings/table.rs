@@ -111,7 +111,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
         S: DeserializeSeed<'de>,
     {
         let value = self.entries.next_value_seed(seed);
-        value.map_err(|error| A::Error::custom(format_args!("{}: {error}", self.last)))
+        value.map_err(|error| {
+            let text = error.to_string();
+            // Some formats say in further lines where it is, which the name says already.
+            let text = text.lines().next().unwrap_or_default();
+            A::Error::custom(format_args!("{}: {text}", self.last))
+        })
     }
 }
 
