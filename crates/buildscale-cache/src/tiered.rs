@@ -25,7 +25,7 @@ pub trait TieredExt: Sized {
     /// What memory serves is never older than one second: whoever changes a key, other programs
     /// included, the server tells every process of it. `docs/consistency.md` in the repository says
     /// what is promised under which faults. Memory holds at most 100,000 entries, for 60 seconds
-    /// each; other limits, bounds and policies can be said in [`CacheSettings`](crate::CacheSettings),
+    /// each; other limits, bounds and policies can be said in [`CacheSettings`],
     /// and for all else the parts are put together as the example of [`TieredBackend`] does.
     ///
     /// ```
@@ -46,7 +46,7 @@ pub trait TieredExt: Sized {
     /// # Errors
     /// As of [`new_redis`](crate::RedisExt::new_redis), and
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a server without client tracking: for
-    /// these there is [`PubSubBus`](crate::PubSubBus).
+    /// these there is [`PubSubBus`].
     ///
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.

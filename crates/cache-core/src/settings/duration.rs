@@ -37,7 +37,7 @@ mod deserialize {
 
     use super::{DURATION_FORMS, parse_duration};
 
-    /// A duration that a file holds as [`parse_duration`](super::parse_duration) reads it.
+    /// A duration that a file holds as [`parse_duration`] reads it.
     ///
     /// A bare number is refused with what to write instead: nobody can tell seconds from
     /// milliseconds.
