@@ -6,7 +6,7 @@ use cache_core::CacheConfig;
 use cache_core::settings::{HumanDuration, HumanSize, Secret};
 use serde::de::DeserializeOwned;
 
-/// What serde_json says, without the place.
+/// What `serde_json` says, without the place.
 fn refusal<T: DeserializeOwned>(json: &str) -> String {
     let Err(error) = serde_json::from_str::<T>(json) else {
         panic!("{json} is accepted");
