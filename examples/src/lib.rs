@@ -19,6 +19,11 @@ pub struct CustomBackend;
 #[doc = include_str!("../../docs/redis.md")]
 pub struct Redis;
 
+/// The guide to configuration, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/configuration.md")]
+pub struct Configuration;
+
 /// What two tiers promise, whose code is compiled as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/consistency.md")]

@@ -2,9 +2,11 @@
 
 use std::env::{self, VarError};
 
-use cache_core::{Cache, CacheConfig, Error, Result};
+use cache_core::{Cache, CacheConfig, Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::{BackendKind, CacheSettings, SettingsExt};
 
 /// The prefix of the variables that [`EnvExt::from_env`] reads.
 const PREFIX: &str = "BUILDSCALE_CACHE";
@@ -22,6 +24,10 @@ pub trait EnvExt: Sized {
     /// | `BUILDSCALE_CACHE_DEFAULT_TTL` | seconds, in place of `config.default_ttl_seconds` |
     /// | `BUILDSCALE_CACHE_CLEANUP_INTERVAL` | seconds, in place of `config.cleanup_interval_seconds` |
     /// | `BUILDSCALE_CACHE_NAMESPACE` | the namespace of all keys |
+    /// | `BUILDSCALE_CACHE_MAX_ENTRIES` | how many entries are in memory at most; 100,000 for `tiered`, else no bound |
+    /// | `BUILDSCALE_CACHE_STALENESS_BOUND` | a duration such as `500ms`: how stale memory may be with `tiered`, 1 s |
+    ///
+    /// Everything else is said in [`CacheSettings`], of which this is the short form.
     ///
     /// ```
     /// use buildscale_cache::prelude::*;
@@ -59,94 +65,10 @@ where
 {
     async fn from_env_with_prefix(prefix: &str, config: CacheConfig) -> Result<Self> {
         let variables = Variables { prefix };
-        let config = variables.override_config(config)?;
-        let cache = match variables.backend()? {
-            Backend::Local => local(&variables, config)?,
-            Backend::Redis => return redis(&variables, config).await,
-            Backend::Tiered => return tiered(&variables, config).await,
-        };
-        match variables.read("NAMESPACE")? {
-            Some(name) => cache
-                .namespace(&name)
-                .map_err(|error| variables.blame("NAMESPACE", &error)),
-            None => Ok(cache),
-        }
+        let settings = variables.settings(config)?;
+        let cache = Self::from_settings(settings).await;
+        cache.map_err(|error| variables.blame(error))
     }
-}
-
-/// What the variables say of Redis, where the namespace bounds the keys in the database.
-#[cfg(feature = "redis")]
-fn redis_config(
-    variables: &Variables<'_>,
-    backend: &str,
-    config: CacheConfig,
-) -> Result<cache_redis::RedisConfig> {
-    let Some(url) = variables.read("REDIS_URL")? else {
-        let problem = format!(
-            "asks for {backend}, but {} is not set",
-            variables.name("REDIS_URL")
-        );
-        return Err(Error::invalid(variables.name("BACKEND"), problem));
-    };
-    let url = cache_redis::RedisConfig::from_url(&url);
-    let mut settings = url
-        .map_err(|error| variables.blame("REDIS_URL", &error))?
-        .with_cache_config(config);
-    if let Some(name) = variables.read("NAMESPACE")? {
-        // Checked here, so that the error names the variable.
-        cache_core::Scope::of(&[&name], "")
-            .map_err(|error| variables.blame("NAMESPACE", &error))?;
-        settings = settings.namespace(name);
-    }
-    Ok(settings)
-}
-
-#[cfg(feature = "redis")]
-async fn redis<V>(variables: &Variables<'_>, config: CacheConfig) -> Result<Cache<V>>
-where
-    V: Serialize + DeserializeOwned + Send + Sync + 'static,
-{
-    crate::redis::connect(redis_config(variables, "redis", config)?).await
-}
-
-#[cfg(feature = "tiered")]
-async fn tiered<V>(variables: &Variables<'_>, config: CacheConfig) -> Result<Cache<V>>
-where
-    V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
-{
-    crate::tiered::connect(redis_config(variables, "tiered", config)?, config).await
-}
-
-#[cfg(not(feature = "tiered"))]
-async fn tiered<V>(variables: &Variables<'_>, _: CacheConfig) -> Result<Cache<V>> {
-    Err(variables.not_built("tiered"))
-}
-
-#[cfg(not(feature = "redis"))]
-async fn redis<V>(variables: &Variables<'_>, _: CacheConfig) -> Result<Cache<V>> {
-    Err(variables.not_built("redis"))
-}
-
-#[cfg(feature = "local")]
-fn local<V: Clone + Send + Sync + 'static>(
-    _: &Variables<'_>,
-    config: CacheConfig,
-) -> Result<Cache<V>> {
-    Ok(crate::LocalExt::new_local(config))
-}
-
-#[cfg(not(feature = "local"))]
-fn local<V: Clone + Send + Sync + 'static>(
-    variables: &Variables<'_>,
-    _: CacheConfig,
-) -> Result<Cache<V>> {
-    Err(variables.not_built("local"))
-}
-
-enum Backend {
-    Local,
-    Redis,
-    Tiered,
 }
 
 /// The environment variables that share a prefix.
@@ -169,14 +91,18 @@ impl Variables<'_> {
     }
 
     fn seconds(&self, suffix: &str) -> Result<Option<u64>> {
+        self.number(suffix, "whole seconds, such as 3600")
+    }
+
+    fn number(&self, suffix: &str, expected: &str) -> Result<Option<u64>> {
         let Some(value) = self.read(suffix)? else {
             return Ok(None);
         };
         match value.parse() {
-            Ok(seconds) => Ok(Some(seconds)),
+            Ok(number) => Ok(Some(number)),
             Err(_) => Err(Error::invalid(
                 self.name(suffix),
-                format!("is {value:?}, expected whole seconds, such as 3600"),
+                format!("is {value:?}, expected {expected}"),
             )),
         }
     }
@@ -197,36 +123,84 @@ impl Variables<'_> {
         Ok(config)
     }
 
-    fn backend(&self) -> Result<Backend> {
+    /// Returns what the variables say, and `config` of what they do not.
+    fn settings(&self, config: CacheConfig) -> Result<CacheSettings> {
+        let mut settings = CacheSettings::from(self.override_config(config)?);
+        let backend = self.backend()?;
+        let built = backend.check_built();
+        built.map_err(|error| self.blame(error))?;
+        settings.backend = Some(backend);
+        #[cfg(feature = "redis")]
+        if backend != BackendKind::Local {
+            settings.redis = Some(self.redis(backend)?);
+        }
+        settings.namespace = self.read("NAMESPACE")?;
+        #[cfg(feature = "local")]
+        {
+            settings.local.max_entries = self.number("MAX_ENTRIES", "a whole number")?;
+        }
+        #[cfg(feature = "tiered")]
+        {
+            settings.bus.bound = self.duration("STALENESS_BOUND")?;
+        }
+        Ok(settings)
+    }
+
+    fn backend(&self) -> Result<BackendKind> {
         match self.read("BACKEND")?.as_deref() {
-            Some("local") => Ok(Backend::Local),
-            Some("redis") => Ok(Backend::Redis),
-            Some("tiered") => Ok(Backend::Tiered),
+            Some("local") => Ok(BackendKind::Local),
+            Some("redis") => Ok(BackendKind::Redis),
+            Some("tiered") => Ok(BackendKind::Tiered),
             Some(other) => Err(Error::invalid(
                 self.name("BACKEND"),
                 format!("is {other:?}, expected local, redis or tiered"),
             )),
             // The URL may hold a password: only its presence is looked at here.
-            None if self.read("REDIS_URL")?.is_some() => Ok(Backend::Redis),
-            None => Ok(Backend::Local),
+            None if self.read("REDIS_URL")?.is_some() => Ok(BackendKind::Redis),
+            None => Ok(BackendKind::Local),
         }
     }
 
-    #[cfg(not(feature = "tiered"))]
-    fn not_built(&self, feature: &str) -> Error {
-        let asked = if env::var_os(self.name("BACKEND")).is_some() {
-            "BACKEND"
-        } else {
-            "REDIS_URL"
+    #[cfg(feature = "redis")]
+    fn redis(&self, backend: BackendKind) -> Result<crate::RedisConfig> {
+        let Some(url) = self.read("REDIS_URL")? else {
+            let (backend, url) = (backend.name(), self.name("REDIS_URL"));
+            let problem = format!("asks for {backend}, but {url} is not set");
+            return Err(Error::invalid(self.name("BACKEND"), problem));
         };
-        Error::invalid(
-            self.name(asked),
-            format!("asks for a backend that needs the feature `{feature}`, which is not built in"),
-        )
+        let config = crate::RedisConfig::from_url(&url);
+        config.map_err(|error| self.blame(error))
     }
 
-    /// Says which variable an error comes from.
-    fn blame(&self, suffix: &str, error: &Error) -> Error {
+    #[cfg(feature = "tiered")]
+    fn duration(&self, suffix: &str) -> Result<Option<std::time::Duration>> {
+        use cache_core::settings::{DURATION_FORMS, parse_duration};
+
+        let Some(value) = self.read(suffix)? else {
+            return Ok(None);
+        };
+        let problem = || format!("is {value:?}, expected {DURATION_FORMS}");
+        let refused = || Error::invalid(self.name(suffix), problem());
+        parse_duration(&value).map(Some).ok_or_else(refused)
+    }
+
+    /// Says which variable an error comes from, if it is about a setting that one has set.
+    fn blame(&self, error: Error) -> Error {
+        let ErrorKind::InvalidInput { field, problem } = error.kind() else {
+            return error;
+        };
+        let suffix = match &**field {
+            "url" => "REDIS_URL",
+            "namespace" => "NAMESPACE",
+            "max_entries" => "MAX_ENTRIES",
+            "bound" => "STALENESS_BOUND",
+            "backend" => {
+                let is_named = env::var_os(self.name("BACKEND")).is_some();
+                let suffix = if is_named { "BACKEND" } else { "REDIS_URL" };
+                return Error::invalid(self.name(suffix), problem.clone());
+            }
+            _ => return error,
+        };
         Error::invalid(self.name(suffix), format!("is refused: {error}"))
     }
 }

@@ -28,6 +28,7 @@
 //! | [`Cache::new_redis(url, config).await?`](RedisExt::new_redis) | Redis or Valkey | `redis` |
 //! | [`Cache::new_tiered(url, config).await?`](TieredExt::new_tiered) | memory in front of Redis | `tiered` |
 //! | [`Cache::from_env(config).await?`](EnvExt::from_env) | what the environment says | |
+//! | [`Cache::from_settings(settings).await?`](SettingsExt::from_settings) | what a configuration file says | |
 //! | [`Cache::new(backend)`](Cache::new) | any, your own included | |
 //!
 //! # Loading
@@ -51,6 +52,7 @@
 //! | `lz4` | | [`Compression::lz4`] |
 //! | `zstd` | | [`Compression::zstd`] |
 //! | `metrics` | | [`CacheMetrics`], for the `metrics` facade |
+//! | `serde` | | `Deserialize` for [`CacheSettings`] and the configurations of backends |
 //! | `full` | | all of the above but `native-tls` and `replicas` |
 //!
 //! Features only add items; none changes what another does. With none of them, this crate is
@@ -66,12 +68,14 @@
 //! 1.88. Raising it is not a breaking change; it stays at least six months behind the newest.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod advice;
 mod env;
 #[cfg(feature = "local")]
 mod local;
 pub mod prelude;
 #[cfg(feature = "redis")]
 mod redis;
+mod settings;
 #[cfg(feature = "tiered")]
 mod tiered;
 
@@ -95,7 +99,7 @@ pub use cache_core::{
 };
 #[cfg(feature = "local")]
 #[doc(inline)]
-pub use cache_local::{LocalBackend, LocalConfig, Removal, RemovalCause};
+pub use cache_local::{LocalBackend, LocalConfig, LocalOptions, Removal, RemovalCause};
 #[cfg(feature = "metrics")]
 #[doc(inline)]
 pub use cache_metrics::CacheMetrics;
@@ -112,10 +116,14 @@ pub use cache_tiered::{
     WritePolicy,
 };
 
+pub use self::advice::Advice;
 pub use self::env::EnvExt;
 #[cfg(feature = "local")]
 pub use self::local::LocalExt;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisExt;
+pub use self::settings::{BackendKind, CacheSettings, CodecKind, CompressionKind, SettingsExt};
+#[cfg(feature = "tiered")]
+pub use self::settings::{BusKind, BusSettings};
 #[cfg(feature = "tiered")]
 pub use self::tiered::TieredExt;

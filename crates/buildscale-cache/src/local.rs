@@ -1,7 +1,9 @@
 //! `Cache::new_local`.
 
-use cache_core::{Cache, CacheConfig};
+use cache_core::{Cache, CacheConfig, Result};
 use cache_local::LocalBackend;
+
+use crate::CacheSettings;
 
 /// Adds [`new_local`](Self::new_local) to [`Cache`].
 pub trait LocalExt: Sized {
@@ -27,5 +29,16 @@ pub trait LocalExt: Sized {
 impl<V: Clone + Send + Sync + 'static> LocalExt for Cache<V> {
     fn new_local(config: CacheConfig) -> Self {
         Self::new(LocalBackend::from(config))
+    }
+}
+
+/// Creates what settings say of a local cache.
+pub(crate) fn open<V: Clone + Send + Sync + 'static>(settings: CacheSettings) -> Result<Cache<V>> {
+    let mut options = settings.local;
+    options.default_ttl = settings.default_ttl.or(options.default_ttl);
+    let cache = Cache::new(LocalBackend::new(options.into())?);
+    match settings.namespace {
+        Some(name) => cache.namespace(&name),
+        None => Ok(cache),
     }
 }

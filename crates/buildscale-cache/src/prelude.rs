@@ -7,5 +7,6 @@ pub use crate::RedisExt;
 #[cfg(feature = "tiered")]
 pub use crate::TieredExt;
 pub use crate::{
-    Cache, CacheConfig, EnvExt, Error, Expiry, LoadError, LoadOptions, Loaded, SetOptions, Ttl,
+    Cache, CacheConfig, CacheSettings, EnvExt, Error, Expiry, LoadError, LoadOptions, Loaded,
+    SetOptions, SettingsExt, Ttl,
 };

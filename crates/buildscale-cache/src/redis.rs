@@ -1,9 +1,11 @@
 //! `Cache::new_redis`.
 
-use cache_core::{Cache, CacheConfig, EncodedBackend, MsgPackCodec, Result};
+use cache_core::{Cache, CacheConfig, Compression, EncodedBackend, Error, MsgPackCodec, Result};
 use cache_redis::{RedisConfig, RedisStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::{CacheSettings, CodecKind, CompressionKind};
 
 /// Adds [`new_redis`](Self::new_redis) to [`Cache`].
 pub trait RedisExt: Sized {
@@ -43,15 +45,77 @@ where
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     async fn new_redis(url: &str, config: CacheConfig) -> Result<Self> {
-        connect(RedisConfig::from_url(url)?.with_cache_config(config)).await
+        let mut settings = CacheSettings::from(config);
+        settings.redis = Some(RedisConfig::from_url(url)?);
+        open(settings).await
     }
 }
 
-/// Connects as `config` says; the one place that chooses the format.
-pub(crate) async fn connect<V>(config: RedisConfig) -> Result<Cache<V>>
+/// Creates what settings say of a cache in Redis.
+pub(crate) async fn open<V>(settings: CacheSettings) -> Result<Cache<V>>
 where
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let store = RedisStore::connect(config).await?;
-    Ok(Cache::new(EncodedBackend::new(store, MsgPackCodec::new())))
+    let settings = &settings;
+    match settings.codec {
+        CodecKind::MsgPack => Ok(Cache::new(connect(settings, MsgPackCodec::new()).await?)),
+        #[cfg(feature = "json")]
+        CodecKind::Json => Ok(Cache::new(
+            connect(settings, crate::JsonCodec::new()).await?,
+        )),
+        #[cfg(not(feature = "json"))]
+        CodecKind::Json => Err(not_built("codec", "json")),
+    }
+}
+
+/// Connects to the servers, and gives the store its format.
+pub(crate) async fn connect<C>(
+    settings: &CacheSettings,
+    codec: C,
+) -> Result<EncodedBackend<RedisStore, C>> {
+    let compression = compression(settings.compression)?;
+    let store = RedisStore::connect(config(settings)?).await?;
+    let mut backend = EncodedBackend::new(store, codec);
+    if let Some(compression) = compression {
+        backend = backend.with_compression(compression);
+    }
+    Ok(if settings.raw { backend.raw() } else { backend })
+}
+
+fn config(settings: &CacheSettings) -> Result<RedisConfig> {
+    let Some(mut config) = settings.redis.clone() else {
+        let backend = settings.chosen_backend().name();
+        let problem = format!("is missing, but the backend is {backend}");
+        return Err(Error::invalid("redis", problem));
+    };
+    if let Some(name) = &settings.namespace {
+        if config.get_namespace().is_none() {
+            return Err(Error::invalid("namespace", "contradicts redis.bare_keys"));
+        }
+        config = config.namespace(name);
+    }
+    if let Some(ttl) = settings.default_ttl {
+        config = config.default_ttl(ttl);
+    }
+    Ok(config)
+}
+
+fn compression(kind: CompressionKind) -> Result<Option<Compression>> {
+    match kind {
+        CompressionKind::None => Ok(None),
+        #[cfg(feature = "lz4")]
+        CompressionKind::Lz4 => Ok(Some(Compression::lz4())),
+        #[cfg(feature = "zstd")]
+        CompressionKind::Zstd => Ok(Some(Compression::zstd(3))),
+        #[cfg(not(feature = "lz4"))]
+        CompressionKind::Lz4 => Err(not_built("compression", "lz4")),
+        #[cfg(not(feature = "zstd"))]
+        CompressionKind::Zstd => Err(not_built("compression", "zstd")),
+    }
+}
+
+#[cfg(not(all(feature = "json", feature = "lz4", feature = "zstd")))]
+pub(crate) fn not_built(field: &'static str, feature: &'static str) -> Error {
+    let problem = format!("needs the feature `{feature}`, which is not built in");
+    Error::invalid(field, problem)
 }

@@ -1,14 +1,21 @@
 //! `Cache::new_tiered`.
 
-use cache_core::{Cache, CacheConfig, EncodedBackend, MsgPackCodec, Result};
-use cache_local::{LocalBackend, LocalConfig};
-use cache_redis::{BusConfig, RedisConfig, RedisStore, TrackingBus};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_core::{Cache, CacheConfig, Codec, MsgPackCodec, Result};
+use cache_local::LocalBackend;
+use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore, TrackingBus};
 use cache_tiered::{TieredBackend, TieredConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// How many entries the first tier holds.
+use crate::{BusKind, BusSettings, CacheSettings, CodecKind, redis};
+
+/// How many entries the first tier holds unless it is told otherwise.
 const L1_ENTRIES: u64 = 100_000;
+/// How stale memory may be unless it is told otherwise, as with a bus.
+pub(crate) const DEFAULT_BOUND: Duration = Duration::from_secs(1);
 
 /// Adds [`new_tiered`](Self::new_tiered) to [`Cache`].
 pub trait TieredExt: Sized {
@@ -18,8 +25,8 @@ pub trait TieredExt: Sized {
     /// What memory serves is never older than one second: whoever changes a key, other programs
     /// included, the server tells every process of it. `docs/consistency.md` in the repository says
     /// what is promised under which faults. Memory holds at most 100,000 entries, for 60 seconds
-    /// each; for other limits, bounds and policies put the parts together as the example of
-    /// [`TieredBackend`] does.
+    /// each; other limits, bounds and policies can be said in [`CacheSettings`],
+    /// and for all else the parts are put together as the example of [`TieredBackend`] does.
     ///
     /// ```
     /// use buildscale_cache::prelude::*;
@@ -39,7 +46,7 @@ pub trait TieredExt: Sized {
     /// # Errors
     /// As of [`new_redis`](crate::RedisExt::new_redis), and
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a server without client tracking: for
-    /// these there is [`PubSubBus`](crate::PubSubBus).
+    /// these there is [`PubSubBus`].
     ///
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.
@@ -51,20 +58,58 @@ where
     V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     async fn new_tiered(url: &str, config: CacheConfig) -> Result<Self> {
-        let settings = RedisConfig::from_url(url)?.with_cache_config(config);
-        connect(settings, config).await
+        let mut settings = CacheSettings::from(config);
+        settings.redis = Some(RedisConfig::from_url(url)?);
+        open(settings).await
     }
 }
 
-/// Connects both tiers; the one place that chooses their limits and the format.
-pub(crate) async fn connect<V>(settings: RedisConfig, config: CacheConfig) -> Result<Cache<V>>
+/// Creates what settings say of a cache of two tiers.
+pub(crate) async fn open<V>(settings: CacheSettings) -> Result<Cache<V>>
 where
     V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let store = RedisStore::connect(settings).await?;
-    let bus = TrackingBus::connect(&store, BusConfig::new()).await?;
-    let l1 = LocalBackend::new(LocalConfig::from(config).max_entries(L1_ENTRIES))?;
-    let l2 = EncodedBackend::new(store, MsgPackCodec::new());
-    let tiered = TieredBackend::new(l1, l2, TieredConfig::with_bus(bus))?;
-    Ok(Cache::new(tiered))
+    match settings.codec {
+        CodecKind::MsgPack => join(settings, MsgPackCodec::new()).await,
+        #[cfg(feature = "json")]
+        CodecKind::Json => join(settings, crate::JsonCodec::new()).await,
+        #[cfg(not(feature = "json"))]
+        CodecKind::Json => Err(redis::not_built("codec", "json")),
+    }
+}
+
+/// Connects both tiers.
+async fn join<V, C>(settings: CacheSettings, codec: C) -> Result<Cache<V>>
+where
+    V: Clone + Send + Sync + 'static,
+    C: Codec<V>,
+{
+    let mut options = settings.local.clone();
+    options.max_entries.get_or_insert(L1_ENTRIES);
+    options.default_ttl = settings.default_ttl.or(options.default_ttl);
+    // First what can be refused without a server.
+    let l1 = LocalBackend::new(options.into())?;
+    let l2 = redis::connect(&settings, codec).await?;
+    let config = settings.tiered.unwrap_or_default();
+    let config = attach(config, &settings.bus, l2.store()).await?;
+    Ok(Cache::new(TieredBackend::new(l1, l2, config)?))
+}
+
+async fn attach(
+    config: TieredConfig,
+    bus: &BusSettings,
+    store: &RedisStore,
+) -> Result<TieredConfig> {
+    let mut of_bus = BusConfig::new();
+    if let Some(bound) = bus.bound {
+        of_bus = of_bus.bound(bound);
+    }
+    if let Some(capacity) = bus.capacity {
+        of_bus = of_bus.capacity(capacity);
+    }
+    Ok(match bus.kind {
+        BusKind::Tracking => config.bus(Arc::new(TrackingBus::connect(store, of_bus).await?)),
+        BusKind::PubSub => config.bus(Arc::new(PubSubBus::connect(store, of_bus).await?)),
+        BusKind::None => config.no_bus(bus.bound.unwrap_or(DEFAULT_BOUND)),
+    })
 }

@@ -47,3 +47,27 @@ impl Default for CacheConfig {
         }
     }
 }
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for CacheConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use crate::settings::{put, read};
+
+        #[derive(serde::Deserialize)]
+        struct Table {
+            cleanup_interval_seconds: Option<u64>,
+            default_ttl_seconds: Option<u64>,
+        }
+
+        let table: Table = read(deserializer)?;
+        let mut config = Self {
+            default_ttl_seconds: table.default_ttl_seconds,
+            ..Self::default()
+        };
+        put(
+            &mut config.cleanup_interval_seconds,
+            table.cleanup_interval_seconds,
+        );
+        Ok(config)
+    }
+}

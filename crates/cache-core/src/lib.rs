@@ -13,6 +13,7 @@
 //! | store values in another format | [`Codec`] |
 //! | tell caches that keys have changed | [`InvalidationBus`] |
 //! | load a key once for many processes | [`LoadLeases`] |
+//! | read a configuration from a file | `settings` |
 //! | make all entries of a tag absent at once | [`Cache::delete_by_tag`], [`Tags`] |
 //! | change keys together, or not at all | [`Cache::transaction`], [`Transactions`] |
 //! | steer the time in a test | [`Clock`] |
@@ -25,6 +26,8 @@
 //! | `msgpack` | `MsgPackCodec` |
 //! | `lz4` | `Compression::lz4` |
 //! | `zstd` | `Compression::zstd` |
+//! | `durations` | `settings::parse_duration` |
+//! | `serde` | `Deserialize` for [`CacheConfig`], and the rest of `settings` |
 //!
 //! Features only add items; none changes what another does.
 //!
@@ -49,6 +52,8 @@ mod keyspace;
 mod lease;
 mod load;
 mod options;
+#[cfg(feature = "durations")]
+pub mod settings;
 mod stats;
 mod store;
 mod tags;

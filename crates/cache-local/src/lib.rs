@@ -2,13 +2,15 @@
 //!
 //! [`LocalBackend`] keeps values as they are, so a hit decodes nothing, and answers every read
 //! without waiting. See its documentation for expiry and eviction, and [`LocalConfig`] for what
-//! can be set.
+//! can be set. With the feature `serde` its options can be read from a file.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod budget;
 mod config;
 mod entry;
 mod list;
+mod options;
 mod policy;
 mod removal;
 mod shard;
@@ -21,4 +23,5 @@ mod timers;
 
 pub use self::backend::LocalBackend;
 pub use self::config::LocalConfig;
+pub use self::options::LocalOptions;
 pub use self::removal::{Removal, RemovalCause};

@@ -19,6 +19,8 @@ use crate::random::long_number;
 
 /// What a bus of this crate can be told.
 ///
+/// With the feature `serde` it can be read from a file.
+///
 /// ```
 /// use std::time::Duration;
 ///
@@ -98,6 +100,27 @@ impl BusConfig {
     /// Returns how long an answer may take.
     fn limit(&self) -> Duration {
         self.bound / 3
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for BusConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use cache_core::settings::{HumanDuration, put, read};
+        use serde::de::Error as _;
+
+        #[derive(serde::Deserialize)]
+        struct Table {
+            bound: Option<HumanDuration>,
+            capacity: Option<usize>,
+        }
+
+        let table: Table = read(deserializer)?;
+        let mut config = Self::new();
+        put(&mut config.bound, table.bound);
+        put(&mut config.capacity, table.capacity);
+        config.check().map_err(D::Error::custom)?;
+        Ok(config)
     }
 }
 

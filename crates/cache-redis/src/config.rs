@@ -1,6 +1,8 @@
 //! What a store of Redis can be told.
 
 mod check;
+#[cfg(feature = "serde")]
+mod deserialize;
 mod tls;
 mod url;
 
@@ -23,6 +25,11 @@ const MIB: usize = 1024 * 1024;
 ///
 /// Built from a URL or by methods, and checked when the store is
 /// [connected](crate::RedisStore::connect). `Debug` output shows no password.
+///
+/// With the feature `serde` it can be read from a file. Fields have the names of the methods, and
+/// `url` says where the servers are as [`from_url`](Self::from_url) reads it; without it the server is
+/// [on this machine](Self::default). `bare_keys` is `true` or `false`, `reconnect_delays` has two
+/// durations. [TLS](Self::tls) with certificates of your own is added afterwards.
 ///
 /// ```
 /// use cache_redis::RedisConfig;
@@ -92,7 +99,14 @@ impl fmt::Debug for Secret {
 }
 
 /// The version of the protocol between client and server.
+///
+/// In a file: `"resp2"` or `"resp3"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Protocol {
     /// The protocol of all servers.
@@ -473,6 +487,31 @@ impl RedisConfig {
     pub const fn connect_lazily(mut self, lazily: bool) -> Self {
         self.connect_lazily = lazily;
         self
+    }
+
+    /// Returns the time to live of writes that name none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let config = cache_redis::RedisConfig::default().default_ttl(Duration::from_secs(60));
+    /// assert_eq!(config.get_default_ttl(), Some(Duration::from_secs(60)));
+    /// ```
+    #[must_use]
+    pub const fn get_default_ttl(&self) -> Option<Duration> {
+        self.default_ttl
+    }
+
+    /// Returns the namespace, or `None` for [bare keys](Self::bare_keys).
+    ///
+    /// ```
+    /// use cache_redis::{DEFAULT_NAMESPACE, RedisConfig};
+    ///
+    /// assert_eq!(RedisConfig::default().get_namespace(), Some(DEFAULT_NAMESPACE));
+    /// ```
+    #[must_use]
+    pub fn get_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
     }
 
     pub(crate) const fn is_cluster(&self) -> bool {

@@ -18,6 +18,7 @@
 //! |---|---|
 //! | `rustls` | TLS through rustls |
 //! | `native-tls` | TLS through the system's library |
+//! | `serde` | `Deserialize` for [`RedisConfig`] and [`BusConfig`] |
 //!
 //! Features only add items; none changes what another does.
 //!

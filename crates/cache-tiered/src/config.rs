@@ -1,5 +1,8 @@
 //! What a backend of two tiers can be told.
 
+#[cfg(feature = "serde")]
+mod deserialize;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +10,17 @@ use cache_core::{Clock, Error, InvalidationBus, Result};
 
 use crate::planted::planted;
 
+/// The bound without a bus unless it is told otherwise.
+const DEFAULT_BOUND: Duration = Duration::from_secs(1);
 /// The longest time that the first tier keeps a value unless it is told otherwise.
 const DEFAULT_L1_TTL: Duration = Duration::from_secs(60);
 /// How many failed deletes and messages are kept for later unless it is told otherwise.
 const DEFAULT_RECOVERY_CAPACITY: usize = 10_000;
 
 /// Options of a [`TieredBackend`](crate::TieredBackend).
+///
+/// With the feature `serde` they can be read from a file, but for the bus and the clock: the bus is
+/// added by [`bus`](Self::bus).
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +45,14 @@ pub struct TieredConfig {
 }
 
 /// What the first tier does when the bus has not been heard of for longer than its bound.
+///
+/// In a file: `"bypass"`, `{ serve_for = "30s" }` or `"serve_until_ttl"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum OnBusLoss {
     /// Reads go to the second tier until the bus is back. Nothing older than the bound is served.
@@ -45,14 +60,27 @@ pub enum OnBusLoss {
     Bypass,
     /// The first tier serves for so much longer. **Gives up the bound**: during this time reads may
     /// be stale by it and the bound together.
-    ServeFor(Duration),
+    ServeFor(
+        #[cfg_attr(
+            feature = "serde",
+            serde(deserialize_with = "cache_core::settings::duration")
+        )]
+        Duration,
+    ),
     /// The first tier serves each value until its own time is over. **Gives up the bound**: while
     /// the bus is away reads may be stale by the time to live in the first tier.
     ServeUntilTtl,
 }
 
 /// What a read does when the second tier does not answer.
+///
+/// In a file: `"fail"` or `"serve_l1"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum OnL2Error {
     /// It fails with the error of the second tier.
@@ -64,7 +92,14 @@ pub enum OnL2Error {
 }
 
 /// What a write does when the second tier does not confirm it.
+///
+/// In a file: `"confirmed"` or `"local_on_outage"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum WritePolicy {
     /// It fails. Whether the second tier was written is unknown after a
@@ -79,6 +114,13 @@ pub enum WritePolicy {
     /// first tier. What the second tier held is deleted then. **Gives up the bound** for such keys:
     /// other processes do not see the value, and this one does not see theirs.
     LocalOnOutage,
+}
+
+impl Default for TieredConfig {
+    /// No bus, and a bound of 1 s.
+    fn default() -> Self {
+        Self::without_bus(DEFAULT_BOUND)
+    }
 }
 
 impl TieredConfig {
@@ -102,8 +144,7 @@ impl TieredConfig {
     /// let pages = TieredConfig::with_shared_bus(bus);
     /// ```
     pub fn with_shared_bus(bus: Arc<dyn InvalidationBus>) -> Self {
-        let bound = bus.bound();
-        Self::new(Some(bus), bound)
+        Self::default().bus(bus)
     }
 
     /// Does without a bus: the first tier holds each value for `bound` at most.
@@ -116,12 +157,8 @@ impl TieredConfig {
     /// let config = cache_tiered::TieredConfig::without_bus(Duration::from_millis(500));
     /// ```
     pub fn without_bus(bound: Duration) -> Self {
-        Self::new(None, bound)
-    }
-
-    fn new(bus: Option<Arc<dyn InvalidationBus>>, bound: Duration) -> Self {
         Self {
-            bus,
+            bus: None,
             bound,
             l1_ttl: Some(DEFAULT_L1_TTL),
             on_bus_loss: OnBusLoss::default(),
@@ -130,6 +167,38 @@ impl TieredConfig {
             recovery_capacity: DEFAULT_RECOVERY_CAPACITY,
             clock: Clock::system(),
         }
+    }
+
+    /// Has this bus tell what has changed, in the place of what it was told before; the other options
+    /// stay. This is for a configuration that comes from a file, which can name no bus.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// use cache_tiered::{MemoryBus, TieredConfig};
+    ///
+    /// let read = TieredConfig::default().l1_ttl(Duration::from_secs(300));
+    /// let config = read.bus(Arc::new(MemoryBus::new(Duration::from_secs(1))));
+    /// assert_eq!(config.get_l1_ttl(), Some(Duration::from_secs(300)));
+    /// ```
+    pub fn bus(mut self, bus: Arc<dyn InvalidationBus>) -> Self {
+        self.bound = bus.bound();
+        self.bus = Some(bus);
+        self
+    }
+
+    /// Does without a bus as [`without_bus`](Self::without_bus) does; the other options stay.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let config = cache_tiered::TieredConfig::default().no_bus(Duration::from_millis(500));
+    /// ```
+    pub fn no_bus(mut self, bound: Duration) -> Self {
+        self.bound = bound;
+        self.bus = None;
+        self
     }
 
     /// Sets the longest time that the first tier keeps a value, 60 seconds unless it is set.
@@ -169,6 +238,55 @@ impl TieredConfig {
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// Returns the longest time that the first tier keeps a value; `None` is as long as the second.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let config = cache_tiered::TieredConfig::default();
+    /// assert_eq!(config.get_l1_ttl(), Some(Duration::from_secs(60)));
+    /// ```
+    #[must_use]
+    pub const fn get_l1_ttl(&self) -> Option<Duration> {
+        self.l1_ttl
+    }
+
+    /// Returns what the first tier does when the bus is lost.
+    ///
+    /// ```
+    /// use cache_tiered::{OnBusLoss, TieredConfig};
+    ///
+    /// assert_eq!(TieredConfig::default().get_on_bus_loss(), OnBusLoss::Bypass);
+    /// ```
+    #[must_use]
+    pub const fn get_on_bus_loss(&self) -> OnBusLoss {
+        self.on_bus_loss
+    }
+
+    /// Returns what a read does when the second tier does not answer.
+    ///
+    /// ```
+    /// use cache_tiered::{OnL2Error, TieredConfig};
+    ///
+    /// assert_eq!(TieredConfig::default().get_on_l2_error(), OnL2Error::Fail);
+    /// ```
+    #[must_use]
+    pub const fn get_on_l2_error(&self) -> OnL2Error {
+        self.on_l2_error
+    }
+
+    /// Returns what a write does when the second tier does not confirm it.
+    ///
+    /// ```
+    /// use cache_tiered::{TieredConfig, WritePolicy};
+    ///
+    /// assert_eq!(TieredConfig::default().get_write_policy(), WritePolicy::Confirmed);
+    /// ```
+    #[must_use]
+    pub const fn get_write_policy(&self) -> WritePolicy {
+        self.write_policy
     }
 
     /// Returns the longest time that the first tier may keep a value, were it valid for ever.

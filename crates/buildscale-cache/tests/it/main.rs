@@ -1,4 +1,10 @@
 //! What users write, and what the environment may say.
 
+#[cfg(feature = "tiered")]
+mod advice;
 mod environment;
+#[cfg(feature = "local")]
+mod memory_variables;
+#[cfg(feature = "full")]
+mod settings;
 mod user_code;

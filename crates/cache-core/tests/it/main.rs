@@ -11,3 +11,5 @@ mod limits;
 #[cfg(all(feature = "json", feature = "msgpack"))]
 mod plain;
 mod sealed;
+#[cfg(feature = "serde")]
+mod settings;

@@ -8,6 +8,8 @@ mod input;
 mod reentry;
 mod removal;
 mod runtime;
+#[cfg(feature = "serde")]
+mod settings;
 mod threads;
 
 use std::sync::Arc;

@@ -13,6 +13,8 @@ mod partition;
 #[cfg(feature = "replicas")]
 mod replicas;
 mod round_trips;
+#[cfg(feature = "serde")]
+mod settings;
 mod tags;
 // With both libraries, as `./scripts/test` builds it; a plain `cargo test` needs no OpenSSL.
 #[cfg(all(feature = "rustls", feature = "native-tls"))]

@@ -1,0 +1,277 @@
+//! One description of a whole cache.
+
+#[cfg(feature = "serde")]
+mod file;
+
+use std::time::Duration;
+
+use cache_core::{Cache, CacheConfig, Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Advice;
+
+/// Everything that can be said of a cache without code: which backend it has, and how that is set up.
+///
+/// With the feature `serde` it can be read from a file in any format that describes itself, such as
+/// TOML, YAML or JSON; `docs/configuration.md` in the repository lists all fields. Unknown ones are
+/// refused, and no output shows a password.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use buildscale_cache::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+/// # #[cfg(feature = "local")] {
+/// let mut settings = CacheSettings::default();
+/// settings.default_ttl = Some(Duration::from_secs(300));
+/// settings.local.max_entries = Some(10_000);
+///
+/// let cache: Cache<String> = Cache::from_settings(settings).await?;
+/// cache.set("user:123", "Alice").await?;
+/// assert_eq!(cache.ttl("user:123").await?, Some(300));
+/// # }
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct CacheSettings {
+    /// Which backend. Without it: two tiers if there is a [`tiered`](Self::tiered), Redis if there is
+    /// a [`redis`](Self::redis), otherwise local.
+    pub backend: Option<BackendKind>,
+    /// The namespace of all keys, in place of that of [`redis`](Self::redis).
+    pub namespace: Option<String>,
+    /// The time to live of writes that name none, in place of that of the backend.
+    pub default_ttl: Option<Duration>,
+    /// How values are written to Redis.
+    pub codec: CodecKind,
+    /// How values are made smaller on their way to Redis.
+    pub compression: CompressionKind,
+    /// Whether values are written to Redis [without an envelope](crate::EncodedBackend::raw).
+    pub raw: bool,
+    /// The local backend, or the first of two tiers, which holds 100,000 entries unless there is a
+    /// [`max_entries`](crate::LocalOptions::max_entries).
+    #[cfg(feature = "local")]
+    pub local: crate::LocalOptions,
+    /// Redis, or the second of two tiers.
+    #[cfg(feature = "redis")]
+    pub redis: Option<crate::RedisConfig>,
+    /// What holds two tiers together; what tells them of changes is said by [`bus`](Self::bus).
+    #[cfg(feature = "tiered")]
+    pub tiered: Option<crate::TieredConfig>,
+    /// What tells two tiers of changes.
+    #[cfg(feature = "tiered")]
+    pub bus: BusSettings,
+}
+
+/// A kind of backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// In this process.
+    Local,
+    /// Redis or Valkey.
+    Redis,
+    /// Memory in front of Redis or Valkey.
+    Tiered,
+}
+
+/// A format of values in a store of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+#[non_exhaustive]
+pub enum CodecKind {
+    /// MessagePack.
+    #[default]
+    MsgPack,
+    /// JSON; needs the feature `json`.
+    Json,
+}
+
+/// An algorithm that makes values smaller in a store of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+#[non_exhaustive]
+pub enum CompressionKind {
+    /// None.
+    #[default]
+    None,
+    /// LZ4; needs the feature `lz4`.
+    Lz4,
+    /// Zstandard at level 3; needs the feature `zstd`.
+    Zstd,
+}
+
+/// What tells two tiers of changes, in [`CacheSettings`].
+#[cfg(feature = "tiered")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BusSettings {
+    /// Which bus.
+    pub kind: BusKind,
+    /// How stale memory may be at most, 1 s without it. With a bus from 100 ms to 60 s:
+    /// [`BusConfig::bound`](crate::BusConfig::bound); without one
+    /// [as long as a value is kept](crate::TieredConfig::without_bus).
+    pub bound: Option<Duration>,
+    /// How many messages may wait: [`BusConfig::capacity`](crate::BusConfig::capacity).
+    pub capacity: Option<usize>,
+}
+
+/// A kind of bus.
+#[cfg(feature = "tiered")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+#[non_exhaustive]
+pub enum BusKind {
+    /// The server tells: [`TrackingBus`](crate::TrackingBus).
+    #[default]
+    Tracking,
+    /// Those who change something say so: [`PubSubBus`](crate::PubSubBus).
+    PubSub,
+    /// Nobody does: [`TieredConfig::without_bus`](crate::TieredConfig::without_bus).
+    None,
+}
+
+/// Adds [`from_settings`](Self::from_settings) to [`Cache`].
+pub trait SettingsExt: Sized {
+    /// Creates the cache that the settings describe.
+    ///
+    /// Each [advice](CacheSettings::advice) is logged once, as a warning of [`tracing`].
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), naming the field, for what cannot work and
+    /// for a backend, a codec or an algorithm that this build does not have; and as of
+    /// [`new_redis`](crate::RedisExt::new_redis) and [`new_tiered`](crate::TieredExt::new_tiered).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that is being made is given up.
+    fn from_settings(settings: CacheSettings) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl<V> SettingsExt for Cache<V>
+where
+    V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    async fn from_settings(settings: CacheSettings) -> Result<Self> {
+        let backend = settings.chosen_backend();
+        backend.check_built()?;
+        for advice in settings.advice() {
+            tracing::warn!(field = advice.field(), "{advice}");
+        }
+        match backend {
+            #[cfg(feature = "local")]
+            BackendKind::Local => crate::local::open(settings),
+            #[cfg(feature = "redis")]
+            BackendKind::Redis => crate::redis::open(settings).await,
+            #[cfg(feature = "tiered")]
+            BackendKind::Tiered => crate::tiered::open(settings).await,
+            #[cfg(not(feature = "tiered"))]
+            other => Err(other.not_built()),
+        }
+    }
+}
+
+impl CacheSettings {
+    /// Returns what in these settings contradicts something else in them; for the defaults nothing.
+    ///
+    /// ```
+    /// use buildscale_cache::{Advice, BackendKind, CacheSettings, CompressionKind};
+    ///
+    /// # #[cfg(feature = "redis")] {
+    /// let mut settings = CacheSettings::default();
+    /// settings.backend = Some(BackendKind::Redis);
+    /// settings.compression = CompressionKind::Lz4;
+    /// assert_eq!(settings.advice(), []);
+    ///
+    /// settings.raw = true;
+    /// assert_eq!(settings.advice(), [Advice::RawWithCompression]);
+    /// assert_eq!(
+    ///     settings.advice()[0].to_string(),
+    ///     "compression has no effect with raw: a reader could not tell what is compressed; leave one out"
+    /// );
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn advice(&self) -> Vec<Advice> {
+        crate::advice::on(self)
+    }
+
+    /// Returns the backend, or what the sections that are there ask for.
+    pub(crate) fn chosen_backend(&self) -> BackendKind {
+        if let Some(backend) = self.backend {
+            return backend;
+        }
+        #[cfg(feature = "tiered")]
+        if self.tiered.is_some() {
+            return BackendKind::Tiered;
+        }
+        #[cfg(feature = "redis")]
+        if self.redis.is_some() {
+            return BackendKind::Redis;
+        }
+        BackendKind::Local
+    }
+}
+
+impl From<CacheConfig> for CacheSettings {
+    fn from(config: CacheConfig) -> Self {
+        Self {
+            default_ttl: config.default_ttl(),
+            #[cfg(feature = "local")]
+            local: {
+                let mut local = crate::LocalOptions::default();
+                local.cleanup_interval = config.cleanup_interval().unwrap_or_default();
+                local
+            },
+            ..Self::default()
+        }
+    }
+}
+
+impl BackendKind {
+    pub(crate) fn check_built(self) -> Result<()> {
+        let is_built = match self {
+            Self::Local => cfg!(feature = "local"),
+            Self::Redis => cfg!(feature = "redis"),
+            Self::Tiered => cfg!(feature = "tiered"),
+        };
+        if is_built {
+            Ok(())
+        } else {
+            Err(self.not_built())
+        }
+    }
+
+    fn not_built(self) -> Error {
+        let feature = self.name();
+        let problem =
+            format!("asks for a backend that needs the feature `{feature}`, which is not built in");
+        Error::invalid("backend", problem)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Redis => "redis",
+            Self::Tiered => "tiered",
+        }
+    }
+}

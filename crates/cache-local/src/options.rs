@@ -1,0 +1,108 @@
+//! The options that a file can hold.
+
+use std::time::Duration;
+
+use cache_core::CacheConfig;
+
+use crate::LocalConfig;
+
+/// The options of a [`LocalConfig`] that are plain values, for any type of values.
+///
+/// With the feature `serde` they can be read from a file, and so can a [`LocalConfig`]: a weigher, a
+/// listener and a clock are added to it afterwards.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_local::{LocalConfig, LocalOptions};
+///
+/// let mut options = LocalOptions::default();
+/// options.max_entries = Some(10_000);
+/// options.default_ttl = Some(Duration::from_secs(300));
+/// let config: LocalConfig<String> = options.into();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalOptions {
+    /// [`LocalConfig::max_entries`]; without it there is no bound.
+    pub max_entries: Option<u64>,
+    /// [`LocalConfig::default_ttl`]; without it entries live for ever.
+    pub default_ttl: Option<Duration>,
+    /// [`LocalConfig::cleanup_interval`]: 60 s; zero runs none.
+    pub cleanup_interval: Duration,
+    /// [`LocalConfig::shards`]; without it four for each core, or fewer in a small cache.
+    pub shards: Option<usize>,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        CacheConfig::default().into()
+    }
+}
+
+impl From<CacheConfig> for LocalOptions {
+    fn from(config: CacheConfig) -> Self {
+        Self {
+            max_entries: None,
+            default_ttl: config.default_ttl(),
+            cleanup_interval: config.cleanup_interval().unwrap_or_default(),
+            shards: None,
+        }
+    }
+}
+
+impl<V> From<LocalOptions> for LocalConfig<V> {
+    fn from(options: LocalOptions) -> Self {
+        let mut config = Self::new().cleanup_interval(options.cleanup_interval);
+        if let Some(limit) = options.max_entries {
+            config = config.max_entries(limit);
+        }
+        if let Some(ttl) = options.default_ttl {
+            config = config.default_ttl(ttl);
+        }
+        if let Some(shards) = options.shards {
+            config = config.shards(shards);
+        }
+        config
+    }
+}
+
+#[cfg(feature = "serde")]
+mod deserialize {
+    use cache_core::settings::{HumanDuration, put, read};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer};
+
+    use super::LocalOptions;
+    use crate::LocalConfig;
+
+    #[derive(Deserialize)]
+    struct Table {
+        max_entries: Option<u64>,
+        default_ttl: Option<HumanDuration>,
+        cleanup_interval: Option<HumanDuration>,
+        shards: Option<usize>,
+    }
+
+    impl<'de> Deserialize<'de> for LocalOptions {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let table: Table = read(deserializer)?;
+            let mut options = Self {
+                max_entries: table.max_entries,
+                shards: table.shards,
+                ..Self::default()
+            };
+            put(&mut options.default_ttl, table.default_ttl);
+            put(&mut options.cleanup_interval, table.cleanup_interval);
+            let config = LocalConfig::<()>::from(options.clone());
+            config.checked_limits().map_err(D::Error::custom)?;
+            Ok(options)
+        }
+    }
+
+    impl<'de, V> Deserialize<'de> for LocalConfig<V> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            LocalOptions::deserialize(deserializer).map(Into::into)
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The configuration that a file can hold.
+
+use std::time::Duration;
+
+use cache_core::settings::{HumanDuration, HumanSize, Secret, put, read};
+use cache_core::{Error, Result};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::{Protocol, Reconnect, RedisConfig};
+
+#[derive(Deserialize)]
+struct Table {
+    url: Option<Secret>,
+    username: Option<String>,
+    password: Option<Secret>,
+    database: Option<u8>,
+    protocol: Option<Protocol>,
+    client_name: Option<String>,
+    namespace: Option<String>,
+    #[serde(default)]
+    bare_keys: bool,
+    hash_tags: Option<bool>,
+    default_ttl: Option<HumanDuration>,
+    max_key_bytes: Option<HumanSize>,
+    max_value_bytes: Option<HumanSize>,
+    command_timeout: Option<HumanDuration>,
+    connect_timeout: Option<HumanDuration>,
+    reconnect_delays: Option<(HumanDuration, HumanDuration)>,
+    probe_interval: Option<HumanDuration>,
+    pool_size: Option<usize>,
+    queue_limit: Option<usize>,
+    #[cfg(feature = "replicas")]
+    read_from_replicas: Option<bool>,
+    connect_lazily: Option<bool>,
+}
+
+impl<'de> Deserialize<'de> for RedisConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table: Table = read(deserializer)?;
+        table.into_config().map_err(D::Error::custom)
+    }
+}
+
+impl Table {
+    fn into_config(mut self) -> Result<RedisConfig> {
+        let mut config = match self.url.take() {
+            Some(url) => RedisConfig::from_url(&url.reveal("url")?)?,
+            None => RedisConfig::default(),
+        };
+        if let Some(password) = self.password.take() {
+            config = config.password(password.reveal("password")?);
+        }
+        self.put_namespace(&mut config)?;
+        self.put_times(&mut config);
+        put(&mut config.username, self.username);
+        put(&mut config.database, self.database);
+        put(&mut config.protocol, self.protocol);
+        put(&mut config.client_name, self.client_name);
+        put(&mut config.hash_tags, self.hash_tags);
+        put(&mut config.max_key_bytes, self.max_key_bytes);
+        put(&mut config.max_value_bytes, self.max_value_bytes);
+        put(&mut config.pool_size, self.pool_size);
+        put(&mut config.queue_limit, self.queue_limit);
+        #[cfg(feature = "replicas")]
+        put(&mut config.read_from_replicas, self.read_from_replicas);
+        put(&mut config.connect_lazily, self.connect_lazily);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn put_namespace(&mut self, config: &mut RedisConfig) -> Result<()> {
+        match (self.namespace.take(), self.bare_keys) {
+            (Some(_), true) => Err(Error::invalid("bare_keys", "contradict a namespace")),
+            (None, true) => {
+                config.namespace = None;
+                Ok(())
+            }
+            (name, false) => {
+                put(&mut config.namespace, name);
+                Ok(())
+            }
+        }
+    }
+
+    fn put_times(&self, config: &mut RedisConfig) {
+        put(&mut config.default_ttl, self.default_ttl);
+        put(&mut config.command_timeout, self.command_timeout);
+        put(&mut config.connect_timeout, self.connect_timeout);
+        put(&mut config.probe_interval, self.probe_interval);
+        put(&mut config.reconnect, self.reconnect_delays);
+    }
+}
+
+impl From<(HumanDuration, HumanDuration)> for Reconnect {
+    fn from((shortest, longest): (HumanDuration, HumanDuration)) -> Self {
+        let (shortest, longest): (Duration, Duration) = (shortest.into(), longest.into());
+        Self { shortest, longest }
+    }
+}
