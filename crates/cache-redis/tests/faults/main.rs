@@ -12,6 +12,7 @@ mod report;
 mod sentinel;
 mod standalone;
 mod transactions;
+mod warming;
 mod wire;
 mod workarounds;
 
