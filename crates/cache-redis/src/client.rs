@@ -20,6 +20,7 @@
 //! | a server that hangs is never left: the unresponsive check looks at the last write | [`supervisor`] probes each server and replaces the client |
 //! | `is_connected` is true on dead links | [`supervisor`] judges by answers |
 //! | listeners end at the first lag | [`supervisor`] has its own loop |
+//! | a reply of three or four values, of which the first is `message` or `subscribe`, is taken for news of a channel and dropped | [`commands`] asks for five, and scripts answer with numbers first |
 //! | a pipeline makes one system call for each command | bulk writes are one MSET, MSETEX or script in [`commands`] |
 //! | multi-key commands across slots fail | the store groups keys by [`slot`] |
 //! | an error that quotes an argument which is no UTF-8, and the reply of `COMMAND INFO` in RESP3, break the connection | [`commands`] asks for `MSETEX` without arguments before it uses it |
@@ -31,7 +32,7 @@
 //! | tracking in broadcast mode is turned on at one node of a cluster alone | the bus has a [`line`](mod@line) to each |
 //! | who subscribes is not told of a refusal | [`listen`] subscribes by a custom command, on a connection that sends nothing else |
 //! | a connection health check needs a permission and fails with one node | [`settings`] turns it off |
-//! | a transaction drains the connection first, and what it could not send is missing in it | [`dedicated`] has connections of its own, and says `EXEC` when all is queued |
+//! | a transaction drains the connection first, and what it could not send is missing in it | [`dedicated`] has connections of its own, and goes on when the last step was answered |
 
 mod commands;
 mod connection;

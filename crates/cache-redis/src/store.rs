@@ -99,7 +99,9 @@ impl RedisStore {
     ///
     /// Of `config` the namespace, the limits, the default time to live, the command timeout and the
     /// probe interval count; servers, credentials and the pool are the client's. It is watched like
-    /// any other, but never replaced: if its server hangs, it is told to dial again.
+    /// any other, but never replaced: if its server hangs, it is told to dial again. Transactions open
+    /// connections of their own as the client's configuration says; what the client was told since, such as
+    /// another database, they do not know.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -33,10 +33,11 @@ impl<V: TestValue> Reference<V> {
             TransactionWrite::Set(value, expiry) => {
                 self.put(slots, key, self.slot(value, expiry));
             }
-            _ if self.has(Bug::CommitKeepsDeleted) => {}
-            _ => {
+            TransactionWrite::Delete if self.has(Bug::CommitKeepsDeleted) => {}
+            TransactionWrite::Delete => {
                 self.remove(slots, key);
             }
+            _ => unreachable!("the facade has no other"),
         }
     }
 }

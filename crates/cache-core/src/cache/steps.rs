@@ -7,7 +7,8 @@ use futures_util::stream;
 
 use super::{Cache, SCAN_PAGE, Shared};
 use crate::{
-    CacheBackend, Cursor, Expiry, Hit, Layer, ReadNow, Result, Scope, SetOptions, Ttl, WriteOptions,
+    CacheBackend, Cursor, ErrorKind, Expiry, Hit, Layer, ReadNow, Result, Scope, SetOptions, Ttl,
+    WriteOptions,
 };
 
 impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
@@ -138,6 +139,26 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let written = write.await;
         self.detach_many(raw).await;
         self.drop_copies(keys).await?;
+        written
+    }
+
+    /// Does the same where nothing is written if the write is refused: copies stay then.
+    pub(super) async fn superseding_unless_refused<T, K: AsRef<str> + Sync>(
+        &self,
+        keys: &[K],
+        raw: &[Cow<'_, str>],
+        write: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        self.detach_many(raw).await;
+        let written = write.await;
+        self.detach_many(raw).await;
+        let may_be_written = match &written {
+            Ok(_) => true,
+            Err(error) => matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable),
+        };
+        if may_be_written {
+            self.drop_copies(keys).await?;
+        }
         written
     }
 

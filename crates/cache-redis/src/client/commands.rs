@@ -154,19 +154,16 @@ impl Connection {
         from: Source,
     ) -> Answer<Vec<Option<(Bytes, Expiry)>>> {
         let asked = keys.len();
-        let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
+        let keys: Vec<Key> = padded(keys).into_iter().map(Key::from).collect();
         let from_replicas = self.settings.read_from_replicas && from == Source::Any;
         let answer: Value = match from_replicas {
             #[cfg(feature = "replicas")]
             true => Box::pin(self.client.replicas().mget(keys)).await?,
             _ => Box::pin(self.client.mget(keys)).await?,
         };
-        let values = list(answer)?;
-        if values.len() != asked {
-            return Err(Failure::unexpected());
-        }
-        let value = |value| Ok(bytes_or_nothing(value)?.map(|value| (value, Expiry::Never)));
-        values.into_iter().map(value).collect()
+        let values = values_of(answer, asked)?.into_iter();
+        let value = |value: Option<Bytes>| value.map(|value| (value, Expiry::Never));
+        Ok(values.map(value).collect())
     }
 
     /// Reads values of keys of one slot and the time that each has left.
@@ -177,11 +174,11 @@ impl Connection {
     ) -> Answer<Vec<Option<(Bytes, Expiry)>>> {
         let asked = keys.len();
         let answer = self.eval(&GET_MANY_WITH_TTL, slot, keys, Vec::new()).await;
-        let mut values = list(answer?)?;
-        if values.len() != asked * 2 {
+        let mut left = list(answer?)?;
+        if left.len() != asked * 2 {
             return Err(Failure::unexpected());
         }
-        let left = values.split_off(asked);
+        let values = left.split_off(asked);
         let pair = |(value, left): (Value, Value)| {
             let value = bytes_or_nothing(value)?;
             Ok(value.zip(remaining(integer(&left)?)))
@@ -285,6 +282,30 @@ fn found(answer: Answer<Value>) -> Answer<Found> {
         Err(failure) if failure.is_wrong_type() => Ok(Found::WrongType),
         Err(failure) => Err(failure),
     }
+}
+
+/// Returns the keys of an `MGET`, some more than once, so that its reply is no array of three or four
+/// values: if such a one starts with the value `message` or `subscribe`, fred takes it for news of a channel,
+/// and whoever waits for it gets the reply of the next command.
+pub(super) fn padded(mut keys: Vec<Bytes>) -> Vec<Bytes> {
+    const ENOUGH: usize = 5;
+    if let (3 | 4, Some(last)) = (keys.len(), keys.last().cloned()) {
+        keys.resize(ENOUGH, last);
+    }
+    keys
+}
+
+/// Returns the values of an `MGET` that has asked for so many [and more](padded).
+pub(super) fn values_of(answer: Value, asked: usize) -> Answer<Vec<Option<Bytes>>> {
+    let values = list(answer)?;
+    if values.len() < asked {
+        return Err(Failure::unexpected());
+    }
+    values
+        .into_iter()
+        .take(asked)
+        .map(bytes_or_nothing)
+        .collect()
 }
 
 /// Whole milliseconds, never more than asked for.

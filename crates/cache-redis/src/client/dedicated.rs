@@ -14,7 +14,7 @@ use futures_util::future::{join, join_all, join3};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{self, Instant};
 
-use super::commands::{Answer, bytes_or_nothing, list, milliseconds};
+use super::commands::{Answer, milliseconds, padded, values_of};
 use super::connection::{Connection, Task};
 use super::failure::{Failure, Lost};
 use super::{Link, slot};
@@ -55,6 +55,8 @@ pub(crate) struct Dedicated {
     connection: Option<Exclusive>,
     idle: Arc<Mutex<Vec<Idle>>>,
     slot: u16,
+    /// The keys, in a cluster.
+    watched: Vec<Bytes>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -62,7 +64,7 @@ pub(crate) struct Dedicated {
 pub(crate) type Write = (Bytes, Option<(Bytes, Expiry)>);
 
 #[derive(Debug, thiserror::Error)]
-#[error("{WIDTH} transactions are open over these connections")]
+#[error("{WIDTH} transactions are open or wait for a connection")]
 struct AllTaken;
 
 impl DedicatedPool {
@@ -112,6 +114,10 @@ impl Link {
             connection: Some(connection),
             idle: Arc::clone(&self.dedicated.idle),
             slot,
+            watched: match self.is_cluster {
+                true => keys.to_vec(),
+                false => Vec::new(),
+            },
             _permit: permit,
         };
         Ok((values, dedicated))
@@ -168,10 +174,12 @@ impl Link {
 
     async fn open_dedicated(&self, server: Option<&Server>) -> Answer<Exclusive> {
         let settings = self.settings.unrepeated();
-        let settings = match server {
+        let mut settings = match server {
             Some(server) => settings.direct(server),
             None => settings,
         };
+        // What is queued here is one transaction, and all of it.
+        settings.unlimit_queue();
         let mut connection = Connection::dial(&Arc::new(settings), Vec::new(), &[]).await?;
         let task = connection.take_task().ok_or_else(Failure::ended)?;
         Ok(Exclusive { connection, task })
@@ -187,14 +195,19 @@ impl Link {
         let Some(mut connection) = dedicated.connection.take() else {
             return Err(Failure::ended().to_error());
         };
-        match connection.commit(dedicated.slot, writes).await {
+        let committed = connection.commit(dedicated.slot, &dedicated.watched, writes);
+        match committed.await {
             Ok(is_done) => {
                 dedicated.connection = Some(connection);
                 Ok(is_done)
             }
             // The keys are elsewhere by now, and nobody watches them there.
             Err(failure) if failure.is_elsewhere() => Ok(false),
-            Err(failure) => Err(self.note(&self.lanes[0], &failure)),
+            Err(failure) => {
+                // The others may lead to the same server, which is gone or only follows another by now.
+                self.dedicated.forget(dedicated.server.as_ref());
+                Err(self.note(&self.lanes[0], &failure))
+            }
         }
     }
 }
@@ -224,8 +237,9 @@ impl Exclusive {
         unless_over(&mut self.task, self.connection.watch(slot, keys)).await
     }
 
-    async fn commit(&mut self, slot: u16, writes: Vec<Write>) -> Answer<bool> {
-        unless_over(&mut self.task, self.connection.commit(slot, writes)).await
+    async fn commit(&mut self, slot: u16, watched: &[Bytes], writes: Vec<Write>) -> Answer<bool> {
+        let commit = self.connection.commit(slot, watched, writes);
+        unless_over(&mut self.task, commit).await
     }
 }
 
@@ -242,33 +256,40 @@ async fn unless_over<T>(task: &mut Task, answer: impl Future<Output = Answer<T>>
 impl Connection {
     /// Reads keys and watches them, and no others.
     async fn watch(&self, slot: u16, keys: &[Bytes]) -> Answer<Vec<Option<Bytes>>> {
-        let arguments = || keys.iter().cloned().map(Value::Bytes).collect();
+        let values = |keys: Vec<Bytes>| keys.into_iter().map(Value::Bytes).collect();
+        let (watched, read) = (values(keys.to_vec()), values(padded(keys.to_vec())));
         // Three commands in one write. The server watches before it reads.
         let (unwatched, watched, values) = join3(
             self.custom("UNWATCH", slot, Vec::new()),
-            self.custom("WATCH", slot, arguments()),
-            self.custom("MGET", slot, arguments()),
+            self.custom("WATCH", slot, watched),
+            self.custom("MGET", slot, read),
         )
         .await;
         unwatched?;
         watched?;
-        let values = list(values?)?;
-        if values.len() != keys.len() {
-            return Err(Failure::unexpected());
-        }
-        values.into_iter().map(bytes_or_nothing).collect()
+        values_of(values?, keys.len())
     }
 
     /// Makes all writes unless a watched key has changed, and tells whether it did.
-    async fn commit(&self, slot: u16, writes: Vec<Write>) -> Answer<bool> {
-        // Polled, and so sent, first.
-        let begun = self.custom("MULTI", slot, Vec::new());
+    ///
+    /// In a cluster it asks for the watched keys once more: a server that no longer has their slot, and
+    /// so cannot know whether they have changed, then refuses.
+    async fn commit(&self, slot: u16, watched: &[Bytes], writes: Vec<Write>) -> Answer<bool> {
+        // Each step when the last one is answered. Without a MULTI, be it refused or never sent, the writes
+        // would happen at once.
+        let begun = self.custom("MULTI", slot, Vec::new()).await?;
+        if !is_success(&begun) {
+            return Err(Failure::unexpected());
+        }
+        let present = (!watched.is_empty()).then(|| {
+            let keys = watched.iter().cloned().map(Value::Bytes).collect();
+            self.custom("EXISTS", slot, keys)
+        });
         let queued = writes.into_iter().map(|write| self.queue(slot, write));
-        let (begun, queued) = join(begun, join_all(queued)).await;
-        begun?;
+        let (present, queued) = join(join_all(present), join_all(queued)).await;
         // Only when all are queued is there a word of doing it: what could not be sent, for whatever reason,
         // must not be missing among what is done.
-        for queued in queued {
+        for queued in present.into_iter().chain(queued) {
             if !queued?.is_queued() {
                 return Err(Failure::unexpected());
             }
@@ -294,7 +315,7 @@ impl Connection {
     }
 }
 
-/// Tells whether an answer is that of a `SET` or an `UNLINK` that did its work.
+/// Tells whether an answer is that of a command that did its work.
 fn is_success(answer: &Value) -> bool {
     matches!(answer, Value::Integer(_)) || answer.as_str().as_deref() == Some("OK")
 }

@@ -123,6 +123,11 @@ impl Settings {
         settings
     }
 
+    /// Lets any number of commands wait for the connection.
+    pub(super) fn unlimit_queue(&mut self) {
+        self.connection.max_command_buffer_len = 0;
+    }
+
     pub(crate) fn is_resp3(&self) -> bool {
         self.config.version == RespVersion::RESP3
     }

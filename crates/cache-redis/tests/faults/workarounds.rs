@@ -172,3 +172,46 @@ async fn bytes_that_are_no_text_break_no_connection_of_a_server_without_msetex()
     assert_eq!(found, [Some(value.clone()), Some(value)]);
     assert_eq!(store.wire_stats().reconnects, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_look_like_news_of_a_channel_reach_those_who_ask() {
+    let server = Server::builder(Flavor::Redis7).start();
+    for protocol in [cache_redis::Protocol::Resp2, cache_redis::Protocol::Resp3] {
+        let config = config(&server.url()).protocol(protocol);
+        let store = RedisStore::connect(config).await.unwrap();
+        store.set("z", "other".into(), PLAIN).await.unwrap();
+        for word in [
+            "message",
+            "smessage",
+            "pmessage",
+            "subscribe",
+            "punsubscribe",
+            "pubsub",
+        ] {
+            for count in 1..=6 {
+                let keys = &["a", "b", "c", "d", "e", "f"][..count];
+                for key in keys {
+                    let value = if *key == "b" { "subscribe" } else { word };
+                    store.set(key, value.into(), PLAIN).await.unwrap();
+                }
+                let expected =
+                    |key: &&str| Some(Bytes::from(if *key == "b" { "subscribe" } else { word }));
+                let expected: Vec<_> = keys.iter().map(expected).collect();
+                // Another reply comes right behind.
+                let both = futures_util::future::join(store.get_many(keys), store.get("z"));
+                let (found, other) = both.await;
+                assert_eq!(found.unwrap(), expected, "{word} {count}");
+                assert_eq!(other.unwrap(), Some(Bytes::from("other")));
+                let both = futures_util::future::join(store.get_entries(keys), store.get("z"));
+                let (found, other) = both.await;
+                let found = found.unwrap().into_iter();
+                let values: Vec<_> = found.map(|entry| entry.map(|entry| entry.value)).collect();
+                assert_eq!(values, expected, "{word} {count}");
+                assert_eq!(other.unwrap(), Some(Bytes::from("other")));
+                let transactions = store.transactions().unwrap();
+                let (found, _) = transactions.watch(keys).await.unwrap();
+                assert_eq!(found, expected, "{word} {count}");
+            }
+        }
+    }
+}

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use cache_core::{
-    Cache, EncodedBackend, Error, ErrorKind, JsonCodec, MAX_TRANSACTION_KEYS, Result, SetOptions,
+    Cache, EncodedBackend, Error, ErrorKind, JsonCodec, Loaded, MAX_TRANSACTION_KEYS, Result,
+    SetOptions,
 };
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
@@ -288,7 +289,7 @@ async fn namespaces_and_bare_keys_have_transactions_of_their_own_keys() {
 #[tokio::test]
 async fn more_transactions_than_there_may_be_wait_for_one_to_end() {
     let server = Server::builder(Flavor::Redis7).start();
-    let patience = Duration::from_millis(200);
+    let patience = Duration::from_secs(2);
     let store = RedisStore::connect(config(&server).command_timeout(patience)).await;
     let cache: Cache<i64> = Cache::new(EncodedBackend::new(store.unwrap(), JsonCodec::new()));
     let mut open = Vec::new();
@@ -299,7 +300,7 @@ async fn more_transactions_than_there_may_be_wait_for_one_to_end() {
     assert_eq!(error.kind(), &ErrorKind::Unavailable);
     let text = chain(&error);
     assert!(
-        text.ends_with("16 transactions are open over these connections"),
+        text.ends_with("16 transactions are open or wait for a connection"),
         "{text}"
     );
     drop(open.pop());
@@ -396,4 +397,105 @@ async fn two_caches_of_one_store_share_the_connections() {
     let before = server.info("total_connections_received");
     pages.watch(&["a"]).await.unwrap().commit().await.unwrap();
     assert_eq!(server.info("total_connections_received"), before);
+}
+
+#[tokio::test]
+async fn nothing_is_written_where_a_transaction_is_not_permitted() {
+    for missing in ["watch", "multi", "exec"] {
+        let user = format!("app on >pw ~* +@all -{missing}");
+        let server = Server::builder(Flavor::Redis7).acl_user(&user).start();
+        let cache = cache(config(&server).username("app").password("pw")).await;
+        let written = cache.transaction(&["a"], |transaction| transaction.set("a", 1));
+        let error = written.await.unwrap_err();
+        // Of the last one the server says in other words why.
+        let text = chain(&error);
+        assert!(text.contains("NOPERM"), "{missing}: {text}");
+        assert!(!error.is_transient(), "{missing}: {text}");
+        assert_eq!(cache.get("a").await.unwrap(), None, "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn a_watched_key_that_is_not_written_counts_also_after_its_slot_has_moved() {
+    let cluster = Cluster::start(Flavor::Redis7);
+    let config = RedisConfig::from_url(&cluster.url())
+        .unwrap()
+        .hash_tags(true);
+    let cache = cache(config).await;
+    let transaction = cache.watch(&["{bank}:x"]).await.unwrap();
+    let slot = cache_testbed::slot_of_key("{bank}");
+    let from = cluster.master_of_slot(slot);
+    let mut masters = cluster.nodes().iter().take(3);
+    let to = masters.find(|node| node.port() != from.port());
+    cluster.move_slots(from, to.unwrap(), slot..=slot);
+    cache.set("{bank}:x", 1).await.unwrap();
+    // The old server knows nothing of that.
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Conflict, "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn as_many_keys_as_there_may_be_fit_whatever_the_queue_of_the_store() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let cache = cache(config(&server).queue_limit(2)).await;
+    let keys: Vec<String> = (0..MAX_TRANSACTION_KEYS).map(|i| i.to_string()).collect();
+    let mut transaction = cache.watch(&keys).await.unwrap();
+    for key in &keys {
+        transaction.set(key, 7).unwrap();
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(server.command(&["DBSIZE"]).integer(), 1024);
+}
+
+#[tokio::test]
+async fn a_conflict_leaves_the_copy_of_an_old_value() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = RedisStore::connect(config(&server)).await.unwrap();
+    let cache: Cache<i64> = Cache::builder(EncodedBackend::new(store, JsonCodec::new()))
+        .keep_stale(Duration::from_secs(3600))
+        .build();
+    let loaded = cache.get_or_load("a", async |_| {
+        Ok::<_, Error>(Loaded::value(1).ttl(Duration::from_millis(20)))
+    });
+    loaded.await.unwrap();
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    let is_kept = async || {
+        let found = cache.get_entry("a").await.unwrap();
+        found.is_some_and(|hit| hit.is_stale())
+    };
+    assert!(is_kept().await);
+    let mut transaction = cache.watch(&["a"]).await.unwrap();
+    transaction.set("a", 2).unwrap();
+    server.command(&["SET", "cache:a", "x"]).assert_ok();
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Conflict);
+    server.command(&["DEL", "cache:a"]);
+    assert!(is_kept().await);
+    let mut transaction = cache.watch(&["a"]).await.unwrap();
+    transaction.set("a", 2).unwrap();
+    transaction.commit().await.unwrap();
+    server.command(&["DEL", "cache:a"]);
+    assert!(!is_kept().await, "what is written replaces it");
+}
+
+#[tokio::test]
+async fn a_claim_of_a_watched_key_is_a_conflict_and_a_commit_ends_the_load() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let caches = [cache(config(&server)).await, cache(config(&server)).await];
+    let mut transaction = caches[0].watch(&["a"]).await.unwrap();
+    transaction.set("a", 2).unwrap();
+    // Another process loads the key.
+    let load = caches[1].get_or_insert_with("a", async || {
+        let error = transaction.commit().await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Conflict);
+        let mut transaction = caches[0].watch(&["a"]).await.unwrap();
+        assert_eq!(transaction.get("a").unwrap(), None, "a lease is no value");
+        transaction.set("a", 3).unwrap();
+        transaction.commit().await.unwrap();
+        1
+    });
+    load.await.unwrap();
+    for cache in caches {
+        assert_eq!(cache.get("a").await.unwrap(), Some(3));
+    }
 }

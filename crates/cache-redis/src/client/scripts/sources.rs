@@ -51,12 +51,12 @@ macro_rules! script {
 
 /// Reads many values and the time each has left as of one moment.
 pub(in crate::client) const GET_MANY_WITH_TTL: Script = Script {
-    source: "local found = redis.call('MGET', unpack(KEYS)) \
+    source: "local found, answer = redis.call('MGET', unpack(KEYS)), {} \
              for i = 1, #KEYS do \
-             if not found[i] then found[#KEYS + i] = -2 \
-             else found[#KEYS + i] = redis.call('PTTL', KEYS[i]) end end \
-             return found",
-    sha1: "b9fc7510397b24938230ff136eb2e6e2fbb79a05",
+             answer[i] = found[i] and redis.call('PTTL', KEYS[i]) or -2 \
+             answer[#KEYS + i] = found[i] end \
+             return answer",
+    sha1: "51f0988903d34ae512d49997f12ed91bad0bc4c2",
 };
 
 /// Writes all pairs with one time to live, in milliseconds.
