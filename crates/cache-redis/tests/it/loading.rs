@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use cache_core::{Cache, EncodedBackend, LoadError, LoadOptions, MsgPackCodec};
+use cache_conformance::{Fault, FaultyBackend};
+use cache_core::{Cache, EncodedBackend, ErrorKind, LoadError, LoadOptions, MsgPackCodec};
 use cache_redis::RedisStore;
 use cache_testbed::{Flavor, Server};
 use tokio::task::JoinHandle;
@@ -242,4 +243,21 @@ async fn a_loader_gets_a_fencing_token_that_grows() {
         // The lease is given up in the background.
         sleep(5 * MS).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_loaded_without_an_answer_to_the_claim_is_not_stored() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = EncodedBackend::new(connect(&server).await, MsgPackCodec::new());
+    let backend = Arc::new(FaultyBackend::new(store));
+    let cache: Cache<u32> = Cache::new(Arc::clone(&backend));
+    // The read finds nothing, the claim fails.
+    backend.script([Fault::None, Fault::Fail(ErrorKind::Unavailable)]);
+    let found = cache.get_or_insert_with("key", async || 1).await.unwrap();
+    assert_eq!(found, 1);
+    assert_eq!(cache.stats().loads.past_outage, 1);
+    assert_eq!(cache.get("key").await.unwrap(), None);
+    // The next one is.
+    cache.get_or_insert_with("key", async || 2).await.unwrap();
+    assert_eq!(cache.get("key").await.unwrap(), Some(2));
 }

@@ -49,7 +49,7 @@ where
 {
     /// Runs the loader, stores what it brings and tells those who wait.
     pub(super) async fn run<F, Fut, E>(
-        self,
+        mut self,
         lead: Lead<V>,
         load: F,
     ) -> Result<Option<V>, LoadError<E>>
@@ -70,6 +70,10 @@ where
         }
         let leased = match grant {
             Ok(Grant::Load(leased)) => leased,
+            Ok(Grant::PastOutage) => {
+                self.before.is_outage = true;
+                None
+            }
             Ok(Grant::Found(value)) => {
                 lead.land(|| Outcome::Loaded(Some(value.clone())));
                 return Ok(Some(value));
@@ -123,8 +127,12 @@ where
         let grant = match self.cache.claim(raw, &self.options, self.deadline).await {
             Err(error) if matches!(error.kind(), ErrorKind::LoadTimeout { .. }) => Err(error),
             Err(error) => {
+                let is_away = error.is_transient();
                 let passed = self.cache.go_past_outage(&self.options, error);
-                passed.map(|()| Grant::Load(None))
+                passed.map(|()| match is_away {
+                    true => Grant::PastOutage,
+                    false => Grant::Load(None),
+                })
             }
             grant => grant,
         };

@@ -23,6 +23,8 @@ where
 {
     /// Load: under a lease, if the store has any.
     Load(Option<Leased<V, B>>),
+    /// Load, and store nothing: nobody knows who else loads the key, or has deleted it meanwhile.
+    PastOutage,
     /// Another process has loaded it.
     Found(V),
 }
