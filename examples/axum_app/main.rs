@@ -6,12 +6,13 @@
 //! | `BUILDSCALE_CACHE_REDIS_URL` | the caches are in this Redis |
 //! | `BUILDSCALE_CACHE_BACKEND` | `tiered`: in the memory of this process too |
 //! | `DATABASE_FILE` | the database is this file, which processes share |
-//! | `SESSION_SECONDS` | how long a session lives without a request; 1800 by default |
+//! | `SESSION_SECONDS` | how long a session lives without a request, up to a year; 1800 by default |
 //!
 //! Ctrl-C and SIGTERM end it: requests that are under way are finished, event streams end.
 
 use std::env;
 use std::error::Error;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -29,13 +30,16 @@ use tokio::time::sleep;
 /// How long requests that are under way may take when the program is told to end.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// In seconds. Less than the first leaves the caches nothing to do; what is more is a mistake.
+const SESSION_SECONDS: RangeInclusive<u64> = 1..=365 * 24 * 60 * 60;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let port = match env::args().nth(1) {
         Some(port) => port.parse()?,
         None => variable("PORT")?.unwrap_or(3000),
     };
-    let idle = variable("SESSION_SECONDS")?.map_or(sessions::IDLE, Duration::from_secs);
+    let idle = session_idle()?;
     let prometheus = PrometheusBuilder::new().install_recorder()?;
     let caches = Caches::from_env(CacheConfig::default()).await?;
     let (stop, stopped) = watch::channel(false);
@@ -70,6 +74,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn ended(mut stopped: watch::Receiver<bool>) {
     // An error is the end of the one who tells.
     stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
+fn session_idle() -> Result<Duration, Box<dyn Error>> {
+    let Some(seconds) = variable("SESSION_SECONDS")? else {
+        return Ok(sessions::IDLE);
+    };
+    if !SESSION_SECONDS.contains(&seconds) {
+        let (least, most) = SESSION_SECONDS.into_inner();
+        return Err(format!("SESSION_SECONDS is {seconds}: it is from {least} to {most}").into());
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 /// Returns a number that the environment may hold.

@@ -14,8 +14,11 @@ use super::response_cache::Stored;
 use super::sessions::Session;
 use super::untold::{Change, Told, Untold};
 
-/// How long caches that could not be told of something are left alone.
-const RETRY: Duration = Duration::from_millis(100);
+/// How long caches that could not be told of something are left alone, the first time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long they are left alone at most: twice as long each time, up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The caches, on the backend that the environment names.
 #[derive(Debug, Clone)]
@@ -54,10 +57,12 @@ impl Caches {
     /// the process, and then time ends the old value. Where that will not do, keep it in the database,
     /// written in the transaction of the change.
     pub async fn tell(&self, change: Change) -> Told {
-        if self.try_tell(&change).await.is_ok() {
+        let Err(error) = self.try_tell(&change).await else {
             return Told::Now;
-        }
-        if self.untold.add([change]) {
+        };
+        if self.untold.add(change) {
+            // Once, and not for each change: a cache that is away has many.
+            eprintln!("the caches are told of changes later: {error:?}");
             tokio::spawn(self.clone().tell_again());
         }
         Told::Later
@@ -70,17 +75,24 @@ impl Caches {
     }
 
     async fn tell_again(self) {
+        let mut pause = FIRST_PAUSE;
         loop {
             let changes = self.untold.take();
             if changes.is_empty() {
+                eprintln!("the caches have been told of all changes");
                 return;
             }
+            let mut failed = false;
             for change in changes {
                 if self.try_tell(&change).await.is_err() {
-                    self.untold.add([change]);
+                    self.untold.add(change);
+                    failed = true;
                 }
             }
-            sleep(RETRY).await;
+            if failed {
+                sleep(pause).await;
+                pause = LONGEST_PAUSE.min(2 * pause);
+            }
         }
     }
 

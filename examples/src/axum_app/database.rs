@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tokio::fs;
-use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 /// How long each query takes.
@@ -59,7 +59,7 @@ pub struct Database(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     file: Option<PathBuf>,
-    /// The tables, if there is no file; locked for each write in any case.
+    /// The tables, if there is no file.
     memory: Mutex<Tables>,
     reads: AtomicU64,
 }
@@ -82,8 +82,8 @@ struct SessionRow {
 impl Database {
     /// Opens the JSON file that `DATABASE_FILE` names, or tables in memory.
     ///
-    /// A file is made by the first write. It is for one writer at a time: a real database has
-    /// transactions.
+    /// A file is made by the first write. Writers take turns, those of other processes too: a file of
+    /// that name with ".lock" behind it is locked by the one whose turn it is.
     #[must_use]
     pub fn from_env() -> Self {
         Self(Arc::new(Inner {
@@ -126,7 +126,7 @@ impl Database {
     /// # Errors
     /// Those of the file.
     pub async fn put_user(&self, id: u32, row: UserRow) -> io::Result<Option<User>> {
-        self.change(|tables| {
+        self.change(move |tables| {
             if tables.teams.contains_key(&row.team) {
                 tables.users.insert(id, row);
                 tables.user(id)
@@ -142,7 +142,7 @@ impl Database {
     /// # Errors
     /// Those of the file.
     pub async fn rename_team(&self, id: u32, name: String) -> io::Result<bool> {
-        self.change(|tables| tables.teams.get_mut(&id).map(|old| *old = name).is_some())
+        self.change(move |tables| tables.teams.get_mut(&id).map(|old| *old = name).is_some())
             .await
     }
 
@@ -151,15 +151,16 @@ impl Database {
     /// # Errors
     /// Those of the file.
     pub async fn add_session(&self, id: &str, user: u32, time: Duration) -> io::Result<bool> {
-        self.change(|tables| {
+        let id = id.to_owned();
+        self.change(move |tables| {
             let now = now();
             tables.sessions.retain(|_, row| row.until > now);
-            if tables.sessions.contains_key(id) {
+            if tables.sessions.contains_key(&id) {
                 return false;
             }
             let until = now + time;
             let row = SessionRow { user, until };
-            tables.sessions.insert(id.to_owned(), row);
+            tables.sessions.insert(id, row);
             true
         })
         .await
@@ -171,10 +172,11 @@ impl Database {
     /// Those of the file.
     pub async fn use_session(&self, id: &str, time: Duration) -> io::Result<Option<u32>> {
         self.0.reads.fetch_add(1, Ordering::Relaxed);
+        let id = id.to_owned();
         let user = self
-            .change(|tables| {
+            .change(move |tables| {
                 let now = now();
-                let row = tables.sessions.get_mut(id)?;
+                let row = tables.sessions.get_mut(&id)?;
                 let alive = row.until > now;
                 alive.then(|| {
                     row.until = now + time;
@@ -191,7 +193,9 @@ impl Database {
     /// # Errors
     /// Those of the file.
     pub async fn end_session(&self, id: &str) -> io::Result<()> {
-        self.change(|tables| tables.sessions.remove(id)).await?;
+        let id = id.to_owned();
+        self.change(move |tables| tables.sessions.remove(&id))
+            .await?;
         Ok(())
     }
 
@@ -203,40 +207,56 @@ impl Database {
 
     async fn query<T>(&self, ask: impl FnOnce(&Tables) -> T + Send) -> io::Result<T> {
         self.0.reads.fetch_add(1, Ordering::Relaxed);
-        let answer = match self.file_tables().await? {
-            Some(tables) => ask(&tables),
-            None => ask(&*self.0.memory.lock().await),
+        let answer = match self.0.file.clone() {
+            Some(file) => ask(&spawn_blocking(move || Tables::read(&file)).await??),
+            None => ask(&self.memory()),
         };
         // After the read, so that what is returned may be old by then, as from any database.
         sleep(LATENCY).await;
         Ok(answer)
     }
 
-    async fn change<T>(&self, change: impl FnOnce(&mut Tables) -> T + Send) -> io::Result<T> {
-        let mut memory = self.0.memory.lock().await;
-        if let Some(tables) = self.file_tables().await? {
-            *memory = tables;
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tables) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        match self.0.file.clone() {
+            // Nobody who stops waiting cuts it in half: what has begun there goes on to its end.
+            Some(file) => spawn_blocking(move || change_file(&file, change)).await?,
+            None => Ok(change(&mut self.memory())),
         }
-        let result = change(&mut memory);
-        if let Some(file) = &self.0.file {
-            // Readers see the old file or the new one, never half of it.
-            let new = file.with_extension("new");
-            fs::write(&new, serde_json::to_vec(&*memory)?).await?;
-            fs::rename(&new, file).await?;
-        }
-        Ok(result)
     }
 
-    async fn file_tables(&self) -> io::Result<Option<Tables>> {
-        let Some(file) = &self.0.file else {
-            return Ok(None);
-        };
-        match fs::read(file).await {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    fn memory(&self) -> MutexGuard<'_, Tables> {
+        let memory = self.0.memory.lock();
+        memory.unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Changes the tables of a file while nobody else does.
+fn change_file<T>(file: &Path, change: impl FnOnce(&mut Tables) -> T) -> io::Result<T> {
+    // Not the file itself, as each write puts another one in its place. It is free again when it is
+    // closed, and so at the end of a process too.
+    let turn = File::create(beside(file, ".lock"))?;
+    turn.lock()?;
+    let mut tables = Tables::read(file)?;
+    let before = serde_json::to_vec(&tables)?;
+    let result = change(&mut tables);
+    let after = serde_json::to_vec(&tables)?;
+    if after != before {
+        // Readers see the old file or the new one, never half of it.
+        let new = beside(file, ".new");
+        fs::write(&new, after)?;
+        fs::rename(&new, file)?;
+    }
+    Ok(result)
+}
+
+/// Returns the path of a file with more behind its name.
+fn beside(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(more);
+    name.into()
 }
 
 impl Tables {
@@ -256,6 +276,15 @@ impl Tables {
             users: users.into(),
             teams: teams.into(),
             sessions: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a file, which may not be there yet.
+    fn read(file: &Path) -> io::Result<Self> {
+        match fs::read(file) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::first()),
+            Err(error) => Err(error),
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! The database knows them, and the cache only saves it the question: with the cache away, nobody is
 //! logged out, nobody is let in who has logged out, and a server that comes back empty has lost nothing.
+//!
+//! The bound of that: if the caches could not be told of a logout, and come back with the session before
+//! they have been, another process may let it in, for a quarter of the idle time at most.
 
 use std::io;
 use std::time::Duration;

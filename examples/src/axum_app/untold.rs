@@ -33,11 +33,17 @@ pub enum Change {
 pub enum Told {
     /// They have: nobody gets the old value any more.
     Now,
-    /// As soon as they can be reached.
+    /// As soon as they can be reached, unless too much else is untold: then time ends the old value.
     Later,
 }
 
-/// Each change once, however often it was made: as many as there are things that change.
+/// Beyond so many, sessions that have ended and users to be loaded anew are dropped: while a cache is
+/// away, anybody can make any number of them, and time ends what the cache holds, of a session within a
+/// quarter of the idle time, of a user within five minutes. Of users and teams that have changed there
+/// are only as many as there are rows, and none is dropped.
+const MOST: usize = 10_000;
+
+/// Each change once, however often it was made.
 #[derive(Default)]
 pub(super) struct Untold(Mutex<State>);
 
@@ -60,10 +66,13 @@ impl Told {
 }
 
 impl Untold {
-    /// Adds changes and returns whether the caller is the one to tell them from now on.
-    pub(super) fn add(&self, changes: impl IntoIterator<Item = Change>) -> bool {
+    /// Adds a change and returns whether the caller is the one to tell them from now on.
+    pub(super) fn add(&self, change: Change) -> bool {
         let mut state = self.state();
-        state.changes.extend(changes);
+        let ends_by_itself = matches!(change, Change::Session(_) | Change::Forgotten(_));
+        if state.changes.len() < MOST || !ends_by_itself {
+            state.changes.insert(change);
+        }
         !std::mem::replace(&mut state.telling, true)
     }
 
@@ -103,5 +112,22 @@ impl fmt::Debug for Untold {
         f.debug_tuple("Untold")
             .field(&self.state().changes)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, MOST, Untold};
+
+    #[test]
+    fn sessions_are_dropped_beyond_the_bound_and_rows_never() {
+        let untold = Untold::default();
+        for id in 0..MOST + 10 {
+            untold.add(Change::Session(id.to_string()));
+        }
+        untold.add(Change::Team(7));
+        let changes = untold.take();
+        assert!(changes.contains(&Change::Team(7)));
+        assert_eq!(changes.len(), MOST + 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use crate::Backend;
@@ -90,4 +91,30 @@ async fn a_logout_in_one_process_counts_at_once_in_the_other() {
         assert_eq!(logout.status, 204);
         assert_eq!(me(&second, &cookie).await, 401, "{}", backend.name());
     }
+}
+
+#[tokio::test]
+async fn what_two_processes_write_at_the_same_time_is_all_there() {
+    let (_folder, first, second) = two_with_one_database(&Backend::Local);
+    let ids = 100..200;
+    let puts = ids.clone().map(async |id| {
+        let program = if id % 2 == 0 { &first } else { &second };
+        let path = format!("/users/{id}");
+        let put = program.send("PUT", &path, &[], r#"{"name": "Dave", "team": 8}"#);
+        assert_eq!(put.await.status, 200);
+    });
+    join_all(puts).await;
+    for id in ids {
+        assert_eq!(first.get(&format!("/users/{id}")).await.status, 200, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_with_a_session_that_there_is_not_writes_nothing() {
+    let (folder, first, _second) = two_with_one_database(&Backend::Local);
+    let unknown = format!("session={}", "0".repeat(32));
+    assert_eq!(me(&first, &unknown).await, 401);
+    assert!(!folder.path().join("database.json").exists());
+    log_in(&first).await;
+    assert!(folder.path().join("database.json").exists());
 }

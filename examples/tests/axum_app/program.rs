@@ -4,6 +4,8 @@ use std::ops::Deref;
 use std::process::{Command, ExitStatus};
 use std::time::Instant;
 
+use tokio::net::TcpStream;
+
 use crate::Backend;
 use crate::http::{Coming, Http, LIMIT};
 use crate::process::Process;
@@ -42,6 +44,12 @@ impl Program {
     /// Returns a client with connections of its own.
     pub(crate) fn client(&self) -> Http {
         Http::to(&self.process.base)
+    }
+
+    /// Returns whether it takes another connection, by which nothing is asked.
+    pub(crate) async fn takes_connections(&self) -> bool {
+        let address = self.process.base.trim_start_matches("http://");
+        TcpStream::connect(address).await.is_ok()
     }
 
     pub(crate) async fn start_events(&self) -> Coming {

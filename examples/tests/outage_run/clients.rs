@@ -12,7 +12,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::rt::TokioExecutor;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The time from one request of a client to its next. It is paced, and does not ask again at once: a
 /// thousand that do would only measure how long the queue is for the processors that this machine has.
@@ -40,6 +41,7 @@ pub(crate) struct Answer {
 pub(crate) struct Crowd {
     clients: Vec<Client>,
     down: AtomicBool,
+    ended: watch::Sender<bool>,
 }
 
 struct Client {
@@ -59,6 +61,7 @@ impl Crowd {
         Self {
             clients: clients.buffer_unordered(50).collect().await,
             down: AtomicBool::new(false),
+            ended: watch::Sender::new(false),
         }
     }
 
@@ -66,23 +69,30 @@ impl Crowd {
         self.down.store(phase == Phase::Down, Ordering::SeqCst);
     }
 
-    /// Lets all ask for this long.
-    pub(crate) async fn run(&self, time: Duration) -> Vec<Answer> {
-        let start = Instant::now();
+    /// Lets nobody ask again.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Lets all ask until [`end`](Self::end).
+    pub(crate) async fn run(&self) -> Vec<Answer> {
         // Evenly over the time from one request to the next.
         let gap = PACE / u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        let mut first = start;
+        let mut first = Instant::now();
         let clients = self.clients.iter().map(|client| {
             first += gap;
-            self.ask(client, first, start + time)
+            self.ask(client, first)
         });
         join_all(clients).await.into_iter().flatten().collect()
     }
 
-    async fn ask(&self, client: &Client, first: Instant, end: Instant) -> Vec<Answer> {
+    async fn ask(&self, client: &Client, first: Instant) -> Vec<Answer> {
         let (mut answers, mut next, mut step) = (Vec::new(), first, client.id);
-        while next < end {
-            sleep_until(next).await;
+        let mut ended = self.ended.subscribe();
+        while timeout_at(next, ended.wait_for(|ended| *ended))
+            .await
+            .is_err()
+        {
             let (began_down, began) = (self.is_down(), Instant::now());
             let status = client.step(step).await;
             let down = began_down || self.is_down();
