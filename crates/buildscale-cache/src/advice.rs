@@ -21,6 +21,13 @@ pub enum Advice {
         /// The field of the backend.
         of_backend: &'static str,
     },
+    /// A section is there that the backend does not use.
+    SectionWithoutUse {
+        /// The section.
+        section: &'static str,
+        /// The backend.
+        backend: BackendKind,
+    },
     /// Values without an envelope are never compressed.
     RawWithCompression,
     /// Memory may keep values for longer than the second tier does, and never will.
@@ -75,6 +82,7 @@ impl Advice {
     pub const fn field(&self) -> &'static str {
         match self {
             Self::SetTwice { of_backend, .. } => of_backend,
+            Self::SectionWithoutUse { section, .. } => section,
             Self::RawWithCompression => "compression",
             Self::L1OutlivesL2 { .. } | Self::L1TtlWithoutBus { .. } => "tiered.l1_ttl",
             Self::StaleWithoutBus { .. } => "bus.bound",
@@ -95,6 +103,12 @@ impl fmt::Display for Advice {
                     "{of_backend} has no effect: {field} is set and counts; leave one out"
                 )
             }
+            Self::SectionWithoutUse { section, backend } => write!(
+                f,
+                "{section} has no effect: the backend is {}, which does not use it; leave it out or \
+                 choose a backend that does",
+                backend.name()
+            ),
             Self::RawWithCompression => f.write_str(
                 "compression has no effect with raw: a reader could not tell what is compressed; \
                  leave one out",
@@ -151,6 +165,7 @@ const LEAST_CAPACITY: usize = 1_024;
 /// Looks through settings, as far as they are about the backend that is chosen.
 pub(crate) fn on(settings: &CacheSettings) -> Vec<Advice> {
     let mut found = Vec::new();
+    on_sections(settings, &mut found);
     match settings.chosen_backend() {
         BackendKind::Local => {
             #[cfg(feature = "local")]
@@ -168,6 +183,43 @@ pub(crate) fn on(settings: &CacheSettings) -> Vec<Advice> {
         }
     }
     found
+}
+
+#[cfg_attr(
+    not(any(feature = "local", feature = "redis")),
+    expect(unused_variables, reason = "without backends there are no sections")
+)]
+fn on_sections(settings: &CacheSettings, found: &mut Vec<Advice>) {
+    let backend = settings.chosen_backend();
+    #[cfg(feature = "local")]
+    if backend == BackendKind::Redis && is_said(&settings.local) {
+        found.push(Advice::SectionWithoutUse {
+            section: "local",
+            backend,
+        });
+    }
+    #[cfg(feature = "redis")]
+    if backend == BackendKind::Local && settings.redis.is_some() {
+        found.push(Advice::SectionWithoutUse {
+            section: "redis",
+            backend,
+        });
+    }
+    #[cfg(feature = "tiered")]
+    if backend != BackendKind::Tiered {
+        let sections = [
+            ("tiered", settings.tiered.is_some()),
+            ("bus", settings.bus != crate::BusSettings::default()),
+        ];
+        let said = sections.into_iter().filter(|(_, is_said)| *is_said);
+        found.extend(said.map(|(section, _)| Advice::SectionWithoutUse { section, backend }));
+    }
+}
+
+/// The interval does not count: a [`CacheConfig`](crate::CacheConfig) has one for any backend.
+#[cfg(feature = "local")]
+const fn is_said(local: &crate::LocalOptions) -> bool {
+    local.max_entries.is_some() || local.default_ttl.is_some() || local.shards.is_some()
 }
 
 fn on_store(settings: &CacheSettings, found: &mut Vec<Advice>) {

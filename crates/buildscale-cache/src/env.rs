@@ -100,11 +100,18 @@ impl Variables<'_> {
         };
         match value.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Error::invalid(
-                self.name(suffix),
-                format!("is {value:?}, expected {expected}"),
-            )),
+            Err(_) => Err(self.refused(suffix, &value, expected)),
         }
+    }
+
+    /// Says what a variable should be, and what it is unless that may be a URL with a password.
+    fn refused(&self, suffix: &str, value: &str, expected: &str) -> Error {
+        let problem = if value.contains([':', '@']) {
+            format!("is something else than expected: {expected}")
+        } else {
+            format!("is {value:?}, expected {expected}")
+        };
+        Error::invalid(self.name(suffix), problem)
     }
 
     fn override_config(&self, mut config: CacheConfig) -> Result<CacheConfig> {
@@ -151,10 +158,7 @@ impl Variables<'_> {
             Some("local") => Ok(BackendKind::Local),
             Some("redis") => Ok(BackendKind::Redis),
             Some("tiered") => Ok(BackendKind::Tiered),
-            Some(other) => Err(Error::invalid(
-                self.name("BACKEND"),
-                format!("is {other:?}, expected local, redis or tiered"),
-            )),
+            Some(other) => Err(self.refused("BACKEND", other, "local, redis or tiered")),
             // The URL may hold a password: only its presence is looked at here.
             None if self.read("REDIS_URL")?.is_some() => Ok(BackendKind::Redis),
             None => Ok(BackendKind::Local),
@@ -179,8 +183,7 @@ impl Variables<'_> {
         let Some(value) = self.read(suffix)? else {
             return Ok(None);
         };
-        let problem = || format!("is {value:?}, expected {DURATION_FORMS}");
-        let refused = || Error::invalid(self.name(suffix), problem());
+        let refused = || self.refused(suffix, &value, DURATION_FORMS);
         parse_duration(&value).map(Some).ok_or_else(refused)
     }
 
@@ -193,7 +196,9 @@ impl Variables<'_> {
             "url" => "REDIS_URL",
             "namespace" => "NAMESPACE",
             "max_entries" => "MAX_ENTRIES",
-            "bound" => "STALENESS_BOUND",
+            "bus.bound" => "STALENESS_BOUND",
+            // It may come from the configuration in the code.
+            "default_ttl" if env::var_os(self.name("DEFAULT_TTL")).is_some() => "DEFAULT_TTL",
             "backend" => {
                 let is_named = env::var_os(self.name("BACKEND")).is_some();
                 let suffix = if is_named { "BACKEND" } else { "REDIS_URL" };

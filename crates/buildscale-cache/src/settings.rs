@@ -5,7 +5,7 @@ mod file;
 
 use std::time::Duration;
 
-use cache_core::{Cache, CacheConfig, Error, Result};
+use cache_core::{Cache, CacheConfig, Error, MAX_TTL, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -173,6 +173,7 @@ where
     async fn from_settings(settings: CacheSettings) -> Result<Self> {
         let backend = settings.chosen_backend();
         backend.check_built()?;
+        settings.check_default_ttls()?;
         for advice in settings.advice() {
             tracing::warn!(field = advice.field(), "{advice}");
         }
@@ -214,6 +215,18 @@ impl CacheSettings {
         crate::advice::on(self)
     }
 
+    /// Refuses the times to live that each write would be refused for.
+    fn check_default_ttls(&self) -> Result<()> {
+        check_default_ttl("default_ttl", self.default_ttl)?;
+        #[cfg(feature = "local")]
+        check_default_ttl("local.default_ttl", self.local.default_ttl)?;
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            check_default_ttl("redis.default_ttl", redis.get_default_ttl())?;
+        }
+        Ok(())
+    }
+
     /// Returns the backend, or what the sections that are there ask for.
     pub(crate) fn chosen_backend(&self) -> BackendKind {
         if let Some(backend) = self.backend {
@@ -228,6 +241,19 @@ impl CacheSettings {
             return BackendKind::Redis;
         }
         BackendKind::Local
+    }
+}
+
+fn check_default_ttl(field: &'static str, ttl: Option<Duration>) -> Result<()> {
+    match ttl {
+        Some(ttl) if ttl.is_zero() => Err(Error::invalid(field, "is zero, the least is 1 ms")),
+        // The longest duration means never.
+        Some(ttl) if ttl > MAX_TTL && ttl != Duration::MAX => {
+            let (seconds, most) = (ttl.as_secs(), MAX_TTL.as_secs());
+            let problem = format!("is {seconds} seconds, the most is {most} (100 years)");
+            Err(Error::invalid(field, problem))
+        }
+        _ => Ok(()),
     }
 }
 

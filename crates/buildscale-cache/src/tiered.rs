@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Cache, CacheConfig, Codec, MsgPackCodec, Result};
+use cache_core::{Cache, CacheConfig, Codec, Error, ErrorKind, MsgPackCodec, Result};
 use cache_local::LocalBackend;
 use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore, TrackingBus};
 use cache_tiered::{TieredBackend, TieredConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{BusKind, BusSettings, CacheSettings, CodecKind, redis};
+use crate::{BusKind, CacheSettings, CodecKind, redis};
 
 /// How many entries the first tier holds unless it is told otherwise.
 const L1_ENTRIES: u64 = 100_000;
@@ -89,27 +89,49 @@ where
     options.default_ttl = settings.default_ttl.or(options.default_ttl);
     // First what can be refused without a server.
     let l1 = LocalBackend::new(options.into())?;
+    let (config, of_bus) = checked(&settings)?;
     let l2 = redis::connect(&settings, codec).await?;
-    let config = settings.tiered.unwrap_or_default();
-    let config = attach(config, &settings.bus, l2.store()).await?;
+    let config = attach(config, settings.bus.kind, of_bus, l2.store()).await?;
     Ok(Cache::new(TieredBackend::new(l1, l2, config)?))
+}
+
+/// Returns what two tiers without a bus and a bus are told, or says what cannot work.
+fn checked(settings: &CacheSettings) -> Result<(TieredConfig, BusConfig)> {
+    let bus = &settings.bus;
+    let bound = bus.bound.unwrap_or(DEFAULT_BOUND);
+    let mut of_bus = BusConfig::new().bound(bound);
+    if let Some(capacity) = bus.capacity {
+        of_bus = of_bus.capacity(capacity);
+    }
+    if bus.kind != BusKind::None {
+        of_bus.check().map_err(name_section)?;
+    }
+    let config = settings.tiered.clone().unwrap_or_default().no_bus(bound);
+    config.check().map_err(name_section)?;
+    Ok((config, of_bus))
+}
+
+/// Says in which section the field of an error is.
+fn name_section(error: Error) -> Error {
+    let ErrorKind::InvalidInput { field, problem } = error.kind() else {
+        return error;
+    };
+    let section = match &**field {
+        "bound" | "capacity" => "bus",
+        _ => "tiered",
+    };
+    Error::invalid(format!("{section}.{field}"), problem.clone())
 }
 
 async fn attach(
     config: TieredConfig,
-    bus: &BusSettings,
+    kind: BusKind,
+    of_bus: BusConfig,
     store: &RedisStore,
 ) -> Result<TieredConfig> {
-    let mut of_bus = BusConfig::new();
-    if let Some(bound) = bus.bound {
-        of_bus = of_bus.bound(bound);
-    }
-    if let Some(capacity) = bus.capacity {
-        of_bus = of_bus.capacity(capacity);
-    }
-    Ok(match bus.kind {
+    Ok(match kind {
         BusKind::Tracking => config.bus(Arc::new(TrackingBus::connect(store, of_bus).await?)),
         BusKind::PubSub => config.bus(Arc::new(PubSubBus::connect(store, of_bus).await?)),
-        BusKind::None => config.no_bus(bus.bound.unwrap_or(DEFAULT_BOUND)),
+        BusKind::None => config,
     })
 }

@@ -77,8 +77,20 @@ impl BusConfig {
         self
     }
 
-    /// Refuses what cannot work, naming the option and its limit.
-    fn check(&self) -> Result<()> {
+    /// Refuses what cannot work, as connecting does, for those who want to know before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let config = cache_redis::BusConfig::new();
+    /// assert!(config.check().is_ok());
+    /// let refused = config.bound(Duration::from_secs(90)).check().unwrap_err();
+    /// assert_eq!(refused.to_string(), "bound is 90s, allowed are 100 ms to 60 s");
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput), naming the option and its limit.
+    pub fn check(&self) -> Result<()> {
         const MOST: usize = 1 << 20;
         let (least, most) = (Duration::from_millis(100), Duration::from_secs(60));
         if self.bound < least || self.bound > most {

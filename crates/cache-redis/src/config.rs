@@ -538,7 +538,8 @@ impl fmt::Debug for RedisConfig {
         f.debug_struct("RedisConfig")
             .field("servers", &self.servers)
             .field("tls", &self.tls)
-            .field("username", &self.username)
+            // `redis://secret@host`, where a colon is forgotten, has a password here.
+            .field("username", &self.username.as_ref().map(|_| "***"))
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("database", &self.database)
             .field("protocol", &self.protocol)

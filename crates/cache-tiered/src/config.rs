@@ -299,7 +299,20 @@ impl TieredConfig {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses what cannot work, as [`TieredBackend::new`](crate::TieredBackend::new) does, for those
+    /// who want to know before they connect.
+    ///
+    /// ```
+    /// use cache_tiered::TieredConfig;
+    ///
+    /// assert!(TieredConfig::default().check().is_ok());
+    /// let refused = TieredConfig::default().recovery_capacity(0).check().unwrap_err();
+    /// assert_eq!(refused.to_string(), "recovery_capacity is 0, the least is 1");
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput), naming the option and its limit.
+    pub fn check(&self) -> Result<()> {
         let least = Duration::from_millis(1);
         let times = [("bound", Some(self.bound)), ("l1_ttl", self.l1_ttl)];
         for (field, time) in times {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Advice, LEAST_CAPACITY};
+use super::{Advice, LEAST_CAPACITY, set_twice};
 use crate::tiered::DEFAULT_BOUND;
 use crate::{BusKind, CacheSettings, OnBusLoss, OnL2Error, TieredConfig, WritePolicy};
 
@@ -10,14 +10,43 @@ use crate::{BusKind, CacheSettings, OnBusLoss, OnL2Error, TieredConfig, WritePol
 const LONGEST_BOUND: Duration = Duration::from_secs(60);
 
 pub(super) fn on_tiers(settings: &CacheSettings, found: &mut Vec<Advice>) {
+    let of_redis = settings
+        .redis
+        .as_ref()
+        .and_then(|redis| redis.get_default_ttl());
+    let of_local = settings.local.default_ttl;
+    let first = if settings.default_ttl.is_some() {
+        ("default_ttl", settings.default_ttl)
+    } else {
+        ("redis.default_ttl", of_redis)
+    };
+    set_twice(first, ("local.default_ttl", of_local), found);
+    // Both tiers take that of the first, if the second has none.
+    let default_ttl = settings.default_ttl.or(of_redis).or(of_local);
+
     let default = TieredConfig::default();
     let config = settings.tiered.as_ref().unwrap_or(&default);
     let bound = settings.bus.bound.unwrap_or(DEFAULT_BOUND);
     let l1_ttl = config.get_l1_ttl();
     // The default yields to what is set.
     let asked = l1_ttl.filter(|_| l1_ttl != default.get_l1_ttl());
+    if let (Some(l1_ttl), Some(default_ttl)) = (asked, default_ttl)
+        && l1_ttl > default_ttl
+    {
+        found.push(Advice::L1OutlivesL2 {
+            l1_ttl,
+            default_ttl,
+        });
+    }
     if settings.bus.kind == BusKind::None {
-        on_no_bus(asked, l1_ttl, bound, found);
+        // Memory keeps no value for longer than the second tier does.
+        let most = default_ttl.unwrap_or(Duration::MAX);
+        on_no_bus(
+            asked,
+            l1_ttl.map_or(most, |ttl| ttl.min(most)),
+            bound,
+            found,
+        );
         if config.get_on_bus_loss() != OnBusLoss::Bypass {
             found.push(Advice::BusLossWithoutBus);
         }
@@ -29,16 +58,11 @@ pub(super) fn on_tiers(settings: &CacheSettings, found: &mut Vec<Advice>) {
     }
 }
 
-fn on_no_bus(
-    asked: Option<Duration>,
-    l1_ttl: Option<Duration>,
-    bound: Duration,
-    found: &mut Vec<Advice>,
-) {
-    let age = l1_ttl.map_or(bound, |ttl| ttl.min(bound));
+fn on_no_bus(asked: Option<Duration>, kept: Duration, bound: Duration, found: &mut Vec<Advice>) {
+    let age = kept.min(bound);
     if age > LONGEST_BOUND {
         found.push(Advice::StaleWithoutBus { age });
-    } else if let Some(l1_ttl) = asked.filter(|ttl| *ttl > bound) {
+    } else if let Some(l1_ttl) = asked.filter(|_| kept > bound) {
         found.push(Advice::L1TtlWithoutBus { l1_ttl, bound });
     }
 }
@@ -49,19 +73,6 @@ fn on_bus(
     bound: Duration,
     found: &mut Vec<Advice>,
 ) {
-    let of_redis = settings
-        .redis
-        .as_ref()
-        .and_then(|redis| redis.get_default_ttl());
-    let default_ttl = settings.default_ttl.or(of_redis);
-    if let (Some(l1_ttl), Some(default_ttl)) = (asked, default_ttl)
-        && l1_ttl > default_ttl
-    {
-        found.push(Advice::L1OutlivesL2 {
-            l1_ttl,
-            default_ttl,
-        });
-    }
     if let Some(l1_ttl) = asked.filter(|ttl| *ttl < bound) {
         found.push(Advice::BusWithoutUse { l1_ttl, bound });
     }

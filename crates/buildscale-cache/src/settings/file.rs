@@ -1,6 +1,5 @@
 //! The settings that a file can hold.
 
-use cache_core::Error;
 use cache_core::settings::{HumanDuration, put, read};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -66,10 +65,7 @@ impl<'de> Deserialize<'de> for CacheSettings {
         put(&mut settings.tiered, table.tiered.map(Some));
         #[cfg(feature = "tiered")]
         put(&mut settings.bus, table.bus);
-        if settings.default_ttl.is_some_and(|ttl| ttl.is_zero()) {
-            let problem = "is zero, the least is 1 ms";
-            return Err(D::Error::custom(Error::invalid("default_ttl", problem)));
-        }
+        settings.check_default_ttls().map_err(D::Error::custom)?;
         Ok(settings)
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use buildscale_cache::{
-    Advice, BackendKind, BusKind, CacheSettings, CompressionKind, OnBusLoss, OnL2Error,
-    RedisConfig, TieredConfig, WritePolicy,
+    Advice, BackendKind, BusKind, CacheConfig, CacheSettings, CompressionKind, OnBusLoss,
+    OnL2Error, RedisConfig, TieredConfig, WritePolicy,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,17 +27,55 @@ fn with(config: TieredConfig) -> CacheSettings {
 #[test]
 fn the_defaults_of_all_backends_give_none() {
     for backend in [BackendKind::Local, BackendKind::Redis, BackendKind::Tiered] {
-        for redis in [None, Some(RedisConfig::default())] {
-            let mut settings = CacheSettings::default();
-            settings.backend = Some(backend);
-            settings.redis = redis;
+        let mut settings = CacheSettings::default();
+        settings.backend = Some(backend);
+        assert_eq!(settings.advice(), [], "{backend:?}");
+        if backend != BackendKind::Local {
+            settings.redis = Some(RedisConfig::default());
             assert_eq!(settings.advice(), [], "{backend:?}");
-            for kind in [BusKind::Tracking, BusKind::PubSub, BusKind::None] {
-                settings.bus.kind = kind;
-                assert_eq!(settings.advice(), [], "{backend:?} {kind:?}");
-            }
         }
     }
+    for kind in [BusKind::Tracking, BusKind::PubSub, BusKind::None] {
+        let mut settings = tiered();
+        settings.bus.kind = kind;
+        assert_eq!(settings.advice(), [], "{kind:?}");
+    }
+}
+
+#[test]
+fn sections_that_the_backend_does_not_use_are_noticed() {
+    let without_use = |section, backend| Advice::SectionWithoutUse { section, backend };
+    let mut settings = with(TieredConfig::default());
+    settings.local.max_entries = Some(7);
+    settings.bus.bound = Some(2 * SECOND);
+    assert_eq!(settings.advice(), []);
+    for (backend, sections) in [
+        (BackendKind::Local, ["redis", "tiered", "bus"]),
+        (BackendKind::Redis, ["local", "tiered", "bus"]),
+    ] {
+        settings.backend = Some(backend);
+        let expected = sections.map(|section| without_use(section, backend));
+        assert_eq!(settings.advice(), expected);
+    }
+    assert_eq!(settings.advice()[2].field(), "bus");
+    assert_eq!(
+        settings.advice()[2].to_string(),
+        "bus has no effect: the backend is redis, which does not use it; leave it out or choose a \
+         backend that does"
+    );
+    // Without `tiered` the sections ask for plain Redis.
+    settings.backend = None;
+    settings.tiered = None;
+    settings.local.max_entries = None;
+    assert_eq!(settings.advice(), [without_use("bus", BackendKind::Redis)]);
+    // What a configuration for any backend says is not about the one.
+    let config = CacheConfig {
+        cleanup_interval_seconds: 5,
+        default_ttl_seconds: Some(60),
+    };
+    let mut settings = CacheSettings::from(config);
+    settings.redis = Some(RedisConfig::default());
+    assert_eq!(settings.advice(), []);
 }
 
 #[test]
@@ -68,6 +106,13 @@ fn memory_that_would_outlive_the_second_tier_is_noticed() {
     assert_eq!(settings.advice(), found);
     settings.redis = Some(RedisConfig::default().default_ttl(10 * MINUTE));
     assert_eq!(settings.advice(), []);
+    // That of memory counts for both, if no other does.
+    settings.redis = Some(RedisConfig::default());
+    settings.local.default_ttl = Some(5 * MINUTE);
+    assert_eq!(settings.advice(), found);
+    settings.bus.kind = BusKind::None;
+    settings.bus.bound = Some(MINUTE);
+    assert_eq!(settings.advice()[0], found[0]);
     // As long as the second tier does, whatever that is.
     settings = with(TieredConfig::default().l1_ttl(Duration::MAX));
     settings.default_ttl = Some(MINUTE);
@@ -96,6 +141,25 @@ fn a_long_time_in_memory_without_a_bus_is_noticed() {
     assert_eq!(settings.advice(), [capped]);
     settings.tiered = Some(TieredConfig::default().l1_ttl(SECOND));
     assert_eq!(settings.advice(), []);
+}
+
+#[test]
+fn values_that_end_early_are_not_stale_for_longer_without_a_bus() {
+    let mut settings = with(TieredConfig::default().l1_ttl(Duration::MAX));
+    settings.bus.kind = BusKind::None;
+    settings.bus.bound = Some(10 * MINUTE);
+    let age = 2 * MINUTE;
+    settings.default_ttl = Some(age);
+    assert_eq!(settings.advice(), [Advice::StaleWithoutBus { age }]);
+    settings.default_ttl = Some(MINUTE);
+    assert_eq!(settings.advice(), []);
+    // The second tier ends values before the bound does.
+    settings.tiered = Some(TieredConfig::default().l1_ttl(20 * MINUTE));
+    let outlives = Advice::L1OutlivesL2 {
+        l1_ttl: 20 * MINUTE,
+        default_ttl: MINUTE,
+    };
+    assert_eq!(settings.advice(), [outlives]);
 }
 
 #[test]
@@ -132,6 +196,7 @@ fn compression_without_an_envelope_is_noticed_where_there_is_a_store() {
     settings.backend = Some(BackendKind::Redis);
     assert_eq!(settings.advice(), [Advice::RawWithCompression]);
     settings.backend = Some(BackendKind::Local);
+    settings.redis = None;
     assert_eq!(settings.advice(), []);
 }
 
@@ -176,6 +241,7 @@ fn what_is_said_twice_is_noticed() {
         settings.advice(),
         [twice("default_ttl", "local.default_ttl")]
     );
+    settings.local.default_ttl = None;
     settings.redis = Some(RedisConfig::default().default_ttl(SECOND).namespace("a"));
     settings.namespace = Some("b".to_owned());
     assert_eq!(
@@ -187,4 +253,15 @@ fn what_is_said_twice_is_noticed() {
     );
     settings.redis = Some(RedisConfig::default().default_ttl(MINUTE).namespace("b"));
     assert_eq!(settings.advice(), []);
+    settings.backend = Some(BackendKind::Tiered);
+    settings.local.default_ttl = Some(SECOND);
+    assert_eq!(
+        settings.advice(),
+        [twice("default_ttl", "local.default_ttl")]
+    );
+    settings.default_ttl = None;
+    assert_eq!(
+        settings.advice(),
+        [twice("redis.default_ttl", "local.default_ttl")]
+    );
 }

@@ -101,6 +101,16 @@ fn a_value_that_cannot_be_understood_is_an_error_that_names_the_variable() {
             "is \"memcached\", expected local, redis or tiered",
         ),
         (
+            "BACKEND",
+            "redis://:hunter2@h",
+            "is something else than expected: local, redis or tiered",
+        ),
+        (
+            "DEFAULT_TTL",
+            "3153600001",
+            "is refused: default_ttl is 3153600001 seconds, the most is 3153600000 (100 years)",
+        ),
+        (
             "NAMESPACE",
             "a:b",
             "is refused: namespace holds ':', allowed are ASCII letters, digits, '-', '_' and '.'",

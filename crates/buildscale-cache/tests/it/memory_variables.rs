@@ -108,7 +108,7 @@ mod tiered {
 
         assert_eq!(
             with(&[(STALENESS, "90s")]),
-            format!("{STALENESS} is refused: bound is 90s, allowed are 100 ms to 60 s")
+            format!("{STALENESS} is refused: bus.bound is 90s, allowed are 100 ms to 60 s")
         );
         for value in ["1", "", "soon", "-1s", "5M"] {
             assert_eq!(

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use buildscale_cache::prelude::*;
 use buildscale_cache::{
-    Advice, BackendKind, BusKind, CodecKind, CompressionKind, OnBusLoss, TieredConfig,
+    Advice, BackendKind, BusKind, CodecKind, CompressionKind, MAX_TTL, OnBusLoss, RedisConfig,
+    TieredConfig,
 };
 use cache_testbed::{Flavor, Server};
 
@@ -187,16 +188,66 @@ async fn what_cannot_work_is_refused_and_the_field_named() {
 }
 
 #[tokio::test]
-async fn a_bound_that_no_bus_accepts_is_refused() {
-    let server = Server::builder(Flavor::Redis7).start();
-    let text = format!(
-        "redis.url = '{}'\n[tiered]\n[bus]\nbound = '90s'",
-        server.url()
-    );
+async fn what_no_bus_and_no_tiers_accept_is_refused_before_a_server_is_asked() {
+    let cases = [
+        (
+            "bound = '90s'",
+            "bus.bound is 90s, allowed are 100 ms to 60 s",
+        ),
+        (
+            "bound = '1ms'",
+            "bus.bound is 1ms, allowed are 100 ms to 60 s",
+        ),
+        (
+            "capacity = 3",
+            "bus.capacity is 3, allowed are 16 to 1048576",
+        ),
+        (
+            "kind = 'none'\nbound = '1us'",
+            "bus.bound is 1µs, the least is 1 ms",
+        ),
+    ];
+    for (bus, expected) in cases {
+        let text = format!("redis.url = 'redis://127.0.0.1:1'\n[tiered]\n[bus]\n{bus}");
+        assert_eq!(refusal(&text).await, expected);
+    }
+    let mut settings = read("redis.url = 'redis://127.0.0.1:1'").unwrap();
+    settings.tiered = Some(TieredConfig::default().recovery_capacity(0));
+    let refused = Cache::<String>::from_settings(settings).await.unwrap_err();
     assert_eq!(
-        refusal(&text).await,
-        "bound is 90s, allowed are 100 ms to 60 s"
+        refused.to_string(),
+        "tiered.recovery_capacity is 0, the least is 1"
     );
+}
+
+#[tokio::test]
+async fn a_default_time_to_live_that_no_write_accepts_is_refused() {
+    let least = "is zero, the least is 1 ms";
+    let most = "is 3153600001 seconds, the most is 3153600000 (100 years)";
+    let over = MAX_TTL + Duration::from_secs(1);
+    for (ttl, problem) in [(Duration::ZERO, least), (over, most)] {
+        let refused_at = async |change: &dyn Fn(&mut CacheSettings)| {
+            let mut settings = CacheSettings::default();
+            change(&mut settings);
+            let refused = Cache::<String>::from_settings(settings).await;
+            refused.expect_err("it is refused").to_string()
+        };
+        let refused = refused_at(&|settings| settings.default_ttl = Some(ttl)).await;
+        assert_eq!(refused, format!("default_ttl {problem}"));
+        let refused = refused_at(&|settings| settings.local.default_ttl = Some(ttl)).await;
+        assert_eq!(refused, format!("local.default_ttl {problem}"));
+        let redis = RedisConfig::default().default_ttl(ttl);
+        let refused = refused_at(&|settings| settings.redis = Some(redis.clone())).await;
+        assert_eq!(refused, format!("redis.default_ttl {problem}"));
+    }
+    let refused = read("local.default_ttl = '876001h'").expect_err("it is too long");
+    assert!(refused.starts_with("local.default_ttl is "), "{refused}");
+
+    let mut settings = CacheSettings::default();
+    settings.default_ttl = Some(Duration::MAX);
+    let cache: Cache<String> = Cache::from_settings(settings).await.unwrap();
+    cache.set("key", "value").await.unwrap();
+    assert_eq!(cache.ttl("key").await.unwrap(), None);
 }
 
 #[test]
@@ -213,12 +264,33 @@ fn neither_settings_nor_their_refusal_show_a_password() {
         "redis.password = ['hunter2']",
         "redis.password = { secret = 'hunter2' }",
         "redis.passwrd = 'hunter2'",
+        "'redis://:hunter2@h' = 1",
+        "redis.'redis://:hunter2@h' = 1",
+        "backend = 'redis://:hunter2@h'",
+        "backend = { 'redis://:hunter2@h' = 1 }",
+        "codec = 'redis://:hunter2@h'",
+        "compression = 'hunter2@h'",
+        "raw = 'redis://:hunter2@h'",
+        "default_ttl = 'redis://:hunter2@h'",
+        "bus.kind = 'redis://:hunter2@h'",
+        "bus.capacity = 'redis://:hunter2@h'",
+        "tiered.on_bus_loss = 'redis://:hunter2@h'",
+        "tiered.on_bus_loss = { serve_for = 'redis://:hunter2@h' }",
+        "redis.protocol = 'redis://:hunter2@h'",
+        "redis.max_value_bytes = 'redis://:hunter2@h'",
+        "redis.reconnect_delays = ['redis://:hunter2@h', '1s']",
         "[redis]\npassword = 'hunter2'\npool_size = 0",
     ];
     for text in cases {
         let refused = read(text).expect_err(text);
         assert!(!refused.contains("hunter2"), "{refused}");
     }
+    assert_eq!(
+        read("backend = 'redis://:hunter2@h'").expect_err("it is none"),
+        "backend: unknown variant, expected one of local, redis, tiered"
+    );
+    let user = read("redis.url = 'redis://hunter2@h'").expect("it is a user name");
+    assert!(!format!("{user:?}").contains("hunter2"), "{user:?}");
     // Where toml quotes a line, it is not that of a password of the wrong type.
     for wrong in ["7700012", "77.00012", "true", "1977-12-07"] {
         let text = format!("[redis]\ndatabase = 1\npassword = {wrong}");

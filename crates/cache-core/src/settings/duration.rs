@@ -35,6 +35,7 @@ mod deserialize {
 
     use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+    use super::super::table::may_hide_a_password;
     use super::{DURATION_FORMS, parse_duration};
 
     /// A duration that a file holds as [`parse_duration`] reads it.
@@ -106,7 +107,12 @@ mod deserialize {
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            let refused = || E::custom(format_args!("is {text:?}, expected {DURATION_FORMS}"));
+            let refused = || {
+                if may_hide_a_password(text) {
+                    return E::custom(format_args!("is a text, expected {DURATION_FORMS}"));
+                }
+                E::custom(format_args!("is {text:?}, expected {DURATION_FORMS}"))
+            };
             parse_duration(text).ok_or_else(refused)
         }
 

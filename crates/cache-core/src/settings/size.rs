@@ -4,9 +4,11 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use super::table::may_hide_a_password;
+
 /// A number of bytes that a file holds as a number, or as a text such as `64MiB` or `10kB`.
 ///
-/// Units are `B`, `kB`, `MB`, `GB` of 1000 and `KiB`, `MiB`, `GiB` of 1024.
+/// A text without a unit is a number of bytes. Units are `B`, `kB`, `MB`, `GB` of 1000 and `KiB`, `MiB`, `GiB` of 1024.
 ///
 /// ```
 /// use cache_core::settings::HumanSize;
@@ -14,6 +16,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 /// let read: HumanSize = serde_json::from_str(r#""64MiB""#)?;
 /// assert_eq!(usize::from(read), 64 << 20);
 /// assert_eq!(usize::from(serde_json::from_str::<HumanSize>("512")?), 512);
+/// assert_eq!(usize::from(serde_json::from_str::<HumanSize>(r#""512""#)?), 512);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,13 @@ impl Visitor<'_> for Text {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
-        parse(text).ok_or_else(|| E::custom(format_args!("is {text:?}, expected {FORMS}")))
+        let refused = || {
+            if may_hide_a_password(text) {
+                return E::custom(format_args!("is a text, expected {FORMS}"));
+            }
+            E::custom(format_args!("is {text:?}, expected {FORMS}"))
+        };
+        parse(text).ok_or_else(refused)
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<usize, E> {
@@ -61,7 +70,7 @@ fn parse(text: &str) -> Option<usize> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor = match unit.trim_start() {
-        "B" => 1,
+        "" | "B" => 1,
         "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,

@@ -1,10 +1,14 @@
 //! Tables, of which every field must be known.
 
+mod quiet;
+
 use std::fmt;
 
 use serde::de::Visitor;
 use serde::de::value::StringDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess};
+
+use self::quiet::Quiet;
 
 /// How near a name must be to be meant, from 0 to 1.
 const NEAR: f64 = 0.8;
@@ -13,7 +17,8 @@ const NEAR: f64 = 0.8;
 ///
 /// An unknown field is refused with the nearest one that is known. An error is preceded by the name
 /// of the field that it is about. It quotes nothing when there is something else in place of the table:
-/// somebody may have put a URL with a password there.
+/// somebody may have put a URL with a password there. For the same reason it quotes no text that looks
+/// like one in place of a field, a variant or a number.
 ///
 /// # Errors
 /// Those of the deserializer, and its custom one for an unknown field.
@@ -110,7 +115,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
     where
         S: DeserializeSeed<'de>,
     {
-        let value = self.entries.next_value_seed(seed);
+        let value = self.entries.next_value_seed(Quiet(seed));
         value.map_err(|error| {
             let text = error.to_string();
             // Some formats say in further lines where it is, which the name says already.
@@ -120,11 +125,19 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
     }
 }
 
+/// Whether a text in the wrong place could be a URL, or the end of one: an error does not quote it.
+pub(super) fn may_hide_a_password(text: &str) -> bool {
+    text.contains([':', '@'])
+}
+
 fn unknown<E: Error>(name: &str, fields: &[&str]) -> E {
     let nearness = |field: &&&str| strsim::jaro_winkler(name, field);
     let near = fields.iter().filter(|field| nearness(field) >= NEAR);
     let nearest = near.max_by(|one, other| nearness(one).total_cmp(&nearness(other)));
     let known = fields.join(", ");
+    if may_hide_a_password(name) {
+        return E::custom(format_args!("unknown field, known are {known}"));
+    }
     match nearest {
         Some(field) => E::custom(format_args!(
             "unknown field `{name}`, did you mean `{field}`? known are {known}"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{CacheConfig, ErrorKind};
+use cache_core::{CacheConfig, ErrorKind, MAX_TTL};
 use cache_redis::{Protocol, RedisConfig, RedisStore};
 
 /// The text of the refusal of a URL, which is at its field `url`.
@@ -28,7 +28,11 @@ fn all_forms_of_urls_are_read() {
         ("redis://[::1]:7000", "host: \"::1\", port: 7000"),
         (
             "redis://app:hunter2@h",
-            "username: Some(\"app\"), password: Some(\"***\")",
+            "username: Some(\"***\"), password: Some(\"***\")",
+        ),
+        (
+            "redis://hunter2@h",
+            "username: Some(\"***\"), password: None",
         ),
         (
             "redis://:hunter%402%2F%23%25@h",
@@ -159,6 +163,10 @@ async fn options_out_of_their_limits_are_refused_before_a_connection_is_made() {
         (
             nobody.clone().default_ttl(Duration::ZERO),
             "default_ttl is zero, the least is 1 ms",
+        ),
+        (
+            nobody.clone().default_ttl(MAX_TTL + Duration::from_secs(1)),
+            "default_ttl is 3153600001 seconds, the most is 3153600000 (100 years)",
         ),
         (
             nobody.clone().command_timeout(Duration::ZERO),

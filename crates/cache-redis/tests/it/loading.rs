@@ -191,10 +191,7 @@ async fn who_waits_for_another_process_does_so_within_the_hard_timeout() {
     let took = start.elapsed();
     let error = waits.unwrap_err();
     let kind = error.cache().unwrap().kind();
-    assert_eq!(
-        kind,
-        &cache_core::ErrorKind::LoadTimeout { limit: 300 * MS }
-    );
+    assert_eq!(kind, &ErrorKind::LoadTimeout { limit: 300 * MS });
     assert!((300 * MS..600 * MS).contains(&took), "{took:?}");
     load.abort();
 }

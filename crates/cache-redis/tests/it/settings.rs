@@ -151,6 +151,14 @@ fn neither_a_configuration_nor_its_refusal_shows_a_password() {
             r#"{"url": "redis://:hunter@2@h"}"#,
             "url holds a '@' in front of",
         ),
+        (
+            r#"{"protocol": "redis://:hunter2@h"}"#,
+            "unknown variant, expected one of resp2, resp3",
+        ),
+        (
+            r#"{"redis://:hunter2@h": 1}"#,
+            "unknown field, known are url",
+        ),
         (r#"{"passwrd": "hunter2"}"#, "did you mean `password`?"),
         (r#""redis://:hunter2@h""#, "is a text, expected a table"),
         (r#"["redis://:hunter2@h"]"#, "invalid type: sequence"),
