@@ -122,7 +122,7 @@ impl<S: ByteStore> Invalidator<S> {
     /// [`Cache::delete_by_tag`](cache_core::Cache::delete_by_tag) does.
     ///
     /// # Errors
-    /// As of [`invalidate`](Self::invalidate); [`Unsupported`](ErrorKind::Unsupported) if the store
+    /// As of [`invalidate`](Self::invalidate); [`Unsupported`](cache_core::ErrorKind::Unsupported) if the store
     /// keeps no tags.
     ///
     /// # Cancel safety

@@ -24,7 +24,7 @@ pub(super) type Answer<T> = Result<T, Failure>;
 /// Returns the option of `SET` for a condition.
 ///
 /// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) for a condition of a later version of the contract.
+/// [`Unsupported`](cache_core::ErrorKind::Unsupported) for a condition of a later version of the contract.
 pub(crate) fn set_option(condition: Condition) -> Result<Option<SetOptions>, Error> {
     match condition {
         Condition::Always => Ok(None),
