@@ -8,6 +8,9 @@ use crate::admin::{ADMIN, ADMIN_PASSWORD};
 use crate::builder::Kind;
 use crate::{Flavor, Reply, Server, ServerBuilder, wait_for};
 
+/// How many redirections one command follows before it begins again.
+const REDIRECTIONS: usize = 5;
+
 const SLOTS: usize = 16_384;
 /// How long the nodes may take to agree; a failover is in it.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -85,6 +88,41 @@ impl Cluster {
     #[must_use]
     pub fn master_of_key(&self, key: &str) -> &Server {
         self.master_of_slot(slot_of_key(key))
+    }
+
+    /// Runs a command that concerns one key on the node that has it, wherever the key moves meanwhile.
+    ///
+    /// Follows `MOVED` and `ASK`, and begins again while nodes do not agree or nobody serves the slot.
+    /// Any other error is the reply.
+    pub fn command(&self, arguments: &[impl AsRef<[u8]>]) -> Reply {
+        wait_for("node that has the key", LIMIT, || {
+            self.follow(arguments, REDIRECTIONS)
+        })
+    }
+
+    /// Follows redirections from a live node; `None` if they lead nowhere at the moment.
+    fn follow(&self, arguments: &[impl AsRef<[u8]>], redirections: usize) -> Option<Reply> {
+        let mut reply = self.live().command(arguments);
+        for _ in 0..redirections {
+            let Reply::Error(text) = &reply else {
+                return Some(reply);
+            };
+            let mut words = text.split(' ');
+            let kind = words.next();
+            let target = words.nth(1).and_then(|address| address.rsplit_once(':'));
+            reply = match (kind, target) {
+                (Some("MOVED"), Some((_, port))) => self.running(port)?.command(arguments),
+                (Some("ASK"), Some((_, port))) => self.running(port)?.command_asking(arguments),
+                (Some("CLUSTERDOWN" | "TRYAGAIN" | "LOADING"), _) => return None,
+                _ => return Some(reply),
+            };
+        }
+        None
+    }
+
+    fn running(&self, port: &str) -> Option<&Server> {
+        let node = self.node(port.parse().ok()?);
+        node.is_running().then_some(node)
     }
 
     /// Returns the identifier of a node.

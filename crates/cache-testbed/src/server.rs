@@ -131,6 +131,16 @@ impl Server {
         self.admin().command(&self.unix_socket(), arguments)
     }
 
+    /// Runs a command behind `ASKING`, for a slot that this node of a cluster is importing.
+    pub(crate) fn command_asking(&self, arguments: &[impl AsRef<[u8]>]) -> Reply {
+        let (mut admin, socket) = (self.admin(), self.unix_socket());
+        let mut run = || {
+            admin.command(&socket, &["ASKING"])?;
+            admin.command(&socket, arguments)
+        };
+        run().unwrap_or_else(|error| panic!("ASKING failed: {error}"))
+    }
+
     /// Returns a field of INFO, empty when there is none.
     #[must_use]
     pub fn info(&self, field: &str) -> String {

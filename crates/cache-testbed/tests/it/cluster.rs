@@ -33,18 +33,43 @@ fn a_cluster_serves_all_slots_and_a_slot_moves_with_its_keys() {
 }
 
 #[test]
+fn a_command_finds_its_key_before_during_and_after_a_move() {
+    let cluster = Cluster::builder(Flavor::Redis7).replicas(0).start();
+    let slot = slot_of_key("user:1");
+    let home = cluster.master_of_slot(slot);
+    for to in cluster.nodes() {
+        if to.port() == home.port() {
+            continue;
+        }
+        let from = cluster.master_of_slot(slot);
+        cluster.command(&["SET", "user:1", "Alice"]).assert_ok();
+        cluster.begin_move(from, to, slot);
+        cluster.move_keys(from, to, slot);
+        // `from` answers ASK, and nobody but the two nodes knows of the move.
+        assert_eq!(cluster.command(&["GET", "user:1"]).text(), "Alice");
+        cluster.end_move(to, slot);
+        assert_eq!(cluster.command(&["GET", "user:1"]).text(), "Alice");
+    }
+    let wrong = cluster.command(&["INCR", "user:1"]);
+    assert!(wrong.is_error(), "{wrong:?}");
+}
+
+#[test]
 fn a_replica_follows_a_master_that_was_killed() {
     let cluster = Cluster::builder(Flavor::Valkey9)
         .node_timeout(Duration::from_millis(500))
         .require_full_coverage(false)
         .start();
     let killed = cluster.master_of_slot(0).port();
+    // "{06S}" has the slot 0.
+    cluster.command(&["SET", "{06S}", "before"]).assert_ok();
     cluster.master_of_slot(0).kill();
+    // It waits until another node serves the slot.
+    cluster.command(&["SET", "{06S}", "after"]).assert_ok();
     cluster.wait_until_ok();
     let next = cluster.master_of_slot(0);
     assert_ne!(next.port(), killed);
     let mut client = Client::connect(&next.address()).unwrap();
-    // "{06S}" has the slot 0.
     client.command(&["SET", "{06S}", "v"]).unwrap().assert_ok();
 
     let old = cluster
