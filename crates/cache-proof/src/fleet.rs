@@ -1,24 +1,30 @@
 //! The workers of a run.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cache_testbed::{Proxy, bound_to_this_process, spawn};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Plan;
-use crate::history::{History, Record};
+use crate::history::History;
 use crate::plan::Order;
 use crate::topology::Topology;
 use crate::worker::READY;
+
+/// How long a worker may take to write down its history when a run is torn down: its tasks end the calls
+/// that they are in.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// A worker process, and its ways to the store.
 #[derive(Debug)]
 pub(crate) struct Worker {
     process: Child,
-    input: ChildStdin,
+    /// None once it was told that there is nothing more to come.
+    input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     history: PathBuf,
     /// None to servers that tell clients their own addresses.
@@ -67,7 +73,7 @@ impl Worker {
         }
         let mut process = spawn(command).expect("setpriv of util-linux is there");
         Self {
-            input: process.stdin.take().expect("it is piped"),
+            input: process.stdin.take(),
             output: BufReader::new(process.stdout.take().expect("it is piped")),
             process,
             history,
@@ -83,7 +89,8 @@ impl Worker {
     }
 
     pub(crate) fn tell(&mut self, order: &str) {
-        writeln!(self.input, "{order}").expect("the worker lives");
+        let input = self.input.as_mut().expect("it is piped");
+        writeln!(input, "{order}").expect("the worker lives");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -93,15 +100,56 @@ impl Worker {
     /// Waits for the end of the worker, and adds what it saw.
     pub(crate) fn finish(mut self, history: &mut History) {
         let status = self.process.wait().expect("a child is waited for");
+        self.input = None;
         assert!(status.success(), "a worker failed: {status}");
-        let file = File::open(&self.history).expect("the worker wrote its history");
-        for line in BufReader::new(file).lines() {
-            let line = line.expect("a file is read");
-            match serde_json::from_str(&line).expect("a record is JSON") {
-                Record::Operation(call) => history.operations.push(call),
-                Record::Stall(stall) => history.stalls.push(stall),
-                Record::Sample(sample) => history.samples.push(sample),
-            }
+        let read = history.read(&self.history);
+        read.expect("the worker wrote its history");
+    }
+}
+
+/// A run that is torn down waits for its workers: they still write where it lets them.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.input.take().is_none() {
+            return;
         }
+        // It may stand still.
+        kill_process(Pid::from_child(&self.process), Signal::CONT).ok();
+        let limit = Instant::now() + LAST_WORDS;
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < limit {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // Both fail only for a process that has ended.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_dropped_has_written_its_last_words() {
+        let dir = tempfile::tempdir().expect("a folder is made");
+        let history = dir.path().join("history");
+        let mut command = bound_to_this_process("sh".as_ref());
+        command
+            .args(["-c", "cat; sleep 0.3; echo done >\"$0\""])
+            .arg(&history)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut process = spawn(command).expect("setpriv of util-linux is there");
+        let worker = Worker {
+            input: process.stdin.take(),
+            output: BufReader::new(process.stdout.take().expect("it is piped")),
+            process,
+            history: history.clone(),
+            links: None,
+        };
+        worker.signal(Signal::STOP);
+        drop(worker);
+        let words = std::fs::read_to_string(history).expect("it was written");
+        assert_eq!(words, "done\n");
     }
 }

@@ -1,5 +1,9 @@
 //! What is recorded of a run.
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +33,56 @@ pub(crate) struct History {
     pub(crate) settled: Vec<Observation>,
 }
 
-/// What a worker writes down, a line each.
+/// What a process writes down, a line each.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Record {
     Operation(Operation),
     Stall(Stall),
     Sample(Sample),
+    Fault(FaultSpan),
+    Loss(Loss),
+    Observed(Observation),
+    Settled(Observation),
+}
+
+/// Writes records to a file, as lines of JSON.
+pub(crate) fn write(path: &Path, records: impl IntoIterator<Item = Record>) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for record in records {
+        serde_json::to_writer(&mut file, &record)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()
+}
+
+impl History {
+    /// Adds what [`write`] has written.
+    pub(crate) fn read(&mut self, path: &Path) -> io::Result<()> {
+        for line in BufReader::new(File::open(path)?).lines() {
+            match serde_json::from_str(&line?)? {
+                Record::Operation(call) => self.operations.push(call),
+                Record::Stall(stall) => self.stalls.push(stall),
+                Record::Sample(sample) => self.samples.push(sample),
+                Record::Fault(fault) => self.faults.push(fault),
+                Record::Loss(loss) => self.losses.push(loss),
+                Record::Observed(seen) => self.observed.push(seen),
+                Record::Settled(seen) => self.settled.push(seen),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what the workers have not written down themselves.
+    pub(crate) fn of_the_runner(&self) -> impl Iterator<Item = Record> {
+        let stalls = self.stalls.iter().filter(|stall| stall.process == RUNNER);
+        let stalls = stalls.copied().map(Record::Stall);
+        let faults = self.faults.iter().cloned().map(Record::Fault);
+        let losses = self.losses.iter().copied().map(Record::Loss);
+        let observed = self.observed.iter().copied().map(Record::Observed);
+        let settled = self.settled.iter().copied().map(Record::Settled);
+        let spans = stalls.chain(faults).chain(losses);
+        spans.chain(observed).chain(settled)
+    }
 }
 
 /// One key of one call.
@@ -49,6 +97,8 @@ pub(crate) struct Operation {
     pub(crate) wrote: Option<u64>,
     /// How long what it writes lives.
     pub(crate) ttl: Option<Nanos>,
+    /// Whether what it writes carries the tag of its task, so that invalidations concern it.
+    pub(crate) tagged: bool,
     pub(crate) found: Option<Seen>,
     pub(crate) outcome: Outcome,
 }
@@ -103,7 +153,7 @@ pub(crate) struct Sample {
     pub(crate) misses: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct FaultSpan {
     pub(crate) name: String,
     pub(crate) start: Nanos,
@@ -111,7 +161,7 @@ pub(crate) struct FaultSpan {
 }
 
 /// Acknowledged writes that the store may have forgotten.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Loss {
     /// Writes that were under way between these two moments may be lost,
     pub(crate) from: Nanos,
@@ -121,7 +171,7 @@ pub(crate) struct Loss {
 }
 
 /// What the store held under a key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Observation {
     /// Which life of which server it was.
     pub(crate) run: u64,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::history::Nanos;
@@ -35,6 +36,8 @@ pub struct Report {
     pub hit_ratio: Option<f64>,
     /// Reads that the first tier answered, while nothing was wrong.
     pub l1_ratio: Option<f64>,
+    /// The folder with the history of a run in which something was found.
+    pub history: Option<PathBuf>,
 }
 
 /// A rule of the checker.
@@ -160,6 +163,9 @@ impl fmt::Display for Report {
             for violation in found.iter().take(SHOWN) {
                 writeln!(f, "    {}", violation.text.replace('\n', "\n    "))?;
             }
+        }
+        if let Some(history) = &self.history {
+            writeln!(f, "  the history is in {}", history.display())?;
         }
         Ok(())
     }

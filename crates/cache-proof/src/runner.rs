@@ -1,14 +1,17 @@
 //! A run, from its servers to its report.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use cache_testbed::Flavor;
+use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::checker::{Limits, check};
 use crate::fleet::Worker;
-use crate::history::{History, Nanos, RUNNER};
+use crate::history::{History, Nanos, RUNNER, write};
 use crate::nemesis;
 use crate::observer::Observer;
 use crate::plan::{BOUND, COMMAND_TIMEOUT};
@@ -19,6 +22,8 @@ use crate::{Mode, Plan, Report, Setup};
 const MS: Nanos = 1_000_000;
 
 /// Starts servers and workers, makes faults, and checks what was seen.
+///
+/// The history of a run in which something is found, or which panics, is kept.
 #[must_use]
 pub fn run(plan: &Plan) -> Report {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -26,18 +31,52 @@ pub fn run(plan: &Plan) -> Report {
         .enable_all()
         .build()
         .expect("a runtime starts");
-    let history = runtime.block_on(record(plan));
-    check(&history, &limits(plan))
+    let mut folder = Folder::new();
+    let history = runtime.block_on(record(plan, folder.path()));
+    let mut report = check(&history, &limits(plan));
+    if !report.violations.is_empty() {
+        let of_the_runner = folder.path().join("history-runner");
+        write(&of_the_runner, history.of_the_runner()).expect("the history is written");
+        report.history = folder.keep();
+    }
+    report
 }
 
-async fn record(plan: &Plan) -> History {
+/// Where the histories of a run are.
+struct Folder(Option<TempDir>);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("proof-").tempdir();
+        Self(Some(folder.expect("a folder is made")))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.as_ref().expect("it was not given away").path()
+    }
+
+    fn keep(&mut self) -> Option<PathBuf> {
+        self.0.take().map(TempDir::keep)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Some(kept) = self.keep()
+        {
+            eprintln!("what the workers saw is in {}", kept.display());
+        }
+    }
+}
+
+async fn record(plan: &Plan, dir: &Path) -> History {
     let flavors = Flavor::ALL;
     let flavor = flavors[usize::try_from(plan.seed % flavors.len() as u64).unwrap_or(0)];
     let topology = Topology::start(plan.setup, flavor);
-    let dir = tempfile::tempdir().expect("a directory is made");
     let mut workers = Vec::new();
     for process in 0..plan.processes {
-        workers.push(Worker::start(plan, &topology, process, dir.path()).await);
+        workers.push(Worker::start(plan, &topology, process, dir).await);
     }
     workers.iter_mut().for_each(Worker::wait_until_ready);
     let stalls = Arc::new(Mutex::new(Vec::new()));

@@ -3,8 +3,7 @@
 mod cache;
 mod load;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio::time::sleep;
 
 pub(crate) use self::cache::{build_cache, stored_name};
 use self::load::{Shared, Task};
-use crate::history::{Nanos, Record, Sample, Stall, now};
+use crate::history::{Nanos, Record, Sample, Stall, now, write};
 use crate::plan::Order;
 
 /// How many tasks of a process read and write: so many that some do while others wait.
@@ -67,10 +66,15 @@ async fn carry_out(order: Order) {
     let tasks: Vec<_> = tasks.collect();
 
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    let mut is_complete = false;
+    // A run that is torn down says nothing more, and the servers may be gone by then.
     while let Some(line) = orders.next_line().await.expect("the pipe can be read") {
         match line.as_str() {
             QUIET => phase.send_replace(Phase::ReadsOnly),
-            FINISH => break,
+            FINISH => {
+                is_complete = true;
+                break;
+            }
             other => panic!("{other:?} is no order"),
         };
     }
@@ -79,28 +83,22 @@ async fn carry_out(order: Order) {
     for task in tasks {
         records.extend(task.await.expect("no task panics"));
     }
-    records.extend(load::read_all(&shared).await);
+    if is_complete {
+        records.extend(load::read_all(&shared).await);
+    }
     for watcher in watchers {
         watcher.abort();
     }
     let measured = std::mem::take(&mut *measured.lock().unwrap_or_else(PoisonError::into_inner));
     let operations = records.into_iter().map(Record::Operation);
-    write(&shared.order, operations.chain(measured)).expect("the history is written");
+    let records = operations.chain(measured);
+    write(&shared.order.history, records).expect("the history is written");
 }
 
 fn say(word: &str) {
     let mut out = io::stdout().lock();
     writeln!(out, "{word}").expect("the runner listens");
     out.flush().expect("the runner listens");
-}
-
-fn write(order: &Order, records: impl Iterator<Item = Record>) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(&order.history)?);
-    for record in records {
-        serde_json::to_writer(&mut file, &record)?;
-        file.write_all(b"\n")?;
-    }
-    file.flush()
 }
 
 async fn feel_stalls(process: u32, measured: Arc<Mutex<Vec<Record>>>) {

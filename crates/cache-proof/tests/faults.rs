@@ -4,6 +4,7 @@
 //! where the servers need as long again to start and to fail over. Without it a test takes 10
 //! seconds and half of the modes, which is a look at them and no proof. Each run
 //! prints its seed, and `PROOF_SEED` repeats the choices of one, with `PROOF_MODE` those of one mode.
+//! `PROOF_FAULTS=OldSnapshot,FreezeWorker` makes these faults alone.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,19 @@ const WORKER: &str = env!("CARGO_BIN_EXE_cache-proof-worker");
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().expect("it is a number"))
+}
+
+/// Returns the faults that `PROOF_FAULTS` names, or all.
+fn chosen_faults() -> Vec<Fault> {
+    let Ok(names) = std::env::var("PROOF_FAULTS") else {
+        return Fault::ALL.to_vec();
+    };
+    let named = |name| {
+        let mut faults = Fault::ALL.into_iter();
+        let fault = faults.find(|fault| format!("{fault:?}") == name);
+        fault.unwrap_or_else(|| panic!("{name:?} is no fault: {:?}", Fault::ALL))
+    };
+    names.split(',').map(named).collect()
 }
 
 /// Plans a run for each mode of a test.
@@ -30,9 +44,11 @@ fn plans(modes: &[Mode]) -> Vec<Plan> {
     };
     let modes: Vec<Mode> = modes.iter().copied().filter(is_meant).collect();
     let share = Duration::from_secs(seconds) / u32::try_from(modes.len().max(1)).unwrap_or(1);
+    let faults = chosen_faults();
     let plan = |mode| {
         let mut plan = Plan::new(WORKER, mode, share);
         plan.seed = number("PROOF_SEED").unwrap_or(plan.seed);
+        plan.faults = faults.clone();
         plan
     };
     modes.into_iter().map(plan).collect()
@@ -43,12 +59,14 @@ fn prove(plan: &Plan) -> Report {
     static ALONE: Mutex<()> = Mutex::new(());
     // Another test that has failed has nothing to do with this one.
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let report = run(plan);
-    drop(alone);
+    // Before it runs: a harness that panics has a seed as well.
     println!(
-        "{:?} on {:?}, seed {}:\n{report}",
+        "{:?} on {:?}, PROOF_SEED={}:",
         plan.mode, plan.setup, plan.seed
     );
+    let report = run(plan);
+    drop(alone);
+    println!("{report}");
     report.assert_no_violation();
     report
 }

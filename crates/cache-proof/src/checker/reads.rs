@@ -138,8 +138,9 @@ impl<'h> Checker<'h> {
             let Some(version) = self.written_version(read) else {
                 continue;
             };
-            let mut newer = known.range(version + 1..).copied().peekable();
-            let Some(&newest) = known.last().filter(|_| newer.peek().is_some()) else {
+            let newer = known.range(version + 1..).copied();
+            let newer = self.writes.concerning(read.key, version, newer);
+            let Some(&newest) = newer.last() else {
                 continue;
             };
             let write = self.writes.value(read.key, version);

@@ -2,6 +2,7 @@
 
 mod calls;
 mod reads;
+mod stories;
 
 use super::{Limits, check};
 use crate::history::{FaultSpan, History, Kind, Nanos, Observation, Operation, Outcome, Seen};
@@ -29,6 +30,7 @@ fn call(process: u32, kind: Kind, start: Nanos, end: Nanos) -> Operation {
         end: end * MS,
         wrote: None,
         ttl: None,
+        tagged: matches!(kind, Kind::Set | Kind::SetIfAbsent),
         found: None,
         outcome: Outcome::Done,
     }
@@ -45,6 +47,21 @@ fn delete(version: u64, start: Nanos, end: Nanos) -> Operation {
     Operation {
         wrote: Some(version),
         ..call(0, Kind::Delete, start, end)
+    }
+}
+
+/// A write without a tag.
+fn swap(version: u64, start: Nanos, end: Nanos) -> Operation {
+    Operation {
+        wrote: Some(version),
+        ..call(0, Kind::Swap, start, end)
+    }
+}
+
+fn invalidate(version: u64, start: Nanos, end: Nanos) -> Operation {
+    Operation {
+        wrote: Some(version),
+        ..call(0, Kind::Invalidate, start, end)
     }
 }
 

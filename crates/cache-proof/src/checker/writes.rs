@@ -40,10 +40,35 @@ impl<'h> Writes<'h> {
         has_value.then_some(write)
     }
 
+    /// Tells whether a write makes an older version of its key wrong. The invalidation of a tag says nothing of
+    /// values that do not carry it, and which value the store held then is not known: an old snapshot may
+    /// have brought back any.
+    fn concerns(&self, write: &Operation, key: u32, version: u64) -> bool {
+        let is_tagged = |write: &Operation| write.tagged;
+        write.kind != Kind::Invalidate || self.value(key, version).is_none_or(is_tagged)
+    }
+
+    /// Returns which of these newer versions make an older one wrong.
+    pub(super) fn concerning(
+        &self,
+        key: u32,
+        version: u64,
+        newer: impl Iterator<Item = u64>,
+    ) -> Vec<u64> {
+        let of_key = self.by_key.get(&key);
+        let concerns = |newer: &u64| {
+            let write = of_key.and_then(|of_key| of_key.get(newer));
+            write.is_none_or(|write| self.concerns(write, key, version))
+        };
+        newer.filter(concerns).collect()
+    }
+
     /// Finds what had overwritten a version when a read began, as far as one that ended at `end`
     /// has to know.
     pub(super) fn newer(&self, key: u32, version: u64, start: Nanos, end: Nanos) -> Newer<'h> {
-        self.newer_than(key, version, (start, end), |_| true)
+        self.newer_than(key, version, (start, end), |write| {
+            self.concerns(write, key, version)
+        })
     }
 
     /// Finds the same for who looks into the store, where invalidated values stay.

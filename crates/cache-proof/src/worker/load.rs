@@ -1,6 +1,6 @@
 //! What the tasks of a worker do.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +35,6 @@ pub(super) struct Task {
     own: Vec<u32>,
     /// What its values are tagged with.
     tag: String,
-    /// The own keys whose last value may have no tag.
-    untagged: HashSet<u32>,
     versions: HashMap<u32, u64>,
     log: Vec<Operation>,
 }
@@ -57,7 +55,6 @@ impl Task {
             random: Rng::with_seed(seed),
             own: (0..order.keys).filter(|key| key % all == this).collect(),
             tag: format!("task:{this}"),
-            untagged: HashSet::new(),
             versions: HashMap::new(),
             log: Vec::new(),
         }
@@ -143,23 +140,17 @@ impl Task {
         let call = Operation {
             wrote: Some(version),
             ttl: write.ttl.map(nanos),
+            tagged: matches!(write.kind, Kind::Set | Kind::SetIfAbsent),
             ..call(&self.shared.order, key, write.kind, now())
         };
         let answer = timeout(HUNG, self.perform(&write, key, version)).await;
         let end = now();
         let call = match answer {
-            Ok(Ok((outcome, replaced))) => {
-                if write.kind == Kind::Swap {
-                    self.untagged.insert(key);
-                } else if outcome == Outcome::Done {
-                    self.untagged.remove(&key);
-                }
-                Operation {
-                    outcome,
-                    found: replaced.as_ref().map(Payload::seen),
-                    ..call
-                }
-            }
+            Ok(Ok((outcome, replaced))) => Operation {
+                outcome,
+                found: replaced.as_ref().map(Payload::seen),
+                ..call
+            },
             Ok(Err(error)) => failed(call, &error),
             Err(_) => hung(call),
         };
@@ -172,14 +163,12 @@ impl Task {
         *version
     }
 
-    /// Invalidates the tag of the own keys: one call, which is a delete of each.
+    /// Invalidates the tag of the own keys: one call, which is a delete of each value that carries it.
     async fn invalidate(&mut self) {
-        let keys = self.own.iter().filter(|key| !self.untagged.contains(key));
-        let keys: Vec<u32> = keys.copied().collect();
         let start = now();
         let answer = timeout(HUNG, self.shared.cache.delete_by_tag(&self.tag)).await;
         let end = now();
-        for key in keys {
+        for key in self.own.clone() {
             let call = Operation {
                 wrote: Some(self.next_version(key)),
                 ..call(&self.shared.order, key, Kind::Invalidate, start)
@@ -261,6 +250,7 @@ const fn call(order: &Order, key: u32, kind: Kind, start: u64) -> Operation {
         end: start,
         wrote: None,
         ttl: None,
+        tagged: false,
         found: None,
         outcome: Outcome::Done,
     }

@@ -1,6 +1,9 @@
 //! H1, H2, H3 and H6.
 
-use super::{MS, by, call, delete, exempted, fault, finds, get, history, seen, set, unknown};
+use super::{
+    MS, by, call, delete, exempted, fault, finds, get, history, invalidate, seen, set, swap,
+    unknown,
+};
 use crate::history::{History, Kind, Loss, Operation, Outcome, Seen, Stall};
 use crate::report::Rule;
 
@@ -130,6 +133,40 @@ fn h3_measures_from_the_end_of_the_first_newer_write_that_was_acknowledged() {
 fn h3_finds_a_deleted_value_that_is_still_served() {
     let operations = [set(1, 0, 1), delete(2, 10, 20), get(1, 271, 272)];
     finds(&history(operations), &[Rule::Staleness]);
+}
+
+#[test]
+fn h2_and_h3_find_a_tagged_value_that_is_served_after_its_tag_was_invalidated() {
+    let operations = [
+        set(1, 0, 1),
+        invalidate(2, 10, 20),
+        by(0, 1, 21, 22),
+        get(1, 271, 272),
+    ];
+    finds(&history(operations), &[Rule::Staleness, Rule::Order]);
+}
+
+#[test]
+fn an_invalidation_makes_no_value_old_that_carries_no_tag_even_if_a_snapshot_brings_it_back() {
+    // The store forgets version 2; the writer invalidates its tag and knows of no value without it.
+    let history = History {
+        losses: vec![Loss {
+            from: 20 * MS,
+            until: 300 * MS,
+            at: 200 * MS,
+        }],
+        ..history([
+            swap(1, 0, 1),
+            set(2, 100, 110),
+            get(2, 120, 121),
+            invalidate(3, 400, 410),
+            get(1, 500, 501),
+            by(0, 1, 5000, 5001),
+            get(1, 5000, 5001),
+        ])
+    };
+    let report = finds(&history, &[]);
+    assert_eq!(exempted(&report), [Rule::Order, Rule::Staleness]);
 }
 
 #[test]
