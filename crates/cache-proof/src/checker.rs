@@ -103,16 +103,19 @@ impl Checker<'_> {
     /// H11: a cache that always misses breaks no other rule.
     fn hit_ratios(&mut self) {
         let mut last = BTreeMap::new();
-        let (mut l1, mut l2, mut misses) = (0, 0, 0);
+        // The hits of the first tier are all hits less those of the second, which counts its own earlier:
+        // from one sample to the next they may go back.
+        let (mut l1, mut l2, mut misses) = (0_i64, 0, 0);
         for now in &self.history.samples {
             if let Some(before) = last.insert(now.process, now)
                 && self.health.is_healthy(before.at, now.at)
             {
-                l1 += now.l1_hits - before.l1_hits;
+                l1 += now.l1_hits.cast_signed() - before.l1_hits.cast_signed();
                 l2 += now.l2_hits - before.l2_hits;
                 misses += now.misses - before.misses;
             }
         }
+        let l1 = u64::try_from(l1).unwrap_or_default();
         let reads = l1 + l2 + misses;
         let share = |part: u64| (reads > 0).then(|| ratio(part, reads));
         self.report.hit_ratio = share(l1 + l2);

@@ -80,15 +80,18 @@ fn h7_finds_calls_that_take_too_long_or_never_end_but_not_a_slow_machine() {
     assert_eq!(report.slowest.as_millis(), 541);
 }
 
-#[test]
-fn h11_finds_a_cache_that_hardly_hits_while_nothing_is_wrong() {
-    let sample = |at: Nanos, l1_hits, l2_hits, misses| Sample {
+const fn sample(at: Nanos, l1_hits: u64, l2_hits: u64, misses: u64) -> Sample {
+    Sample {
         process: 1,
         at: at * MS,
         l1_hits,
         l2_hits,
         misses,
-    };
+    }
+}
+
+#[test]
+fn h11_finds_a_cache_that_hardly_hits_while_nothing_is_wrong() {
     let with = |samples| History {
         samples,
         faults: vec![fault(3000, 3500)],
@@ -110,4 +113,18 @@ fn h11_finds_a_cache_that_hardly_hits_while_nothing_is_wrong() {
         &with(vec![sample(0, 0, 0, 0), sample(1000, 20, 60, 20)]),
         &[Rule::HitRatio],
     );
+}
+
+#[test]
+fn h11_takes_hits_that_the_second_tier_has_counted_before_the_facade() {
+    let uneven = History {
+        samples: vec![
+            sample(0, 0, 0, 0),
+            sample(1000, 50, 20, 30),
+            sample(2000, 48, 22, 30),
+        ],
+        ..history([])
+    };
+    let report = finds(&uneven, &[]);
+    assert_eq!((report.hit_ratio, report.l1_ratio), (Some(0.7), Some(0.48)));
 }
