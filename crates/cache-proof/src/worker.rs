@@ -5,8 +5,9 @@ mod load;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use cache_core::Cache;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -14,11 +15,14 @@ use tokio::time::sleep;
 pub(crate) use self::cache::{build_cache, stored_name};
 use self::load::{Shared, Task};
 use crate::history::{Nanos, Record, Sample, Stall, now, write};
+use crate::payload::Payload;
 use crate::plan::Order;
 
 /// How many tasks of a process read and write: so many that some do while others wait.
 const TASKS: u32 = 16;
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+/// How long it may take to connect.
+const PATIENCE: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(5);
 
 /// What the runner says, a line each.
@@ -49,7 +53,7 @@ pub fn work(order: &str) {
 }
 
 async fn carry_out(order: Order) {
-    let cache = build_cache(&order).await.expect("the cache connects");
+    let cache = connect(&order).await;
     say(READY);
     let (phase, of_tasks) = watch::channel(Phase::All);
     let shared = Arc::new(Shared {
@@ -93,6 +97,18 @@ async fn carry_out(order: Order) {
     let operations = records.into_iter().map(Record::Operation);
     let records = operations.chain(measured);
     write(&shared.order.history, records).expect("the history is written");
+}
+
+/// Connects before anything is measured, as often as a busy machine makes it necessary.
+async fn connect(order: &Order) -> Cache<Payload> {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        match build_cache(order).await {
+            Ok(cache) => return cache,
+            Err(error) if error.is_transient() && Instant::now() < limit => sleep(TICK).await,
+            Err(error) => panic!("the cache does not connect: {error:?}"),
+        }
+    }
 }
 
 fn say(word: &str) {
