@@ -164,7 +164,7 @@ fn moka(setting: &Setting) -> Outcome {
 }
 
 fn quick(setting: &Setting) -> Outcome {
-    let cache = Quick::new(setting.keys.len() * 2);
+    let cache = Quick::<u64>::new(setting.keys.len() * 2);
     for (key, kind) in setting.entries() {
         cache.insert((**key).into(), kind);
     }
@@ -173,8 +173,8 @@ fn quick(setting: &Setting) -> Outcome {
     observe(setting, read, reclaim, || cache.len() as u64)
 }
 
-fn filled_map(setting: &Setting) -> Map {
-    let cache = Map::default();
+fn filled_map(setting: &Setting) -> Map<u64> {
+    let cache = Map::<u64>::default();
     for (key, kind) in setting.entries() {
         cache.insert((**key).into(), kind);
     }

@@ -22,8 +22,8 @@ const ROUNDS: usize = 51;
 /// The same entries in every form.
 struct Forms {
     keys: Vec<Key>,
-    map: Map,
-    fixed: Ours,
+    map: Map<u64>,
+    fixed: Ours<u64>,
     erased: Cache<u64>,
 }
 

@@ -33,7 +33,12 @@ const OPT: usize = 7;
 const PEERS: [usize; 3] = [3, 4, 5];
 
 /// Counts the hits of a cache that is filled on misses, and what it holds at the end.
-fn play<C: Contender>(trace: &Trace, keys: &[Key], capacity: usize, settle: bool) -> (u64, u64) {
+fn play<C: Contender<u64>>(
+    trace: &Trace,
+    keys: &[Key],
+    capacity: usize,
+    settle: bool,
+) -> (u64, u64) {
     let cache = C::with_capacity(capacity);
     let mut hits = 0;
     for number in &trace.numbers {
@@ -54,15 +59,15 @@ fn play<C: Contender>(trace: &Trace, keys: &[Key], capacity: usize, settle: bool
 /// asks it to keep its bound.
 fn ratios(trace: &Trace, keys: &[Key], capacity: usize) -> (Vec<f64>, u64) {
     let sequence = Sequence::new(&trace.numbers, trace.footprint as usize);
-    let (moka, held) = play::<Moka>(trace, keys, capacity, false);
+    let (moka, held) = play::<Moka<u64>>(trace, keys, capacity, false);
     let hits = [
         fifo(sequence, capacity),
         lru(sequence, capacity),
         moka,
-        play::<Moka>(trace, keys, capacity, true).0,
-        play::<Quick>(trace, keys, capacity, false).0,
-        play::<Foyer>(trace, keys, capacity, false).0,
-        play::<Ours>(trace, keys, capacity, false).0,
+        play::<Moka<u64>>(trace, keys, capacity, true).0,
+        play::<Quick<u64>>(trace, keys, capacity, false).0,
+        play::<Foyer<u64>>(trace, keys, capacity, false).0,
+        play::<Ours<u64>>(trace, keys, capacity, false).0,
         opt(sequence, capacity),
     ];
     let percent = |hits| 100.0 * hits as f64 / trace.numbers.len() as f64;

@@ -1,15 +1,17 @@
-//! The bounded local backend beside its peers: reads, mixes and inserts, on 1 and 2 threads.
+//! The bounded local backend beside its peers: reads, mixes and inserts, on 1 and 2 threads, with values
+//! that are copied and with values that need `Drop`, as nearly all do.
 
 use std::hint::black_box;
-use std::sync::Barrier;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Instant;
 
-use cache_benches::caches::{Contender, Foyer, Map, MiniMoka, Moka, Ours, Quick};
+use cache_benches::caches::{Contender, Foyer, Map, MiniMoka, Moka, Ours, Quick, Value};
 use cache_benches::is_trial;
 use cache_benches::paired::{Rival, Turns, interleave};
-use cache_benches::workload::{Key, WRITE, keys, marked, uniform, zipf};
+use cache_benches::workload::{Key, WRITE, marked, uniform, varied_keys, zipf};
 
 /// How much is done.
 #[derive(Clone, Copy)]
@@ -23,10 +25,10 @@ struct Size {
 }
 
 const FULL: Size = Size {
-    capacity: 50_000,
+    capacity: 100_000,
     operations: 150_000,
     lead: 75_000,
-    rounds: 7,
+    rounds: 5,
 };
 const TRIAL: Size = Size {
     capacity: 1_000,
@@ -44,6 +46,9 @@ struct Workload {
     filled: u32,
     sequences: [Vec<u32>; 2],
 }
+
+/// The keys of the smallest workload, with which a processor's nearest cache is enough.
+const SMALL: u32 = 1_000;
 
 fn workloads(size: Size) -> Vec<Workload> {
     let capacity = size.capacity;
@@ -67,6 +72,11 @@ fn workloads(size: Size) -> Vec<Workload> {
         plain(name, capacity, marked)
     };
     vec![
+        plain(
+            "read-hit small",
+            SMALL.min(resident),
+            by_uniform(SMALL.min(resident)),
+        ),
         plain("read-hit uniform", resident, by_uniform(resident)),
         plain("read-hit zipf", resident, by_zipf(resident)),
         mix("95/5 uniform", by_uniform(2 * capacity), 5),
@@ -87,8 +97,9 @@ trait Play {
 }
 
 /// A cache in the middle of a workload.
-struct Player<'a, C> {
+struct Player<'a, C, V> {
     cache: C,
+    values: PhantomData<fn() -> V>,
     keys: &'a [Key],
     workload: &'a Workload,
     threads: usize,
@@ -99,7 +110,7 @@ struct Player<'a, C> {
 }
 
 /// Creates a cache and writes the keys that a workload wants there.
-fn filled<'a, C: Contender>(
+fn filled<'a, C: Contender<V>, V: Value>(
     size: Size,
     keys: &'a [Key],
     workload: &'a Workload,
@@ -107,11 +118,12 @@ fn filled<'a, C: Contender>(
 ) -> Box<dyn Play + 'a> {
     let cache = C::with_capacity(size.capacity as usize);
     for key in &keys[..workload.filled as usize] {
-        cache.insert(key, 1);
+        cache.insert(key, V::of(1));
     }
     cache.settle();
     Box::new(Player {
         cache,
+        values: PhantomData,
         keys,
         workload,
         threads,
@@ -122,20 +134,20 @@ fn filled<'a, C: Contender>(
     })
 }
 
-impl<C: Contender> Player<'_, C> {
+impl<C: Contender<V>, V: Value> Player<'_, C, V> {
     /// Runs the sequence of one thread; a read that misses is followed by a write, as in a cache.
     fn play(&self, sequence: &[u32]) {
         let (mut reads, mut hits) = (0, 0);
         for number in sequence {
             let key = &self.keys[(number & !WRITE) as usize];
             if number & WRITE != 0 {
-                self.cache.insert(key, 1);
+                self.cache.insert(key, V::of(*number));
                 continue;
             }
             reads += 1;
             match black_box(self.cache.get(key)) {
                 Some(_) => hits += 1,
-                None => self.cache.insert(key, 1),
+                None => self.cache.insert(key, V::of(*number)),
             }
         }
         self.reads.fetch_add(reads, Ordering::Relaxed);
@@ -143,7 +155,7 @@ impl<C: Contender> Player<'_, C> {
     }
 }
 
-impl<C: Contender> Play for Player<'_, C> {
+impl<C: Contender<V>, V: Value> Play for Player<'_, C, V> {
     fn turn(&self) -> f64 {
         let barrier = Barrier::new(self.threads);
         let Size {
@@ -208,25 +220,55 @@ fn print(title: &str, turns: &Turns, accounts: &[String]) {
 
 type Fill = for<'a> fn(Size, &'a [Key], &'a Workload, usize) -> Box<dyn Play + 'a>;
 
+const fn player<C: Contender<V>, V: Value>() -> (&'static str, Fill) {
+    (C::NAME, filled::<C, V>)
+}
+
 /// Our cache comes first.
-const PLAYERS: [(&str, Fill); 6] = [
-    (Ours::NAME, filled::<Ours>),
-    (Quick::NAME, filled::<Quick>),
-    (Moka::NAME, filled::<Moka>),
-    (Foyer::NAME, filled::<Foyer>),
-    (MiniMoka::NAME, filled::<MiniMoka>),
-    (Map::NAME, filled::<Map>),
+const fn players<V: Value>() -> [(&'static str, Fill); 6] {
+    [
+        player::<Ours<V>, V>(),
+        player::<Quick<V>, V>(),
+        player::<Moka<V>, V>(),
+        player::<Foyer<V>, V>(),
+        player::<MiniMoka<V>, V>(),
+        player::<Map<V>, V>(),
+    ]
+}
+
+/// The values, and the caches that hold them.
+const VALUES: [(&str, [(&str, Fill); 6]); 3] = [
+    (u64::NAME, players::<u64>()),
+    (<Arc<str>>::NAME, players::<Arc<str>>()),
+    (String::NAME, players::<String>()),
 ];
 
-fn compare(size: Size, keys: &[Key], workload: &Workload, threads: usize) -> Turns {
-    let players = PLAYERS.map(|(_, fill)| fill(size, keys, workload, threads));
-    let rivals = PLAYERS.iter().zip(&players);
-    let rivals = rivals.map(|((name, _), player)| (*name, Box::new(|| player.turn()) as _));
+/// One line of the last table.
+struct Row {
+    title: String,
+    threads: usize,
+    turns: Turns,
+}
+
+fn compare(
+    size: Size,
+    keys: &[Key],
+    workload: &Workload,
+    threads: usize,
+    (value, players): (&str, [(&'static str, Fill); 6]),
+) -> Row {
+    let caches = players.map(|(_, fill)| fill(size, keys, workload, threads));
+    let rivals = players.iter().zip(&caches);
+    let rivals = rivals.map(|((name, _), cache)| (*name, Box::new(|| cache.turn()) as _));
     let turns = interleave(size.rounds, &mut rivals.collect::<Vec<Rival<'_>>>());
-    let accounts: Vec<String> = players.iter().map(|player| player.account()).collect();
-    let title = format!("{}, {threads} thread(s)", workload.name);
-    print(&title, &turns, &accounts);
-    turns
+    let accounts: Vec<String> = caches.iter().map(|cache| cache.account()).collect();
+    let title = format!("{} {value}", workload.name);
+    print(&format!("{title}, {threads} thread(s)"), &turns, &accounts);
+    Row {
+        title,
+        threads,
+        turns,
+    }
 }
 
 /// The workloads and thread counts that the command line asks for: all, or `-- insert-only 2`.
@@ -262,12 +304,15 @@ fn main() {
         "  {:<12}{:>8}{:>11} {:>7} {:>15}",
         "", "ns/op", "ours/peer", "hits", "resident"
     );
-    let (keys, mut table) = (keys(10 * size.capacity), Vec::new());
+    let (keys, mut table) = (varied_keys(10 * size.capacity), Vec::new());
     for workload in workloads(size) {
-        for threads in [1, 2] {
-            if wanted.name(workload.name) && wanted.threads(threads) {
-                let turns = compare(size, &keys, &workload, threads);
-                table.push((workload.name, threads, turns));
+        for (value, players) in VALUES {
+            for threads in [1, 2] {
+                let name = format!("{} {value}", workload.name);
+                if wanted.name(&name) && wanted.threads(threads) {
+                    let players = (value, players);
+                    table.push(compare(size, &keys, &workload, threads, players));
+                }
             }
         }
     }
@@ -275,19 +320,19 @@ fn main() {
 }
 
 /// Prints throughput of ours divided by that of each peer: above 1, ours is ahead.
-fn summary(table: &[(&str, usize, Turns)]) {
-    let Some((_, _, first)) = table.first() else {
+fn summary(table: &[Row]) {
+    let Some(first) = table.first() else {
         return;
     };
-    let peers = &first.names()[1..];
+    let peers = &first.turns.names()[1..];
     print!(
-        "\nours/peer, throughput (above 1: ours is ahead)\n{:<20}{:>8}",
+        "\nours/peer, throughput (above 1: ours is ahead)\n{:<26}{:>8}",
         "", "threads"
     );
     peers.iter().for_each(|name| print!("{name:>13}"));
-    for (name, threads, turns) in table {
-        print!("\n{name:<20}{threads:>8}");
-        (1..=peers.len()).for_each(|peer| print!("{:>13.2}", turns.ratio(peer, 0)));
+    for row in table {
+        print!("\n{:<26}{:>8}", row.title, row.threads);
+        (1..=peers.len()).for_each(|peer| print!("{:>13.2}", row.turns.ratio(peer, 0)));
     }
     println!();
 }

@@ -1,7 +1,10 @@
-//! Bytes for each resident entry, counted by the allocator: keys of 16 bytes, values of 8.
+//! Bytes for each resident entry, counted by the allocator: keys of 16 bytes, values of 8 bytes and of 64
+//! on the heap.
 
 use cache_benches::alloc::{Counting, INSTRUMENTED_SYSTEM, check_counting, counted};
-use cache_benches::caches::{Contender, Foyer, MiniMoka, Moka, Ours, Quick};
+use std::sync::Arc;
+
+use cache_benches::caches::{Contender, Foyer, MiniMoka, Moka, Ours, Quick, Value};
 use cache_benches::is_trial;
 use cache_benches::workload::{Key, keys};
 
@@ -23,10 +26,10 @@ impl Held {
 }
 
 /// Fills a cache up to its capacity, then overfills it by half, and returns what it holds then.
-fn fill<C: Contender>(capacity: usize, keys: &[Key]) -> [Held; 2] {
+fn fill<C: Contender<V>, V: Value>(capacity: usize, keys: &[Key]) -> [Held; 2] {
     let (first, more) = keys.split_at(capacity);
     let insert = |cache: &C, keys: &[Key]| {
-        keys.iter().for_each(|key| cache.insert(key, 1));
+        keys.iter().for_each(|key| cache.insert(key, V::of(1)));
         cache.settle();
     };
     let (cache, filled) = counted(|| {
@@ -50,8 +53,8 @@ fn fill<C: Contender>(capacity: usize, keys: &[Key]) -> [Held; 2] {
 
 type Row = (&'static str, [Held; 2]);
 
-fn row<C: Contender>(capacity: usize, keys: &[Key]) -> Row {
-    (C::NAME, fill::<C>(capacity, keys))
+fn row<C: Contender<V>, V: Value>(capacity: usize, keys: &[Key]) -> Row {
+    (C::NAME, fill::<C, V>(capacity, keys))
 }
 
 fn print(title: &str, rows: &[Row], moment: usize) {
@@ -73,25 +76,32 @@ fn print(title: &str, rows: &[Row], moment: usize) {
     }
 }
 
-fn main() {
-    check_counting();
-    let capacity = if is_trial() { 2_000 } else { 1_000_000 };
-    let keys = keys(capacity as u32 / 2 * 3);
+fn compare<V: Value>(capacity: usize, keys: &[Key]) {
     let rows = [
-        row::<Ours>(capacity, &keys),
-        row::<Quick>(capacity, &keys),
-        row::<Moka>(capacity, &keys),
-        row::<Foyer>(capacity, &keys),
-        row::<MiniMoka>(capacity, &keys),
+        row::<Ours<V>, V>(capacity, keys),
+        row::<Quick<V>, V>(capacity, keys),
+        row::<Moka<V>, V>(capacity, keys),
+        row::<Foyer<V>, V>(capacity, keys),
+        row::<MiniMoka<V>, V>(capacity, keys),
     ];
+    let value = V::NAME;
     print(
-        &format!("filled up to the capacity of {capacity}: nothing to remember yet"),
+        &format!("{value}, filled up to the capacity of {capacity}: nothing to remember yet"),
         &rows,
         0,
     );
     print(
-        "after half as many again: what was evicted is remembered",
+        &format!("{value}, after half as many again: what was evicted is remembered"),
         &rows,
         1,
     );
+}
+
+fn main() {
+    check_counting();
+    let capacity = if is_trial() { 2_000 } else { 1_000_000 };
+    let keys = keys(capacity as u32 / 2 * 3);
+    compare::<u64>(capacity, &keys);
+    compare::<Arc<str>>(capacity, &keys);
+    compare::<String>(capacity, &keys);
 }

@@ -42,7 +42,7 @@ trait Loading: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = u64> + Send;
 }
 
-impl Loading for Ours {
+impl Loading for Ours<u64> {
     const NAME: &'static str = "ours";
 
     fn new() -> Self {
@@ -204,7 +204,7 @@ fn stampede<C: Loading>(runtime: &Runtime, keys: u64) -> f64 {
 macro_rules! rivals {
     ($measure:ident($($argument:expr),*)) => {
         [
-            rivals!(@ Ours, $measure($($argument),*)),
+            rivals!(@ Ours<u64>, $measure($($argument),*)),
             rivals!(@ Cache<u64>, $measure($($argument),*)),
             rivals!(@ moka::future::Cache<String, u64>, $measure($($argument),*)),
             rivals!(@ Quick, $measure($($argument),*)),
@@ -260,16 +260,16 @@ fn main() {
         .configure_from_args();
     let mut group = criterion.benchmark_group("stampede");
     group.bench_function("1 cold key", |bencher| {
-        bencher.iter(|| stampede::<Ours>(&runtime, 1));
+        bencher.iter(|| stampede::<Ours<u64>>(&runtime, 1));
     });
     group.bench_function("100 cold keys", |bencher| {
-        bencher.iter(|| stampede::<Ours>(&runtime, 100));
+        bencher.iter(|| stampede::<Ours<u64>>(&runtime, 100));
     });
     group.finish();
 
     let (rounds, passes) = if is_trial() { (3, 1) } else { (51, 50) };
     print_hits(rounds, passes);
-    let cache = <Ours as Loading>::new();
+    let cache = <Ours<u64> as Loading>::new();
     let options = LoadOptions::new();
     ready(cache.set("key", 1u64)).expect("it fits");
     let (_, allocated) = counted(|| {

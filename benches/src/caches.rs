@@ -1,5 +1,7 @@
 //! The caches under test behind one trait, each with the options its users would take.
 
+use std::sync::Arc;
+
 use cache_core::Cache;
 use cache_local::{LocalBackend, LocalConfig};
 use dashmap::DashMap;
@@ -7,11 +9,47 @@ use dashmap::DashMap;
 use crate::ready::ready;
 use crate::workload::Key;
 
-/// A cache of numbers under text.
+/// A value that caches are compared with.
+pub trait Value: Clone + Send + Sync + 'static {
+    /// How tables call it.
+    const NAME: &'static str;
+
+    /// Makes the value of a number anew, as callers have to before they insert one.
+    fn of(number: u32) -> Self;
+}
+
+/// The text of the values that are text: as long as a small JSON document, or a session.
+const TEXT: &str = "a value of sixty-four bytes, as long as a session or a name card";
+
+impl Value for u64 {
+    const NAME: &'static str = "u64";
+
+    fn of(number: u32) -> Self {
+        number.into()
+    }
+}
+
+impl Value for Arc<str> {
+    const NAME: &'static str = "Arc<str>";
+
+    fn of(_: u32) -> Self {
+        TEXT.into()
+    }
+}
+
+impl Value for String {
+    const NAME: &'static str = "String";
+
+    fn of(_: u32) -> Self {
+        TEXT.into()
+    }
+}
+
+/// A cache of values under text.
 ///
 /// Calls are resolved at compile time. Every `insert` starts from a borrowed key, so a cache that
 /// stores `Box<str>` allocates it there, as its callers would.
-pub trait Contender: Send + Sync + Sized + 'static {
+pub trait Contender<V>: Send + Sync + Sized + 'static {
     /// How tables call it.
     const NAME: &'static str;
 
@@ -19,10 +57,10 @@ pub trait Contender: Send + Sync + Sized + 'static {
     fn with_capacity(capacity: usize) -> Self;
 
     /// Returns the value of `key`.
-    fn get(&self, key: &Key) -> Option<u64>;
+    fn get(&self, key: &Key) -> Option<V>;
 
     /// Writes a value.
-    fn insert(&self, key: &Key, value: u64);
+    fn insert(&self, key: &Key, value: V);
 
     /// Does the work that the cache has put off.
     fn settle(&self) {}
@@ -32,9 +70,9 @@ pub trait Contender: Send + Sync + Sized + 'static {
 }
 
 /// Buildscale's local backend behind the static facade.
-pub type Ours = Cache<u64, LocalBackend<u64>>;
+pub type Ours<V> = Cache<V, LocalBackend<V>>;
 
-impl Contender for Ours {
+impl<V: Value> Contender<V> for Ours<V> {
     const NAME: &'static str = "ours";
 
     fn with_capacity(capacity: usize) -> Self {
@@ -43,12 +81,12 @@ impl Contender for Ours {
     }
 
     #[inline]
-    fn get(&self, key: &Key) -> Option<u64> {
+    fn get(&self, key: &Key) -> Option<V> {
         ready(Self::get(self, &**key)).expect("a local read never fails")
     }
 
     #[inline]
-    fn insert(&self, key: &Key, value: u64) {
+    fn insert(&self, key: &Key, value: V) {
         ready(self.set(&**key, value)).expect("one entry always fits");
     }
 
@@ -58,9 +96,9 @@ impl Contender for Ours {
 }
 
 /// The cache of the crate `quick_cache`.
-pub type Quick = quick_cache::sync::Cache<Box<str>, u64>;
+pub type Quick<V> = quick_cache::sync::Cache<Box<str>, V>;
 
-impl Contender for Quick {
+impl<V: Value> Contender<V> for Quick<V> {
     const NAME: &'static str = "quick_cache";
 
     fn with_capacity(capacity: usize) -> Self {
@@ -68,12 +106,12 @@ impl Contender for Quick {
     }
 
     #[inline]
-    fn get(&self, key: &Key) -> Option<u64> {
+    fn get(&self, key: &Key) -> Option<V> {
         Self::get(self, &**key)
     }
 
     #[inline]
-    fn insert(&self, key: &Key, value: u64) {
+    fn insert(&self, key: &Key, value: V) {
         Self::insert(self, (**key).into(), value);
     }
 
@@ -83,9 +121,9 @@ impl Contender for Quick {
 }
 
 /// The cache of the crate `moka`, the synchronous flavour.
-pub type Moka = moka::sync::Cache<Box<str>, u64>;
+pub type Moka<V> = moka::sync::Cache<Box<str>, V>;
 
-impl Contender for Moka {
+impl<V: Value> Contender<V> for Moka<V> {
     const NAME: &'static str = "moka";
 
     fn with_capacity(capacity: usize) -> Self {
@@ -93,12 +131,12 @@ impl Contender for Moka {
     }
 
     #[inline]
-    fn get(&self, key: &Key) -> Option<u64> {
+    fn get(&self, key: &Key) -> Option<V> {
         Self::get(self, &**key)
     }
 
     #[inline]
-    fn insert(&self, key: &Key, value: u64) {
+    fn insert(&self, key: &Key, value: V) {
         Self::insert(self, (**key).into(), value);
     }
 
@@ -113,9 +151,9 @@ impl Contender for Moka {
 }
 
 /// The memory cache of the crate `foyer` with S3-FIFO: of its policies one of those whose hits share a lock.
-pub type Foyer = foyer_memory::Cache<Box<str>, u64>;
+pub type Foyer<V> = foyer_memory::Cache<Box<str>, V>;
 
-impl Contender for Foyer {
+impl<V: Value> Contender<V> for Foyer<V> {
     const NAME: &'static str = "foyer";
 
     fn with_capacity(capacity: usize) -> Self {
@@ -125,12 +163,12 @@ impl Contender for Foyer {
     }
 
     #[inline]
-    fn get(&self, key: &Key) -> Option<u64> {
-        Self::get(self, &**key).map(|entry| *entry.value())
+    fn get(&self, key: &Key) -> Option<V> {
+        Self::get(self, &**key).map(|entry| entry.value().clone())
     }
 
     #[inline]
-    fn insert(&self, key: &Key, value: u64) {
+    fn insert(&self, key: &Key, value: V) {
         Self::insert(self, (**key).into(), value);
     }
 
@@ -140,9 +178,9 @@ impl Contender for Foyer {
 }
 
 /// The cache of the crate `mini-moka`.
-pub type MiniMoka = mini_moka::sync::Cache<Box<str>, u64>;
+pub type MiniMoka<V> = mini_moka::sync::Cache<Box<str>, V>;
 
-impl Contender for MiniMoka {
+impl<V: Value> Contender<V> for MiniMoka<V> {
     const NAME: &'static str = "mini-moka";
 
     fn with_capacity(capacity: usize) -> Self {
@@ -150,12 +188,12 @@ impl Contender for MiniMoka {
     }
 
     #[inline]
-    fn get(&self, key: &Key) -> Option<u64> {
+    fn get(&self, key: &Key) -> Option<V> {
         Self::get(self, key.boxed())
     }
 
     #[inline]
-    fn insert(&self, key: &Key, value: u64) {
+    fn insert(&self, key: &Key, value: V) {
         Self::insert(self, (**key).into(), value);
     }
 
@@ -169,9 +207,9 @@ impl Contender for MiniMoka {
 }
 
 /// DashMap by itself, which evicts nothing, with the hasher that ours has.
-pub type Map = DashMap<Box<str>, u64, foldhash::fast::RandomState>;
+pub type Map<V> = DashMap<Box<str>, V, foldhash::fast::RandomState>;
 
-impl Contender for Map {
+impl<V: Value> Contender<V> for Map<V> {
     const NAME: &'static str = "dashmap";
 
     fn with_capacity(_: usize) -> Self {
@@ -179,12 +217,12 @@ impl Contender for Map {
     }
 
     #[inline]
-    fn get(&self, key: &Key) -> Option<u64> {
-        Self::get(self, &**key).map(|value| *value)
+    fn get(&self, key: &Key) -> Option<V> {
+        Self::get(self, &**key).map(|value| value.clone())
     }
 
     #[inline]
-    fn insert(&self, key: &Key, value: u64) {
+    fn insert(&self, key: &Key, value: V) {
         Self::insert(self, (**key).into(), value);
     }
 

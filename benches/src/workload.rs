@@ -15,6 +15,16 @@ impl Key {
         Self(format!("user:{number:011}").into())
     }
 
+    /// Returns a key of 16 to 22 bytes for a number, of which the length looks random.
+    #[must_use]
+    pub fn varied(number: u32) -> Self {
+        let digest = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let digits = 3 + (digest >> 60) as u32 % 7;
+        let least = 10_u64.pow(digits - 1);
+        let part = least + digest % (9 * least);
+        Self(format!("user:{number:07}:{part}").into())
+    }
+
     /// Returns the key in the form that mini-moka wants for a lookup.
     #[must_use]
     #[expect(
@@ -38,6 +48,12 @@ impl Deref for Key {
 #[must_use]
 pub fn keys(count: u32) -> Vec<Key> {
     (0..count).map(Key::new).collect()
+}
+
+/// Returns keys of 16 to 22 bytes of the numbers from 0 to `count`, which is 10,000,000 at most.
+#[must_use]
+pub fn varied_keys(count: u32) -> Vec<Key> {
+    (0..count).map(Key::varied).collect()
 }
 
 /// Draws numbers of which the nth most popular comes with a frequency of `1 / n^exponent`.
@@ -172,11 +188,22 @@ pub fn marked(mut numbers: Vec<u32>, percent: u32) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rng, WRITE, Zipf, keys, looped, marked, scan_zipf, shifting};
+    use super::{Rng, WRITE, Zipf, keys, looped, marked, scan_zipf, shifting, varied_keys};
 
     #[test]
     fn keys_have_16_bytes() {
         assert!(keys(1_000).iter().all(|key| key.len() == 16));
+    }
+
+    #[test]
+    fn varied_keys_have_16_to_22_bytes_and_all_lengths_come() {
+        let mut lengths = varied_keys(1_000)
+            .iter()
+            .map(|key| key.len())
+            .collect::<Vec<_>>();
+        lengths.sort_unstable();
+        lengths.dedup();
+        assert_eq!(lengths, (16..=22).collect::<Vec<_>>());
     }
 
     #[test]
