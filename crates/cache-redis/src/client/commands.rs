@@ -16,7 +16,6 @@ use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value
 use super::connection::Connection;
 use super::failure::{Failure, Lost};
 use super::scripts::{GET_MANY_WITH_TTL, SET_MANY};
-use super::slot;
 use crate::planted::planted;
 
 pub(super) type Answer<T> = Result<T, Failure>;
@@ -97,26 +96,6 @@ impl Connection {
         }
         let answer: Result<Value, _> = Box::pin(self.client.get(key)).await;
         found(answer.map_err(Failure::from))
-    }
-
-    pub(crate) async fn get_with_ttl(&self, key: Bytes) -> Answer<(Found, Expiry)> {
-        if self.settings.is_direct {
-            // Only one command can be sent there.
-            let found = self.mget_with_ttl(slot(&key), vec![key]).await?.pop();
-            return Ok(match found.flatten() {
-                Some((value, expiry)) => (Found::Value(value), expiry),
-                None => (Found::Nothing, Expiry::Never),
-            });
-        }
-        // Two commands in one write: they arrive together, and the server runs no script.
-        let get = Box::pin(self.client.get::<Value, _>(Key::from(key.clone())));
-        let pttl = Box::pin(self.client.pttl::<Value, _>(Key::from(key)));
-        let (value, left) = futures_util::future::join(get, pttl).await;
-        let value = found(value.map_err(Failure::from))?;
-        Ok(match remaining(integer(&left?)?) {
-            Some(expiry) => (value, expiry),
-            None => (Found::Nothing, Expiry::Never),
-        })
     }
 
     /// Sends `SET` and returns what it answers: `OK`, nil, or with `get` the old value.
@@ -276,7 +255,7 @@ impl Connection {
     }
 }
 
-fn found(answer: Answer<Value>) -> Answer<Found> {
+pub(super) fn found(answer: Answer<Value>) -> Answer<Found> {
     match answer {
         Ok(value) => Ok(bytes_or_nothing(value)?.map_or(Found::Nothing, Found::Value)),
         Err(failure) if failure.is_wrong_type() => Ok(Found::WrongType),

@@ -11,7 +11,7 @@ use cache_core::{Expiry, LoadLease};
 use fred::types::{SetOptions, Value};
 
 use super::commands::{
-    Answer, bytes_or_nothing, count, integer, list, milliseconds, remaining, two,
+    Answer, Found, bytes_or_nothing, count, found, integer, list, milliseconds, remaining, two,
 };
 use super::connection::Connection;
 use super::failure::Failure;
@@ -19,7 +19,7 @@ use super::slot;
 use crate::placeholder;
 
 use self::sources::{
-    CLAIM, DISCARD, EXTEND, FILL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF, UNLINK,
+    CLAIM, DISCARD, EXTEND, FILL, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF, UNLINK,
 };
 pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
 pub(crate) use self::tags::Lifetime;
@@ -95,6 +95,20 @@ impl Connection {
             at => Ok((place(&at)?, Mark::Lease)),
         };
         marked.into_iter().map(mark).collect()
+    }
+
+    /// Returns a value and the time that it has left, as of one moment.
+    pub(crate) async fn get_with_ttl(&self, key: Bytes) -> Answer<(Found, Expiry)> {
+        match self.eval_one(&GET_WITH_TTL, key, Vec::new()).await {
+            Ok(Value::Array(pair)) => {
+                let [left, value] = two(Value::Array(pair))?;
+                Ok(match remaining(integer(&left)?) {
+                    Some(expiry) => (Found::Value(bytes(value)?), expiry),
+                    None => (Found::Nothing, Expiry::Never),
+                })
+            }
+            nothing => Ok((found(nothing)?, Expiry::Never)),
+        }
     }
 
     /// Returns the time that is left, and the header of a value with tags.

@@ -155,3 +155,26 @@ async fn times_to_live_are_kept_in_milliseconds() {
     cache.set_ex("never", "v", Duration::MAX).await.unwrap();
     assert_eq!(server.command(&["PTTL", "cache:never"]).integer(), -1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_value_is_read_with_the_time_of_the_one_before_or_after_it() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (writer, reader) = (connect(&server).await, connect(&server).await);
+    let hour = Expiry::After(Duration::from_secs(3600));
+    let writes = tokio::spawn(async move {
+        loop {
+            for (value, expiry) in [("mortal", hour), ("immortal", Expiry::Never)] {
+                let options = WriteOptions::new(expiry, Condition::Always);
+                writer.set("key", value.into(), options).await.unwrap();
+            }
+        }
+    });
+    for _ in 0..20_000 {
+        let Some(entry) = reader.get_entry("key").await.unwrap() else {
+            continue;
+        };
+        let is_mortal = entry.expiry.remaining().is_some();
+        assert_eq!(entry.value == "mortal", is_mortal, "{entry:?}");
+    }
+    writes.abort();
+}

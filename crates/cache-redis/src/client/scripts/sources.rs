@@ -49,6 +49,15 @@ macro_rules! script {
     };
 }
 
+/// Reads a value and the time it has left as of one moment: a value that is read beside the time of its
+/// successor would outlive its own.
+pub(super) const GET_WITH_TTL: Script = Script {
+    source: "local v = redis.pcall('GET', KEYS[1]) \
+             if type(v) ~= 'string' then return v end \
+             return {redis.call('PTTL', KEYS[1]), v}",
+    sha1: "fd71935fd3baa0ed83c56081a5a92fe9fd54a497",
+};
+
 /// Reads many values and the time each has left as of one moment.
 pub(in crate::client) const GET_MANY_WITH_TTL: Script = Script {
     source: "local found, answer = redis.call('MGET', unpack(KEYS)), {} \
@@ -237,7 +246,8 @@ pub(super) const OVERWRITE: Script = Script {
 };
 
 #[cfg(test)]
-pub(super) const ALL: [Script; 15] = [
+pub(super) const ALL: [Script; 16] = [
+    GET_WITH_TTL,
     GET_MANY_WITH_TTL,
     SET_MANY,
     UNLINK,
