@@ -98,10 +98,6 @@ fn lz4(store: RedisStore) -> RedisBackend<MsgPackCodec> {
     msgpack(store).with_compression(Compression::lz4().above(0))
 }
 
-fn zstd(store: RedisStore) -> RedisBackend<MsgPackCodec> {
-    msgpack(store).with_compression(Compression::zstd(3).above(0))
-}
-
 fn raw(store: RedisStore) -> RedisBackend<JsonCodec> {
     json(store).raw()
 }
@@ -134,7 +130,6 @@ conformance_tests!(
 conformance_tests!(with_resp2, with(resp2(), msgpack) as Remote<String, _>);
 conformance_tests!(with_json, at(&REDIS_8.url(), json) as Remote<String, _>);
 conformance_tests!(with_lz4, at(&VALKEY_9.url(), lz4) as Remote<String, _>);
-conformance_tests!(with_zstd, at(&REDIS_7.url(), zstd) as Remote<String, _>);
 conformance_tests!(with_raw_json, at(&REDIS_7.url(), raw) as Remote<String, _>);
 conformance_tests!(plain_bytes, at(&REDIS_8.url(), plain) as Remote<Bytes, _>);
 
