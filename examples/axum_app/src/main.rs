@@ -1,4 +1,4 @@
-//! A web service with caches: `cargo run --example axum_app`, then open <http://127.0.0.1:3000/live>.
+//! A web service with caches: `cargo run -p axum_app`, then open <http://127.0.0.1:3000/live>.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -17,10 +17,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::serve;
+use axum_app::caches::Caches;
+use axum_app::database::Database;
+use axum_app::{AppState, router, sessions};
 use buildscale_cache::CacheConfig;
-use cache_examples::axum_app::caches::Caches;
-use cache_examples::axum_app::database::Database;
-use cache_examples::axum_app::{AppState, router, sessions};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,5 +1,5 @@
 //! Two processes share a Redis; one writes, and the memory of the other follows:
-//! `cargo run --example tiered_processes`.
+//! `cargo run --features tiered --example tiered_processes`.
 //!
 //! The server is `BUILDSCALE_CACHE_REDIS_URL`, or the one on this machine. The program starts itself
 //! a second time as the reader.

@@ -1,34 +1,27 @@
 //! The program of the guide runs unchanged on Redis and Valkey: the environment decides.
 
-use std::path::PathBuf;
+#[path = "shared/output.rs"]
+mod output;
+
 use std::process::Command;
 
 use cache_testbed::{Cluster, Flavor, Server};
 
 const GUIDE: &str = "04_cache_management";
 
-/// What the program prints. One line tells what a backend counts: a server frees entries itself.
-fn expected() -> String {
-    let local = include_str!("../04_cache_management.out");
-    let freed = "Entries freed in the background: ";
-    local.replace(&format!("{freed}5"), &format!("{freed}0"))
+/// Runs a program with a URL of servers in its environment and returns what it prints.
+fn run(program: &str, url: &str) -> String {
+    run_on("redis", program, url)
 }
 
-/// Runs an example with a URL of servers in its environment and returns what it prints.
-fn run(example: &str, url: &str) -> String {
-    run_on("redis", example, url)
-}
-
-fn run_on(backend: &str, example: &str, url: &str) -> String {
-    // Examples are built beside the tests.
-    let test = std::env::current_exe().expect("the test knows its own path");
-    let program: PathBuf = test
-        .ancestors()
-        .nth(2)
-        .expect("tests are built in a folder of the profile")
-        .join("examples")
-        .join(example);
-    let output = Command::new(program)
+fn run_on(backend: &str, program: &str, url: &str) -> String {
+    let path = match program {
+        GUIDE => env!("CARGO_BIN_EXE_04_cache_management"),
+        "redis_sessions" => env!("CARGO_BIN_EXE_redis_sessions"),
+        "tiered_processes" => env!("CARGO_BIN_EXE_tiered_processes"),
+        other => panic!("{other} is no program"),
+    };
+    let output = Command::new(path)
         .env("BUILDSCALE_CACHE_BACKEND", backend)
         .env("BUILDSCALE_CACHE_REDIS_URL", url)
         .output()
@@ -42,7 +35,11 @@ fn run_on(backend: &str, example: &str, url: &str) -> String {
 fn the_program_of_the_guide_prints_the_same_on_every_server() {
     for flavor in Flavor::ALL {
         let server = Server::builder(flavor).start();
-        assert_eq!(run(GUIDE, &server.url()), expected(), "{flavor:?}");
+        assert_eq!(
+            run(GUIDE, &server.url()),
+            output::on_a_server(),
+            "{flavor:?}"
+        );
         // It was really there.
         assert!(server.calls("set") > 200);
     }
@@ -51,7 +48,7 @@ fn the_program_of_the_guide_prints_the_same_on_every_server() {
 #[test]
 fn the_program_of_the_guide_prints_the_same_on_a_cluster() {
     let cluster = Cluster::builder(Flavor::Redis7).replicas(0).start();
-    assert_eq!(run(GUIDE, &cluster.url()), expected());
+    assert_eq!(run(GUIDE, &cluster.url()), output::on_a_server());
 }
 
 #[test]
@@ -59,7 +56,7 @@ fn the_program_of_the_guide_prints_the_same_on_two_tiers() {
     for flavor in Flavor::ALL {
         let server = Server::builder(flavor).start();
         let output = run_on("tiered", GUIDE, &server.url());
-        assert_eq!(output, expected(), "{flavor:?}");
+        assert_eq!(output, output::on_a_server(), "{flavor:?}");
     }
 }
 

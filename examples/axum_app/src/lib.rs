@@ -1,4 +1,4 @@
-//! A web service with caches: what the example `axum_app` serves.
+//! A web service with caches: what the program `axum_app` serves.
 //!
 //! - [`users`]: values read through a cache by one load, ended by key and by tag.
 //! - [`sessions`]: what must never be old, with an expiry that slides.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cache_conformance::{Fixture, conformance_tests};
-use cache_examples::redb_backend::RedbStore;
+use on_disk::redb_backend::RedbStore;
 use redb::Database;
 use tempfile::TempDir;
 
@@ -41,6 +41,6 @@ fn wall_clock() -> Duration {
 }
 
 conformance_tests!(
-    on_disk,
+    in_a_file,
     OnDisk(TempDir::new().expect("a directory can be made"))
 );

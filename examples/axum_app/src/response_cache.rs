@@ -5,7 +5,7 @@
 //! use axum::routing::get;
 //! use axum::{Router, middleware};
 //! use buildscale_cache::prelude::*;
-//! use cache_examples::axum_app::response_cache::{Responses, serve};
+//! use axum_app::response_cache::{Responses, serve};
 //!
 //! async fn menu() -> impl IntoResponse {
 //!     ([("cache-control", "public, max-age=60")], "soup")

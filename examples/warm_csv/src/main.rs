@@ -1,8 +1,8 @@
 //! Fills a cache with the rows of a CSV file, and shows how far it is.
 //!
 //! ```console
-//! cargo run --release --example warm_csv            # a file of 100,000 rows is made up
-//! cargo run --release --example warm_csv users.csv  # the key is what stands before the first comma
+//! cargo run --release -p warm_csv            # a file of 100,000 rows is made up
+//! cargo run --release -p warm_csv users.csv  # the key is what stands before the first comma
 //! ```
 //!
 //! Where the rows go is what the environment says: `BUILDSCALE_CACHE_REDIS_URL` names a server.

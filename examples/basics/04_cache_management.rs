@@ -1,8 +1,11 @@
 //! A walk through the cache in ten sections: `cargo run --example 04_cache_management`.
 //!
 //! Each section makes its own cache through `Cache::from_env`, so the program runs unchanged on
-//! whatever backend the environment names; with nothing set it runs in this process.
+//! whatever backend the environment names; with nothing set it runs in this process. For Redis the
+//! library needs its feature:
+//! `BUILDSCALE_CACHE_REDIS_URL=redis://127.0.0.1:6379 cargo run --features redis --example 04_cache_management`.
 
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use buildscale_cache::prelude::*;
@@ -25,7 +28,17 @@ fn alice() -> User {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Error> {
     let cache: Cache<String> = Cache::from_env(CacheConfig::default()).await?;
     cache.clear().await?;
 

@@ -1,7 +1,7 @@
-//! The example as a process.
+//! The service as a process.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use cache_testbed::{Server, bound_to_this_process, spawn};
@@ -16,19 +16,15 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it on a backend of `Cache::from_env`, with more variables of the environment.
     pub(crate) fn start(backend: &str, server: Option<&Server>, more: &[(&str, &str)]) -> Self {
-        // Examples are built beside the tests.
-        let test = std::env::current_exe().expect("the test knows its own path");
-        let profile = test.ancestors().nth(2);
-        let profile = profile.expect("tests are built in a folder of the profile");
-        let path: PathBuf = profile.join("examples").join("axum_app");
-        let mut command: Command = bound_to_this_process(&path);
+        let path = Path::new(env!("CARGO_BIN_EXE_axum_app"));
+        let mut command: Command = bound_to_this_process(path);
         command.arg("0").stdout(Stdio::piped());
         command.env("BUILDSCALE_CACHE_BACKEND", backend);
         if let Some(server) = server {
             command.env("BUILDSCALE_CACHE_REDIS_URL", server.url());
         }
         command.envs(more.iter().copied());
-        let mut child = spawn(command).expect("the example is built");
+        let mut child = spawn(command).expect("the service starts");
         let output = child.stdout.take().expect("it is piped");
         let line = BufReader::new(output).lines().next();
         let line = line.expect("it says where it listens");

@@ -1,4 +1,4 @@
-//! A cache in a file, through a backend of our own: `cargo run --example on_disk`.
+//! A cache in a file, through a backend of our own: `cargo run -p on_disk`.
 //!
 //! Run it twice: the second run finds what the first one has left.
 
@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use buildscale_cache::prelude::*;
 use buildscale_cache::{EncodedBackend, MsgPackCodec};
-use cache_examples::redb_backend::RedbStore;
+use on_disk::redb_backend::RedbStore;
 use redb::Database;
 
 #[tokio::main]

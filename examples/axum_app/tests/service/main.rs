@@ -1,4 +1,4 @@
-//! The web service of the example, over HTTP: as a process of its own on each backend, and its layer
+//! The web service, over HTTP: as a process of its own on each backend, and its layer
 //! for responses over handlers that a careless cache would give away.
 
 mod bytes;

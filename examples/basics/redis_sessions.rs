@@ -1,4 +1,5 @@
-//! Sessions that live as long as they are used, in Redis: `cargo run --example redis_sessions`.
+//! Sessions that live as long as they are used, in Redis:
+//! `cargo run --features redis --example redis_sessions`.
 //!
 //! The server is `BUILDSCALE_CACHE_REDIS_URL`, or the one on this machine.
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
 use axum::{Extension, Router, middleware};
-use cache_examples::axum_app::response_cache::{CacheFor, Responses, serve};
+use axum_app::response_cache::{CacheFor, Responses, serve};
 
 use crate::Backend;
 use crate::http::Http;

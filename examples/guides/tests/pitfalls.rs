@@ -19,10 +19,10 @@ fn read(folder: &Path, text: &mut String) {
 fn every_test_that_the_pitfalls_name_is_there() {
     let mut sources = String::new();
     read(
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates")),
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates")),
         &mut sources,
     );
-    let guide = include_str!("../../docs/pitfalls.md");
+    let guide = include_str!("../../../docs/pitfalls.md");
     let quoted = guide.split('`').skip(1).step_by(2);
     let names: Vec<&str> = quoted
         .filter(|name| name.matches('_').count() > 2)
