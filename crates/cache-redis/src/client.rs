@@ -70,7 +70,6 @@ pub(crate) use self::settings::Settings;
 pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;
 use crate::RedisConfig;
-use crate::planted::planted;
 use crate::stats::Counters;
 
 /// How long a read waits for a connection that has just been lost.
@@ -206,12 +205,7 @@ impl Link {
     {
         let lane = self.lane();
         let kept = self.is_cluster.then(|| (Instant::now(), payload.clone()));
-        let twice = planted("writes-sent-twice").then(|| payload.clone());
         let mut answer = run(lane.connection.load_full(), payload).await;
-        if let (Err(_), Some(payload)) = (&answer, twice) {
-            time::sleep(GRACE).await;
-            answer = run(lane.connection.load_full(), payload).await;
-        }
         if let (Err(failure), Some((start, payload))) = (&answer, kept)
             && failure.is_redirected()
         {

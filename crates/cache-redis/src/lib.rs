@@ -35,7 +35,6 @@ mod keys;
 mod lease;
 mod lock;
 mod placeholder;
-mod planted;
 mod random;
 mod stats;
 mod store;

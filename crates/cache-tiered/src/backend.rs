@@ -27,7 +27,6 @@ use self::write::Change;
 use crate::TieredConfig;
 use crate::config::{OnBusLoss, OnL2Error, WritePolicy};
 use crate::fence::Fence;
-use crate::planted::planted;
 use crate::promoted::Promoted;
 use crate::recovery::Recovery;
 use crate::stats::Counters;
@@ -123,7 +122,6 @@ where
             .map_err(|_| Error::invalid("runtime", "is missing: a tiered backend needs Tokio"))?;
         let grace = match (&config.bus, config.on_bus_loss) {
             (None, _) | (_, OnBusLoss::ServeUntilTtl) => Duration::MAX,
-            (Some(_), OnBusLoss::Bypass) if planted("lease-doubled") => config.bound * 2,
             (Some(_), OnBusLoss::Bypass) => config.bound,
             (Some(_), OnBusLoss::ServeFor(more)) => config.bound.saturating_add(more),
         };
@@ -232,9 +230,6 @@ where
     /// Tells whether the first tier may serve.
     #[inline]
     fn may_serve(&self) -> bool {
-        if planted("lease-ignored") {
-            return true;
-        }
         let lease = self.fence.lease();
         // The coarse clock is cheap and may be behind; near the end it takes the precise one.
         lease

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use cache_core::{Clock, Error, InvalidationBus, Result};
 
-use crate::planted::planted;
-
 /// The bound without a bus unless it is told otherwise.
 const DEFAULT_BOUND: Duration = Duration::from_secs(1);
 /// The longest time that the first tier keeps a value unless it is told otherwise.
@@ -294,7 +292,6 @@ impl TieredConfig {
         let longest = self.l1_ttl.unwrap_or(Duration::MAX);
         match self.bus {
             Some(_) => longest,
-            None if planted("age-ignored") => longest,
             None => longest.min(self.bound),
         }
     }

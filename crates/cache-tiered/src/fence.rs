@@ -13,8 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cache_core::{Entry, Result, Scope};
 use tokio::sync::{MutexGuard as AsyncGuard, watch};
 
-use crate::planted::planted;
-
 /// A power of two. Keys of one stripe wait for each other while one is put in the first tier.
 const STRIPES: usize = 512;
 
@@ -156,9 +154,7 @@ impl<V: Send + Sync> Fence<V> {
     /// which the caller takes it.
     pub(crate) async fn detach(&self, key: &str) -> AsyncGuard<'_, ()> {
         let stripe = self.stripe(key);
-        if !planted("flights-outlive-changes") {
-            stripe.flights().remove(key);
-        }
+        stripe.flights().remove(key);
         stripe.first_tier.lock().await
     }
 
@@ -209,7 +205,6 @@ impl<V: Send + Sync> Lead<'_, V> {
             let flights = self.stripe.flights();
             flights.get(self.key).is_some_and(|now| now.id == self.id)
         };
-        let is_attached = is_attached || planted("detached-fills-kept");
         (is_attached && self.epoch == self.fence.epoch()).then_some(guard)
     }
 

@@ -19,7 +19,6 @@ mod config;
 mod fence;
 mod invalidator;
 mod memory_bus;
-mod planted;
 mod promoted;
 mod recovery;
 mod stats;

@@ -10,9 +10,9 @@ use crate::{Fixture, Skipped, TestValue};
 
 /// Page sizes that a caller may ask for.
 const LIMITS: [usize; 4] = [1, 3, 100, 100_000];
-/// The namespaces of [`planted`], the root first.
+/// The namespaces of [`filled`], the root first.
 const NAMESPACES: [&[&str]; 5] = [&[], &["n"], &["n", "m"], &["n2"], &["N"]];
-/// The keys of [`planted`] in each of its namespaces.
+/// The keys of [`filled`] in each of its namespaces.
 const KEYS: [&str; 11] = [
     "a", "ab", "b", "a*", "a?c", "[a", "\\a", "@", "@n:a", "@@", "{n}a",
 ];
@@ -31,7 +31,7 @@ fn namespace<F: Fixture>(probe: &Probe<'_, F>, path: &[&str]) -> Cache<F::Value>
 }
 
 /// A backend with the same keys in several namespaces, nested and side by side.
-async fn planted<F: Fixture>(fixture: &F) -> Result<Probe<'_, F>, Skipped> {
+async fn filled<F: Fixture>(fixture: &F) -> Result<Probe<'_, F>, Skipped> {
     let probe = Probe::scanning(fixture).await?;
     for path in NAMESPACES {
         let cache = namespace(&probe, path);
@@ -141,7 +141,7 @@ pub async fn c20_the_prefix_of_a_scope_is_literal<F: Fixture>(fixture: &F) -> Re
 
 /// C19, C20: a scan stays in its namespace: nested ones, neighbours and parents are not in it.
 pub async fn c20_a_scan_stays_in_its_namespace<F: Fixture>(fixture: &F) -> Result<(), Skipped> {
-    let probe = planted(fixture).await?;
+    let probe = filled(fixture).await?;
     for path in NAMESPACES {
         let raw = scope(path, "");
         let seen = probe.scan(&raw, 3).await;
@@ -165,7 +165,7 @@ pub async fn c21_clear_removes_its_scope_and_nothing_else<F: Fixture>(
     fixture: &F,
 ) -> Result<(), Skipped> {
     for cleared in NAMESPACES {
-        let probe = planted(fixture).await?;
+        let probe = filled(fixture).await?;
         let count = probe.clear(&scope(cleared, "")).await;
         assert_eq!(
             count,

@@ -16,7 +16,6 @@ use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value
 use super::connection::Connection;
 use super::failure::{Failure, Lost};
 use super::scripts::{GET_MANY_WITH_TTL, SET_MANY};
-use crate::planted::planted;
 
 pub(super) type Answer<T> = Result<T, Failure>;
 
@@ -109,10 +108,7 @@ impl Connection {
     ) -> Answer<Option<Bytes>> {
         let expiration = expiry
             .remaining()
-            .map(|ttl| match planted("milliseconds-for-seconds") {
-                true => Expiration::EX(milliseconds(ttl)),
-                false => Expiration::PX(milliseconds(ttl)),
-            });
+            .map(|ttl| Expiration::PX(milliseconds(ttl)));
         let key = Key::from(key);
         let set = self.client.set(key, value, expiration, condition, get);
         let answer: Value = Box::pin(set).await?;

@@ -8,7 +8,6 @@ use cache_core::{CacheBackend, FlushCause, Invalidation, InvalidationListener};
 
 use super::Tiers;
 use super::read::nanos;
-use crate::planted::planted;
 use crate::promoted::Promoted;
 
 #[async_trait]
@@ -27,9 +26,6 @@ where
             Invalidation::Keys(keys) => {
                 self.counters.messages.add(keys.len() as u64);
                 for key in keys {
-                    if planted("messages-dropped") && fastrand::u8(..100) == 0 {
-                        continue;
-                    }
                     self.forget_key(key).await;
                 }
             }
@@ -43,15 +39,6 @@ where
     }
 
     async fn flush(&self, cause: FlushCause) {
-        let is_left_out = match cause {
-            FlushCause::Connected => planted("no-flush-when-connected"),
-            FlushCause::Lagged => planted("no-flush-when-lagged"),
-            FlushCause::Emptied => planted("no-flush-when-emptied"),
-            _ => false,
-        };
-        if is_left_out {
-            return;
-        }
         self.flush_for(cause);
     }
 

@@ -12,7 +12,6 @@ use super::Tiers;
 use super::write::Change;
 use crate::config::{OnL2Error, WritePolicy};
 use crate::fence::{Boarding, Lead};
-use crate::planted::planted;
 use crate::promoted::{LOCAL_ONLY, Promoted};
 use crate::recovery::Task;
 
@@ -100,8 +99,7 @@ where
             self.recovery.supersede([key]);
             // Others may have read since what the failed delete had left there.
             let change = Change::Key(key).to_invalidation();
-            let is_silent = planted("repeated-deletes-not-told");
-            if !is_silent && self.publish(&change).await.is_err() {
+            if self.publish(&change).await.is_err() {
                 self.recovery.add_keys([key], Task::Announce);
             }
         }
@@ -181,12 +179,7 @@ where
             let wanted: Vec<&str> = leads.iter().map(|(_, lead)| lead.key).collect();
             let ticket = self.ticket().await;
             let mut answers = match self.l2.get_entries(&wanted).await {
-                Ok(mut entries) => {
-                    if planted("answers-mixed-up") {
-                        entries.reverse();
-                    }
-                    entries.into_iter().map(Ok).collect()
-                }
+                Ok(entries) => entries.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error); leads.len()],
             }
             .into_iter();
@@ -304,7 +297,6 @@ where
     /// Returns what the first tier is to hold, and for how long, or `None` if that is no time.
     fn promoted(&self, lead: &Lead<'_, V>, entry: &Entry<V>) -> Option<(Promoted<V>, Expiry)> {
         let left = entry.expiry.remaining();
-        let left = left.filter(|_| !planted("first-tier-outlives-second"));
         let longest = left.map_or(self.longest, |left| left.min(self.longest));
         let deadline = left.map_or(u64::MAX, |left| lead.started.saturating_add(nanos(left)));
         let promoted = Promoted::new(entry.value.clone(), lead.epoch, deadline);

@@ -12,7 +12,6 @@ use tokio::time;
 
 use super::Tiers;
 use crate::config::WritePolicy;
-use crate::planted::planted;
 use crate::promoted::{LOCAL_ONLY, Promoted};
 use crate::recovery::{Batch, Recovery, Task};
 
@@ -114,9 +113,7 @@ where
         again: Option<Task>,
     ) -> Result<T> {
         let needs_publish = self.needs_publish();
-        if !planted("own-writes-not-forgotten") {
-            self.forget(change).await;
-        }
+        self.forget(change).await;
         let mut unfinished = Unfinished {
             recovery: &self.recovery,
             change,
@@ -134,9 +131,7 @@ where
             }
         };
         // After what is left to do was noted, so that later reads know of it.
-        if !planted("own-writes-not-forgotten") {
-            self.forget(change).await;
-        }
+        self.forget(change).await;
         let told = if needs_publish && changed {
             self.publish(&change.to_invalidation()).await
         } else {
@@ -176,8 +171,7 @@ where
         if options.condition != Condition::Always {
             self.settle(key).await?;
         }
-        let may_stay = (self.write_policy == WritePolicy::LocalOnOutage
-            || planted("failed-writes-kept"))
+        let may_stay = self.write_policy == WritePolicy::LocalOnOutage
             && options.condition == Condition::Always;
         let spare = may_stay.then(|| value.clone());
         let set = async {
@@ -236,9 +230,7 @@ where
 
     pub(super) async fn publish(&self, change: &Invalidation) -> Result<()> {
         match &self.bus {
-            Some(bus) if bus.needs_publish() && !planted("changes-not-published") => {
-                bus.publish(change).await
-            }
+            Some(bus) if bus.needs_publish() => bus.publish(change).await,
             _ => Ok(()),
         }
     }
@@ -266,9 +258,6 @@ where
 
     /// Makes absent in the first tier what has a tag, and lets nobody join a read that may bring it.
     async fn forget_tag(&self, tag: &str) {
-        if planted("invalid-tags-kept") {
-            return;
-        }
         self.fence.outdate_flights();
         if let Some(tags) = self.l1.tags()
             && tags.invalidate(&[tag]).await.is_err()

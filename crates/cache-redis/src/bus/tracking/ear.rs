@@ -13,7 +13,6 @@ use tokio::time::{self, Instant};
 use super::TrackingBus;
 use crate::bus::{Outage, PATIENCE, learn, tell};
 use crate::client::{Changes, Failure, Fence, Line, Lost, News, Settings};
-use crate::planted::planted;
 
 /// One that listens to one server, connecting again and again.
 pub(super) struct Ear<'a> {
@@ -77,23 +76,14 @@ impl Ear<'_> {
                 Ok(fence) => {
                     silent = 0;
                     self.drain(line).await;
-                    let is_emptied = fence.generation.as_ref() != Some(&generation);
-                    if is_emptied && !planted("generation-ignored") {
+                    if fence.generation.as_ref() != Some(&generation) {
                         generation = self.begin_anew(line).await?;
                         continue;
                     }
-                    let asked = if planted("lease-from-the-answer") {
-                        self.listener.now()
-                    } else {
-                        asked
-                    };
                     self.pass(&fence, asked, outage);
                 }
                 Err(failure) => {
                     silent += 1;
-                    if planted("lease-without-an-answer") {
-                        (self.told)(asked);
-                    }
                     if failure.lost() == Lost::Reply || silent >= PATIENCE {
                         return Err(failure);
                     }
