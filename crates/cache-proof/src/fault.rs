@@ -1,9 +1,11 @@
 //! What can go wrong.
 
+use serde::Deserialize;
+
 use crate::{Mode, Setup};
 
 /// Something that goes wrong for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[non_exhaustive]
 pub enum Fault {
     /// The server is killed, and comes back with nothing.

@@ -33,6 +33,7 @@ mod checker;
 mod fault;
 mod fleet;
 mod history;
+mod hunt;
 mod loader;
 mod nemesis;
 mod observer;
@@ -44,6 +45,7 @@ mod topology;
 mod worker;
 
 pub use fault::Fault;
+pub use hunt::{Mutant, plan_of_hunts};
 pub use loader::{LEASE, load};
 pub use plan::{Mode, Plan, Setup};
 pub use report::{Report, Rule, Violation};

@@ -71,8 +71,6 @@ pub struct Plan {
     pub least_hits: f64,
     /// The program of the workers.
     pub worker: PathBuf,
-    /// A bug to switch on in the workers, if they were built with bugs.
-    pub planted_bug: Option<&'static str>,
 }
 
 impl Plan {
@@ -99,7 +97,6 @@ impl Plan {
             fault_ms: if is_long { 100..8000 } else { 100..2500 },
             least_hits: 0.2,
             worker: worker.into(),
-            planted_bug: None,
         }
     }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::history::Nanos;
 
 /// How many violations of a rule are shown in full.
@@ -41,7 +43,7 @@ pub struct Report {
 }
 
 /// A rule of the checker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[non_exhaustive]
 pub enum Rule {
     /// H1: a value is one that was written under its key.
