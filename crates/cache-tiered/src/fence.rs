@@ -120,7 +120,10 @@ impl<V: Send + Sync> Fence<V> {
             && flight.tag_epoch == tag_epoch
             && flight.started >= oldest
         {
-            return Boarding::Join(Join(flight.landing.clone()));
+            return Boarding::Join(Join {
+                landing: flight.landing.clone(),
+                later: now.saturating_sub(flight.started),
+            });
         }
         let (sender, landing) = watch::channel(None);
         let id = self.next_flight.fetch_add(1, Ordering::Relaxed);
@@ -147,7 +150,10 @@ impl<V: Send + Sync> Fence<V> {
     pub(crate) fn flight(&self, key: &str) -> Option<Join<V>> {
         let flights = self.stripe(key).flights();
         let flight = flights.get(key)?;
-        (flight.epoch == self.epoch()).then(|| Join(flight.landing.clone()))
+        (flight.epoch == self.epoch()).then(|| Join {
+            landing: flight.landing.clone(),
+            later: 0,
+        })
     }
 
     /// Detaches the flight of a key and holds off others that would put it in the first tier, from
@@ -175,13 +181,21 @@ impl<V: Send + Sync> Fence<V> {
 }
 
 /// A flight that somebody else leads.
-pub(crate) struct Join<V>(Landing<V>);
+pub(crate) struct Join<V> {
+    landing: Landing<V>,
+    /// How long after the start of the flight it was joined, in nanoseconds.
+    later: u64,
+}
 
 impl<V: Send + Sync> Join<V> {
-    /// Waits for the end of the flight; `None` if it was given up.
+    /// Waits for the end of the flight; `None` if it was given up, or if what it brings may have expired
+    /// before it was joined: how long the value had left is only known as of the start.
     pub(crate) async fn landed(mut self) -> Option<Outcome<V>> {
-        let outcome = self.0.wait_for(Option::is_some).await.ok()?;
-        outcome.clone()
+        let outcome = self.landing.wait_for(Option::is_some).await.ok()?.clone()?;
+        let found = outcome.as_ref().as_ref().ok().and_then(Option::as_ref);
+        let left = found.and_then(|entry| entry.expiry.remaining());
+        let had_expired = left.is_some_and(|left| left.as_nanos() <= u128::from(self.later));
+        (!had_expired).then_some(outcome)
     }
 }
 
@@ -235,13 +249,36 @@ impl<V> Drop for Lead<'_, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Boarding, Fence, Lead};
+    use std::time::Duration;
+
+    use cache_core::{Entry, Expiry};
+
+    use super::{Boarding, Fence, Join, Lead};
 
     fn lead<'f>(fence: &'f Fence<u32>, key: &'f str) -> Lead<'f, u32> {
         match fence.board(key, 0, 0) {
             Boarding::Lead(lead) => lead,
             Boarding::Join(_) => panic!("nobody else reads"),
         }
+    }
+
+    fn join(fence: &Fence<u32>, key: &str, now: u64) -> Join<u32> {
+        match fence.board(key, now, 0) {
+            Boarding::Join(join) => join,
+            Boarding::Lead(_) => panic!("somebody reads"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_is_not_told_what_may_have_expired_before_it_came() {
+        let fence = Fence::new();
+        let lead = lead(&fence, "key");
+        let (early, late) = (join(&fence, "key", 999), join(&fence, "key", 1_000));
+        let entry = Entry::new(7, Expiry::After(Duration::from_micros(1)));
+        lead.land(|| Ok(Some(entry)));
+        let told = early.landed().await.expect("it had not expired");
+        assert_eq!(told.as_ref().as_ref().unwrap().as_ref().unwrap().value, 7);
+        assert!(late.landed().await.is_none());
     }
 
     #[tokio::test]
