@@ -13,10 +13,13 @@
 /// | `$name::facade::…` | a [`Cache`](cache_core::Cache) over the backend |
 /// | `$name::capabilities` | the fixture; prints the row of its [`Matrix`](crate::Matrix) |
 ///
+/// Attributes in front of the name stand in front of each test:
+/// `conformance_tests!(#[ignore = "slow"] on_disk, OnDisk::new())`.
+///
 /// See the [crate documentation](crate) for an example.
 #[macro_export]
 macro_rules! conformance_tests {
-    ($name:ident, $fixture:expr $(,)?) => {
+    ($(#[$attribute:meta])* $name:ident, $fixture:expr $(,)?) => {
         mod $name {
             // In a module of its own, so that no other name of the expansion shadows one of
             // the caller's.
@@ -29,8 +32,8 @@ macro_rules! conformance_tests {
                 }
             }
 
-            $crate::__contract_tests!();
-            $crate::__facade_tests!();
+            $crate::__contract_tests!($(#[$attribute])*);
+            $crate::__facade_tests!($(#[$attribute])*);
 
             mod erased {
                 mod given {
@@ -39,10 +42,11 @@ macro_rules! conformance_tests {
                     }
                 }
 
-                $crate::__contract_tests!();
+                $crate::__contract_tests!($(#[$attribute])*);
             }
 
             #[test]
+            $(#[$attribute])*
             fn capabilities() {
                 $crate::__private::print_matrix(::core::stringify!($name), &given::fixture());
             }
@@ -54,19 +58,27 @@ macro_rules! conformance_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tests {
-    ($($module:ident)::+ as $name:ident: $($test:ident)*) => {
+    ($attributes:tt $($module:ident)::+ as $name:ident: $($test:ident)*) => {
         mod $name {
             use $crate::suite::$($module)::+ as suite;
 
-            $(
-                #[test]
-                fn $test() {
-                    $crate::__private::run(
-                        ::core::concat!(::core::module_path!(), "::", ::core::stringify!($test)),
-                        suite::$test(&super::given::fixture()),
-                    );
-                }
-            )*
+            $($crate::__test!($attributes $test, suite::$test(&super::given::fixture()));)*
+        }
+    };
+}
+
+/// One test, with the attributes of its suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __test {
+    ({$(#[$attribute:meta])*} $test:ident, $run:expr) => {
+        #[test]
+        $(#[$attribute])*
+        fn $test() {
+            $crate::__private::run(
+                ::core::concat!(::core::module_path!(), "::", ::core::stringify!($test)),
+                $run,
+            );
         }
     };
 }
@@ -74,8 +86,11 @@ macro_rules! __tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract_tests {
-    () => {
-        $crate::__tests! { values as values:
+    ($(#[$attribute:meta])*) => {
+        $crate::__contract_tests!(@ {$(#[$attribute])*});
+    };
+    (@ $attributes:tt) => {
+        $crate::__tests! { $attributes values as values:
             c01_get_returns_the_value_that_was_written_last
             c01_a_deleted_key_is_absent_until_it_is_written_again
             c01_empty_large_and_strange_values_come_back_whole
@@ -84,7 +99,7 @@ macro_rules! __contract_tests {
             c04_no_character_of_a_key_is_special
             c04_long_keys_count_to_their_last_byte
         }
-        $crate::__tests! { writes as writes:
+        $crate::__tests! { $attributes writes as writes:
             c05_set_replaces_the_value_and_the_expiry
             c05_the_old_deadline_is_gone_after_a_set
             c06_if_absent_writes_an_absent_key
@@ -95,7 +110,7 @@ macro_rules! __contract_tests {
             c08_swap_of_an_absent_key_stores_and_returns_none
             c09_delete_tells_whether_there_was_an_entry
         }
-        $crate::__tests! { expiry as expiry:
+        $crate::__tests! { $attributes expiry as expiry:
             c10_an_entry_is_absent_from_its_deadline_on
             c10_the_deadline_holds_whichever_call_has_set_it
             c12_an_entry_without_expiry_reports_never
@@ -109,7 +124,7 @@ macro_rules! __contract_tests {
             c14_times_are_kept_to_the_millisecond
             c14_a_century_is_kept
         }
-        $crate::__tests! { expired as expired:
+        $crate::__tests! { $attributes expired as expired:
             c11_if_absent_succeeds_on_an_expired_entry
             c11_if_present_fails_on_an_expired_entry
             c11_swap_returns_none_for_an_expired_entry
@@ -118,7 +133,7 @@ macro_rules! __contract_tests {
             c11_set_over_an_expired_entry_starts_anew
             c11_scan_and_clear_pass_over_expired_entries
         }
-        $crate::__tests! { bulk as bulk:
+        $crate::__tests! { $attributes bulk as bulk:
             c15_get_many_answers_in_the_order_of_the_keys
             c15_get_many_answers_a_repeated_key_each_time
             c15_get_entries_tells_the_time_that_each_has_left
@@ -129,7 +144,7 @@ macro_rules! __contract_tests {
             c17_a_repeated_key_counts_once
             c18_bulk_calls_with_nothing_do_nothing
         }
-        $crate::__tests! { keyspace as keyspace:
+        $crate::__tests! { $attributes keyspace as keyspace:
             c19_a_scan_ends_and_returns_every_key
             c19_a_scan_returns_only_present_keys
             c19_keys_that_stay_are_found_while_others_come_and_go
@@ -140,31 +155,31 @@ macro_rules! __contract_tests {
             c21_clear_counts_present_entries_once
             c21_a_backend_that_cannot_scan_refuses
         }
-        $crate::__tests! { concurrency as concurrency:
+        $crate::__tests! { $attributes concurrency as concurrency:
             c22_one_of_concurrent_if_absent_writes_succeeds
             c22_one_of_concurrent_if_absent_writes_replaces_an_expired_entry
             c23_concurrent_swaps_form_a_chain
             c24_one_of_concurrent_deletes_finds_the_entry
         }
-        $crate::__tests! { histories as histories:
+        $crate::__tests! { $attributes histories as histories:
             c01_the_history_of_a_key_is_linearizable
         }
-        $crate::__tests! { cancellation as cancellation:
+        $crate::__tests! { $attributes cancellation as cancellation:
             c25_a_dropped_write_leaves_the_old_entry_or_the_new_one
             c25_a_dropped_read_changes_nothing
             c25_a_dropped_bulk_write_leaves_each_entry_old_or_new
         }
-        $crate::__tests! { capacity as capacity:
+        $crate::__tests! { $attributes capacity as capacity:
             c26_a_bounded_backend_never_holds_more_than_its_bound
             c26_the_bound_holds_while_many_tasks_write
             c26_an_entry_that_fits_is_held
             c27_what_never_fits_is_refused_and_the_old_entry_stays
         }
-        $crate::__tests! { privacy as privacy:
+        $crate::__tests! { $attributes privacy as privacy:
             c28_debug_output_shows_no_keys_and_no_values
             c28_a_refusal_shows_no_key_and_no_value
         }
-        $crate::__tests! { leases as leases:
+        $crate::__tests! { $attributes leases as leases:
             c29_one_of_concurrent_claims_is_granted
             c29_a_claim_finds_the_value_of_a_present_key
             c29_a_lease_ends_with_its_time
@@ -174,7 +189,7 @@ macro_rules! __contract_tests {
             c31_a_write_or_delete_revokes_the_lease
             c31_a_released_lease_is_over
         }
-        $crate::__tests! { invalidated as invalidated:
+        $crate::__tests! { $attributes invalidated as invalidated:
             c32_an_invalidated_entry_is_absent_for_every_read
             c32_entries_without_the_tag_are_not_concerned
             c32_no_character_of_a_tag_is_special
@@ -189,7 +204,7 @@ macro_rules! __contract_tests {
             c32_scan_and_clear_pass_over_invalidated_entries
             c32_a_claim_of_an_invalidated_entry_is_granted
         }
-        $crate::__tests! { tags as tags:
+        $crate::__tests! { $attributes tags as tags:
             c33_a_write_without_tags_drops_the_tags
             c33_a_write_with_tags_replaces_the_tags
             c33_a_write_after_the_invalidation_is_present
@@ -201,7 +216,7 @@ macro_rules! __contract_tests {
             c35_a_scan_returns_no_tags
             c35_a_clear_counts_no_tags
         }
-        $crate::__tests! { tickets as tickets:
+        $crate::__tests! { $attributes tickets as tickets:
             c34_a_value_from_before_an_invalidation_is_absent
             c34_an_invalidation_ends_every_value_of_an_older_ticket
             c34_a_value_from_after_an_invalidation_is_present
@@ -209,7 +224,7 @@ macro_rules! __contract_tests {
             c34_a_late_value_changes_nothing_where_its_condition_fails
             c34_no_read_gives_a_value_older_than_an_invalidation
         }
-        $crate::__tests! { transactions as transactions:
+        $crate::__tests! { $attributes transactions as transactions:
             c36_a_watch_answers_as_get_many
             c36_a_commit_makes_all_its_writes
             c36_no_watch_sees_a_commit_in_part
@@ -220,15 +235,13 @@ macro_rules! __contract_tests {
             c37_no_update_is_lost
         }
         mod model {
-            #[test]
-            fn random_operations_agree_with_the_model() {
+            $crate::__test!($attributes random_operations_agree_with_the_model, async {
                 // Several short runs reach more states than a long one.
                 for seed in 0..4 {
                     let fixture = super::given::fixture();
-                    let run = $crate::model::agrees_with_the_model(&fixture, seed, 500);
-                    $crate::__private::run("model", run);
+                    $crate::model::agrees_with_the_model(&fixture, seed, 500).await;
                 }
-            }
+            });
         }
     };
 }
@@ -236,7 +249,10 @@ macro_rules! __contract_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __facade_tests {
-    () => {
+    ($(#[$attribute:meta])*) => {
+        $crate::__facade_tests!(@ {$(#[$attribute])*});
+    };
+    (@ $attributes:tt) => {
         mod facade {
             mod given {
                 pub(super) fn fixture() -> impl $crate::Fixture {
@@ -244,7 +260,7 @@ macro_rules! __facade_tests {
                 }
             }
 
-            $crate::__tests! { facade::defaults as defaults:
+            $crate::__tests! { $attributes facade::defaults as defaults:
                 every_plain_write_takes_the_default_time_to_live
                 a_plain_write_replaces_an_expiry_by_the_default
                 a_time_of_its_own_overrides_the_default
@@ -252,7 +268,7 @@ macro_rules! __facade_tests {
                 the_longest_duration_is_never
                 the_default_of_the_backend_counts_where_the_cache_names_none
             }
-            $crate::__tests! { facade::times as times:
+            $crate::__tests! { $attributes facade::times as times:
                 ttl_rounds_to_whole_seconds_as_redis_does
                 less_than_a_millisecond_is_rounded_up_to_one
                 expire_sets_a_new_time_and_tells_whether_the_key_was_there
@@ -262,14 +278,14 @@ macro_rules! __facade_tests {
                 an_expired_key_is_absent_for_every_write
                 an_absent_key_and_one_without_expiry_have_no_ttl
             }
-            $crate::__tests! { facade::keys as keys:
+            $crate::__tests! { $attributes facade::keys as keys:
                 hostile_keys_and_namespaces_never_meet
                 keys_are_sorted_and_without_duplicates
                 a_prefix_is_taken_literally
                 clear_counts_exactly_and_touches_its_own_namespace_only
                 the_longest_key_and_namespace_are_taken
             }
-            $crate::__tests! { facade::errors as errors:
+            $crate::__tests! { $attributes facade::errors as errors:
                 a_bad_key_is_invalid_input_for_every_verb
                 a_bad_key_among_many_changes_nothing
                 a_bad_time_to_live_is_invalid_input
@@ -277,13 +293,13 @@ macro_rules! __facade_tests {
                 a_bad_namespace_is_invalid_input
                 a_value_that_never_fits_is_too_large
             }
-            $crate::__tests! { facade::stats as stats:
+            $crate::__tests! { $attributes facade::stats as stats:
                 hits_misses_sets_and_deletes_are_counted
                 an_expired_key_is_a_miss
                 clones_and_namespaces_share_the_counters
                 refused_writes_and_questions_are_not_counted
             }
-            $crate::__tests! { facade::tags as tags:
+            $crate::__tests! { $attributes facade::tags as tags:
                 a_tag_ends_all_its_entries_and_no_others
                 a_kept_value_outlives_expire_by_tag_alone
                 tags_of_two_namespaces_never_meet

@@ -115,9 +115,23 @@ fn resp2() -> RedisConfig {
     RedisConfig::standalone("127.0.0.1", VALKEY_9.port()).protocol(Protocol::Resp2)
 }
 
-conformance_tests!(redis_7, at(&REDIS_7.url(), msgpack) as Remote<String, _>);
-conformance_tests!(redis_8, at(&REDIS_8.url(), msgpack) as Remote<String, _>);
-conformance_tests!(valkey_9, at(&VALKEY_9.url(), msgpack) as Remote<String, _>);
+// Each server is run with a codec or a compression as well, and MessagePack alone on a cluster, over Sentinels,
+// as a user with few rights and with RESP2.
+conformance_tests!(
+    #[ignore = "repeats with_zstd; run by ./scripts/test --long"]
+    redis_7,
+    at(&REDIS_7.url(), msgpack) as Remote<String, _>
+);
+conformance_tests!(
+    #[ignore = "repeats with_json; run by ./scripts/test --long"]
+    redis_8,
+    at(&REDIS_8.url(), msgpack) as Remote<String, _>
+);
+conformance_tests!(
+    #[ignore = "repeats with_lz4; run by ./scripts/test --long"]
+    valkey_9,
+    at(&VALKEY_9.url(), msgpack) as Remote<String, _>
+);
 conformance_tests!(cluster, at(&CLUSTER.url(), msgpack) as Remote<String, _>);
 conformance_tests!(
     sentinels,
