@@ -1,6 +1,6 @@
 //! Loads under every interleaving that shuttle can think of.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test -p cache-core --release --test schedules`
+//! `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/steered-rustc cargo test -p cache-core --test schedules`
 #![cfg(shuttle)]
 
 use std::convert::Infallible;

@@ -1,6 +1,6 @@
 //! Every interleaving that shuttle can think of, at each lock and each shared counter.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test -p cache-local --release --test schedules`
+//! `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/steered-rustc cargo test -p cache-local --test schedules`
 #![cfg(shuttle)]
 
 use std::sync::Arc;
