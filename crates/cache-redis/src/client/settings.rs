@@ -50,8 +50,14 @@ impl Settings {
         let fred_config = Config {
             // The first connection is tried once; later ones follow the policy.
             fail_fast: true,
-            username: config.username.clone(),
-            password: config.password.clone(),
+            username: config
+                .username
+                .as_deref()
+                .map(|name| credential(name, config)),
+            password: config
+                .password
+                .as_deref()
+                .map(|pass| credential(pass, config)),
             server: servers(&config.servers),
             version: match config.protocol {
                 Protocol::Resp2 => RespVersion::RESP2,
@@ -176,6 +182,19 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").finish_non_exhaustive()
     }
+}
+
+/// Returns a user name or password as fred has to be given it. In RESP3 fred logs in by a line of text, so what
+/// is more than one plain word there stands in quotes, each byte escaped, as servers read such lines:
+/// <https://redis.io/docs/latest/develop/reference/protocol-spec/#inline-commands>.
+fn credential(text: &str, config: &RedisConfig) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
+    let is_word = !text.is_empty() && text.bytes().all(is_plain);
+    if config.protocol == Protocol::Resp2 || is_word {
+        return text.to_owned();
+    }
+    let escaped = text.bytes().map(|byte| format!("\\x{byte:02x}"));
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 fn servers(servers: &Servers) -> ServerConfig {

@@ -43,6 +43,48 @@ async fn wrong_and_missing_credentials_are_unauthorized() {
 }
 
 #[tokio::test]
+async fn a_password_of_any_characters_logs_in_and_none_becomes_a_command() {
+    const PASSWORDS: [&str; 9] = [
+        "a b",
+        "\"quoted\"",
+        "it's",
+        "back\\slash\\x41",
+        "x\r\nSET injected yes\r\nPING",
+        "tab\tand\0nothing",
+        "pa&ss#word",
+        "pässwörd",
+        "plain",
+    ];
+    let server = Server::builder(Flavor::Redis7).start();
+    let at = RedisConfig::standalone("127.0.0.1", server.port());
+    let protocols = [cache_redis::Protocol::Resp2, cache_redis::Protocol::Resp3];
+    for protocol in protocols {
+        let at = at.clone().protocol(protocol).username("odd");
+        for password in PASSWORDS {
+            let of_user = format!(">{password}");
+            let user = [
+                "ACL", "SETUSER", "odd", "reset", "on", &of_user, "~*", "+@all",
+            ];
+            server.command(&user).assert_ok();
+            let store = RedisStore::connect(at.clone().password(password)).await;
+            let store = store.unwrap_or_else(|error| panic!("{password:?}: {}", chain(&error)));
+            store.ping().await.unwrap();
+            let mut others = PASSWORDS.iter().filter(|other| **other != password);
+            let error = refusal(at.clone().password(*others.next_back().unwrap())).await;
+            assert_eq!(*error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+        }
+    }
+    let url = format!(
+        "redis://:x%0D%0ASET%20injected%20yes%0D%0APING@{}",
+        server.address()
+    );
+    // The default user has no password, so any will do.
+    let store = RedisStore::connect(RedisConfig::from_url(&url).unwrap()).await;
+    store.unwrap().ping().await.unwrap();
+    assert_eq!(server.command(&["GET", "injected"]).bytes(), None);
+}
+
+#[tokio::test]
 async fn what_a_user_may_not_do_is_unauthorized_and_the_rest_works() {
     let server =
         Server::builder(Flavor::Redis7).acl_user("reader on >pw ~cache:* -@all +get +ping +hello");
