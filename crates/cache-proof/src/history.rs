@@ -56,7 +56,7 @@ pub(crate) fn write(path: &Path, records: impl IntoIterator<Item = Record>) -> i
 }
 
 impl History {
-    /// Adds what [`write`] has written.
+    /// Adds what [`write()`] has written.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<()> {
         for line in BufReader::new(File::open(path)?).lines() {
             match serde_json::from_str(&line?)? {
