@@ -115,10 +115,10 @@ fn resp2() -> RedisConfig {
     RedisConfig::standalone("127.0.0.1", VALKEY_9.port()).protocol(Protocol::Resp2)
 }
 
-// Each server is run with a codec or a compression as well, and MessagePack alone on a cluster, over Sentinels,
-// as a user with few rights and with RESP2.
+// MessagePack alone is run on Redis 7 as a user with few rights, on a cluster, over Sentinels and with RESP2, and
+// each server with another codec or a compression.
 conformance_tests!(
-    #[ignore = "repeats with_zstd; run by ./scripts/test --long"]
+    #[ignore = "repeats acl_user; run by ./scripts/test --long"]
     redis_7,
     at(&REDIS_7.url(), msgpack) as Remote<String, _>
 );
