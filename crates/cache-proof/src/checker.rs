@@ -21,7 +21,7 @@ use self::excerpt::excerpt;
 use self::health::Health;
 use self::writes::Writes;
 use crate::history::{History, Nanos, Outcome};
-use crate::report::{Report, Rule};
+use crate::report::{Report, Rule, SHOWN};
 
 /// What the checker calls too much.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +98,15 @@ impl Checker<'_> {
         let stalls = self.history.stalls.iter();
         let longest = stalls.map(|stall| stall.end - stall.start).max();
         self.report.longest_stall = Duration::from_nanos(longest.unwrap_or(0));
+    }
+
+    /// Tells how a finding came to be, if it is one of those that are shown: a story takes a look at the whole
+    /// history, and there may be thousands.
+    fn story(&self, rule: Rule, key: u32, from: Nanos, until: Nanos) -> String {
+        if self.report.count(rule) >= SHOWN {
+            return String::new();
+        }
+        excerpt(self.history, key, from, until)
     }
 
     /// H11: a cache that always misses breaks no other rule.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::history::Nanos;
 
 /// How many violations of a rule are shown in full.
-const SHOWN: usize = 3;
+pub(crate) const SHOWN: usize = 3;
 
 /// What the checker says of a run. Its text is for people.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ pub enum Rule {
 pub struct Violation {
     /// The rule that it breaks.
     pub rule: Rule,
-    /// What was found, with the operations around it.
+    /// What was found; the first ones of each rule with the operations around them.
     pub text: String,
 }
 

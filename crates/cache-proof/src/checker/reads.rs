@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::{Checker, LOST, OPEN, excerpt};
+use super::{Checker, LOST, OPEN};
 use crate::history::{Kind, Nanos, Operation, Seen};
 use crate::report::{Rule, Spread};
 
@@ -63,7 +63,7 @@ impl<'h> Checker<'h> {
         let over = write.end + ttl + self.limits.lifetime_slack;
         if read.start > over {
             let late = Duration::from_nanos(read.start - write.end - ttl);
-            let story = excerpt(self.history, read.key, write.start, read.end);
+            let story = self.story(Rule::Lifetime, read.key, write.start, read.end);
             let text = format!("{late:?} after its time: {read:?}{story}");
             self.report.violate(Rule::Lifetime, text);
         }
@@ -105,7 +105,7 @@ impl<'h> Checker<'h> {
         of_class.push(age);
         if age > most {
             let (age, most) = (Duration::from_nanos(age), Duration::from_nanos(most));
-            let story = excerpt(self.history, read.key, since, read.end);
+            let story = self.story(Rule::Staleness, read.key, since, read.end);
             let class = if is_healthy { "healthy" } else { "faulty" };
             let text = format!("stale by {age:?}, the most is {most:?} ({class}): {read:?}{story}");
             self.report.violate(Rule::Staleness, text);
@@ -150,7 +150,7 @@ impl<'h> Checker<'h> {
                 self.report.exempt(Rule::Order, LOST);
             } else {
                 let from = read.start.saturating_sub(20_000_000);
-                let story = excerpt(self.history, read.key, from, read.end);
+                let story = self.story(Rule::Order, read.key, from, read.end);
                 let text = format!("older than {newest}, which it knew: {read:?}{story}");
                 self.report.violate(Rule::Order, text);
             }

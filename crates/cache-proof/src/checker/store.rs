@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Checker, LOST, OPEN, excerpt};
+use super::{Checker, LOST, OPEN};
 use crate::history::{Kind, Nanos, Observation, Operation, Outcome, Seen};
 use crate::report::Rule;
 
@@ -48,7 +48,7 @@ impl Checker<'_> {
             _ => None,
         };
         let from = write.map_or(read.start.saturating_sub(BEFORE), |write| write.start);
-        let story = excerpt(self.history, read.key, from, read.end);
+        let story = self.story(Rule::Convergence, read.key, from, read.end);
         let text = format!("{problem}: {read:?}{story}");
         self.report.violate(Rule::Convergence, text);
     }
@@ -82,7 +82,7 @@ impl Checker<'_> {
 
     fn violate_at(&mut self, rule: Rule, problem: &str, seen: &Observation) {
         let from = seen.start.saturating_sub(BEFORE);
-        let story = excerpt(self.history, seen.key, from, seen.end);
+        let story = self.story(rule, seen.key, from, seen.end);
         self.report
             .violate(rule, format!("{problem}: {seen:?}{story}"));
     }
