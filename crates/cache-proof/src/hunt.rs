@@ -99,6 +99,10 @@ impl Mutant {
                 return None;
             }
             let report = run(&plan);
+            // What is found here is no surprise to look into.
+            if let Some(history) = &report.history {
+                std::fs::remove_dir_all(history).ok();
+            }
             let found = self.rules.iter().map(|rule| (*rule, report.count(*rule)));
             let found: Vec<_> = found.filter(|(_, count)| *count > 0).collect();
             if !found.is_empty() {
