@@ -94,8 +94,8 @@ pub use cache_core::{
     LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions, LoadReason, LoadStats, Loaded,
     MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL,
     ManualClock, Page, ReadNow, Result, Scope, SetOptions, TagTicket, Tagging, Tags, TierStats,
-    Transaction, TransactionWrite, Transactions, Ttl, WarmError, WarmOptions, Watch, WireStats,
-    WriteOptions, backend, bus, is_tag_key, tag_keys,
+    Transaction, TransactionWrite, Transactions, Ttl, Updated, Version, Versioned, WarmError,
+    WarmOptions, Watch, WireStats, WriteOptions, backend, bus, is_tag_key, tag_keys,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]

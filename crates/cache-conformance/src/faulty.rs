@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Claim, Cursor, Entry, Error, ErrorKind, Expiry,
-    LoadLease, LoadLeases, Page, ReadNow, Result, Scope, TagTicket, Tagging, Tags,
-    TransactionWrite, Transactions, Watch, WriteOptions,
+    BackendStats, CacheBackend, Capabilities, Claim, Condition, Cursor, Entry, Error, ErrorKind,
+    Expiry, LoadLease, LoadLeases, Page, ReadNow, Result, Scope, TagTicket, Tagging, Tags,
+    TransactionWrite, Transactions, Versioned, Watch, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -191,7 +191,7 @@ impl<B: Sync> FaultyBackend<B> {
     }
 }
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBackend<B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBackend<B> {
     fn read_now(&self, key: &str) -> ReadNow<V> {
         let plan = self.plan();
         if plan.script.is_empty() && plan.rule.is_none() {
@@ -218,8 +218,20 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBac
         self.call(self.backend.swap(key, value, expiry)).await
     }
 
-    async fn delete(&self, key: &str) -> Result<bool> {
-        self.call(self.backend.delete(key)).await
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
+        self.call(self.backend.delete(key, condition)).await
+    }
+
+    async fn get_versioned(&self, key: &str) -> Result<Versioned<V>> {
+        self.call(self.backend.get_versioned(key)).await
+    }
+
+    async fn take(&self, key: &str) -> Result<Option<V>> {
+        self.call(self.backend.take(key)).await
+    }
+
+    async fn get_ex(&self, key: &str, expiry: Expiry) -> Result<Option<V>> {
+        self.call(self.backend.get_ex(key, expiry)).await
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
@@ -283,7 +295,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBac
 impl<B> FaultyBackend<B> {
     fn inner_leases<V>(&self) -> Result<&dyn LoadLeases<V>>
     where
-        V: Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
         B: CacheBackend<V>,
     {
         self.backend.leases().ok_or_else(|| {
@@ -294,7 +306,7 @@ impl<B> FaultyBackend<B> {
 
     fn inner_transactions<V>(&self) -> Result<&dyn Transactions<V>>
     where
-        V: Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
         B: CacheBackend<V>,
     {
         let inner = self.backend.transactions();
@@ -303,7 +315,7 @@ impl<B> FaultyBackend<B> {
 
     fn inner_tags<V>(&self) -> Result<&dyn Tags<V>>
     where
-        V: Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
         B: CacheBackend<V>,
     {
         self.backend.tags().ok_or_else(|| {
@@ -315,7 +327,7 @@ impl<B> FaultyBackend<B> {
 
 /// Each call takes a fault, but for `ended`, which cannot fail.
 #[async_trait]
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> LoadLeases<V> for FaultyBackend<B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> LoadLeases<V> for FaultyBackend<B> {
     async fn claim(&self, key: &str, ttl: Duration) -> Result<Claim<V>> {
         self.call(self.inner_leases()?.claim(key, ttl)).await
     }
@@ -347,7 +359,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> LoadLeases<V> for FaultyBacke
 }
 
 #[async_trait]
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Tags<V> for FaultyBackend<B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Tags<V> for FaultyBackend<B> {
     async fn ticket(&self) -> Result<TagTicket> {
         self.call(self.inner_tags::<V>()?.ticket()).await
     }
@@ -381,7 +393,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Tags<V> for FaultyBackend<B> 
 }
 
 #[async_trait]
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Transactions<V> for FaultyBackend<B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Transactions<V> for FaultyBackend<B> {
     async fn watch(&self, keys: &[&str]) -> Result<(Vec<Option<V>>, Watch)> {
         self.call(self.inner_transactions()?.watch(keys)).await
     }

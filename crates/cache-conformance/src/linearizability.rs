@@ -43,6 +43,10 @@ pub enum Operation {
     Swap(u64),
     /// Removes the key.
     Delete,
+    /// Removes the key and returns its value.
+    Take,
+    /// Reads, writes over the version that was read, again if that fails, and returns what was read last.
+    Update(u64),
 }
 
 /// What was answered.
@@ -200,7 +204,8 @@ fn step(value: Option<u64>, call: &Call) -> Option<Option<u64>> {
         Operation::Set(new) => (Answer::Did(true), Some(new)),
         Operation::SetIfAbsent(new) => (Answer::Did(value.is_none()), value.or(Some(new))),
         Operation::SetIfPresent(new) => (Answer::Did(value.is_some()), value.and(Some(new))),
-        Operation::Swap(new) => (Answer::Found(value), Some(new)),
+        Operation::Swap(new) | Operation::Update(new) => (Answer::Found(value), Some(new)),
+        Operation::Take => (Answer::Found(value), None),
         Operation::Delete => (Answer::Did(value.is_some()), None),
     };
     (answer == call.answer).then_some(next)

@@ -234,6 +234,22 @@ macro_rules! __contract_tests {
             c37_a_dropped_watch_changes_nothing
             c37_no_update_is_lost
         }
+        $crate::__tests! { $attributes versions as versions:
+            c38_get_versioned_finds_the_entry_and_its_version
+            c38_a_write_of_another_value_changes_the_version
+            c38_set_expiry_leaves_the_version
+            c39_a_write_over_the_present_version_takes_place
+            c39_a_write_over_another_version_changes_nothing
+            c39_an_invalidated_entry_has_no_version
+            c40_one_of_concurrent_writes_over_a_version_takes_place
+            c40_no_write_over_a_version_is_lost
+            c41_take_removes_the_entry_and_returns_its_value
+            c41_one_of_concurrent_takes_and_deletes_gets_the_entry
+            c42_get_ex_returns_the_value_and_changes_the_expiry
+            c42_get_ex_keeps_the_tags
+            c43_a_kept_expiry_stays_under_a_new_value
+            c43_a_kept_expiry_stays_under_new_tags
+        }
         mod model {
             $crate::__test!($attributes random_operations_agree_with_the_model, async {
                 // Several short runs reach more states than a long one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache_core::{
-    Cache, CacheBackend, Condition, Cursor, Entry, Expiry, ReadNow, Result, Scope, Ttl,
+    Cache, CacheBackend, Condition, Cursor, Entry, Expiry, ReadNow, Result, Scope, Ttl, Version,
     WriteOptions,
 };
 
@@ -102,11 +102,12 @@ impl<F: Fixture> Probe<'_, F> {
         condition: Condition,
     ) -> bool {
         let options = WriteOptions::new(expiry, condition);
-        ok(
-            "set",
-            self.backend.set(key, F::Value::from_text(value), options),
-        )
-        .await
+        self.set_with(key, value, options).await
+    }
+
+    pub(crate) async fn set_with(&self, key: &str, value: &str, options: WriteOptions) -> bool {
+        let value = F::Value::from_text(value);
+        ok("set", self.backend.set(key, value, options)).await
     }
 
     pub(crate) async fn get(&self, key: &str) -> Option<String> {
@@ -126,7 +127,23 @@ impl<F: Fixture> Probe<'_, F> {
     }
 
     pub(crate) async fn delete(&self, key: &str) -> bool {
-        ok("delete", self.backend.delete(key)).await
+        ok("delete", self.backend.delete(key, Condition::Always)).await
+    }
+
+    /// Returns the value and the version of what the truth holds.
+    pub(crate) async fn versioned(&self, key: &str) -> (Option<String>, Option<Version>) {
+        let found = ok("get_versioned", self.backend.get_versioned(key)).await;
+        (found.entry.map(|entry| text(entry.value)), found.version)
+    }
+
+    pub(crate) async fn take(&self, key: &str) -> Option<String> {
+        ok("take", self.backend.take(key)).await.map(text)
+    }
+
+    pub(crate) async fn get_ex(&self, key: &str, expiry: Expiry) -> Option<String> {
+        ok("get_ex", self.backend.get_ex(key, expiry))
+            .await
+            .map(text)
     }
 
     pub(crate) async fn expiry(&self, key: &str) -> Option<Expiry> {

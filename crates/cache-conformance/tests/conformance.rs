@@ -3,8 +3,12 @@
 #[expect(dead_code, reason = "the bugs are for the tests of the suite")]
 mod reference;
 
+#[path = "reference/minimal.rs"]
+mod minimal;
+
 use bytes::Bytes;
 use cache_conformance::conformance_tests;
+use minimal::Minimal;
 use reference::{RealTime, ReferenceFixture, Waiting};
 
 conformance_tests!(text, ReferenceFixture::<String>::correct());
@@ -17,5 +21,6 @@ conformance_tests!(
     no_tags,
     ReferenceFixture::<String>::correct().without_tags()
 );
+conformance_tests!(five_methods, Minimal(ReferenceFixture::correct()));
 conformance_tests!(waiting, Waiting(ReferenceFixture::correct()));
 conformance_tests!(real_time, RealTime);

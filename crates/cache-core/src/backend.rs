@@ -1,5 +1,6 @@
 //! The contract between the facade and every backend.
 
+pub mod derived;
 pub mod each;
 mod erased;
 #[macro_use]
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 pub use self::erased::DynBackend;
 use crate::{
-    BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions, WriteOptions,
+    BackendStats, Condition, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions,
+    Versioned, WriteOptions,
 };
 
 /// A place that holds values under keys, each with an optional expiry.
@@ -25,8 +27,11 @@ use crate::{
 /// [`ByteStore`](crate::ByteStore)) and gets its typing from
 /// [`EncodedBackend`](crate::EncodedBackend).
 ///
-/// No method has a default body: a default read-modify-write would not be atomic, and a
-/// default loop would hide that a backend is slow. [`each`] has the loops, to be called by name.
+/// Five methods are required: [`get_entry`](Self::get_entry), [`set`](Self::set),
+/// [`delete`](Self::delete), [`set_expiry`](Self::set_expiry) and [`scan`](Self::scan). A read hands out a
+/// [`Version`](crate::Version) and a write takes one back, so every other verb has a body that is correct
+/// *and atomic*: those that change what they read compare and set ([`derived`]), those on many keys are
+/// loops ([`each`]). A backend overrides what its store does better.
 ///
 /// # Contract
 ///
@@ -45,7 +50,7 @@ use crate::{
 ///   `true`; otherwise it returns `false` and leaves value and expiry as they are.
 /// - **C07** `set` with [`IfPresent`](crate::Condition::IfPresent) is its counterpart.
 /// - **C08** `swap` returns the old value and stores the new one with the new expiry.
-/// - **C09** `delete` returns whether there was an entry to delete.
+/// - **C09** `delete` without a condition returns whether there was an entry to delete.
 ///
 /// *Expiry*
 /// - **C10** An entry is present before its deadline and absent from then on, for every read.
@@ -108,23 +113,29 @@ use crate::{
 /// - **C37** A commit fails as [`Conflict`](crate::ErrorKind::Conflict) and changes nothing if a watched
 ///   key was written, deleted or cleared, or has expired, since it was watched; it may do so for other
 ///   reasons too. A watch that is dropped changes nothing.
+///
+/// *Versions*
+/// - **C38** `get_versioned` finds what `get_entry` finds, and its version; an absent key has none. Two
+///   reads find the same version only if no other value was written in between. `set_expiry` leaves
+///   the version as it is.
+/// - **C39** `set` and `delete` with [`IfVersion`](crate::Condition::IfVersion) take place if the key is
+///   present and has that version; otherwise they return `false` and change nothing.
+/// - **C40** Of concurrent writes that require one version of a key at most one takes place, unless they
+///   write what is there.
+/// - **C41** `take` removes the entry and returns its value. Of concurrent `take`s and `delete`s of one
+///   entry exactly one gets it.
+/// - **C42** `get_ex` returns the value and changes the expiry in one step; of an absent key it changes
+///   nothing.
+/// - **C43** A write that [keeps the expiry](crate::WriteOptions::keeps_expiry) leaves that of an entry that
+///   is there as it is; a new entry gets its own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a cache backend for values of type `{V}`",
-    note = "an in-process backend needs `V: Clone + Send + Sync + 'static`",
+    note = "a cached value is `Clone + Send + Sync + 'static`",
     note = "a store of bytes becomes one through `EncodedBackend::new(store, codec)`, \
             whose codec needs `V: Serialize + DeserializeOwned`"
 )]
-pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static {
-    /// Answers a read at once, or says that it would have to wait.
-    ///
-    /// An in-process backend always answers; a remote one never does. The facade asks here
-    /// first, so a hit in memory costs neither an allocation nor a poll.
-    fn read_now(&self, key: &str) -> ReadNow<V>;
-
-    /// Returns the value of `key`.
-    fn get(&self, key: &str) -> impl Future<Output = Result<Option<V>>> + Send;
-
-    /// Returns the value of `key` and the time it has left, in one round trip.
+pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 'static {
+    /// Returns the value of `key`, the time that it has left and its version, in one round trip.
     fn get_entry(&self, key: &str) -> impl Future<Output = Result<Option<Entry<V>>>> + Send;
 
     /// Writes `value` and tells whether the condition held; in one atomic step.
@@ -135,44 +146,11 @@ pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static 
         options: WriteOptions,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Writes `value` and returns the one it replaced; in one atomic step.
-    fn swap(
-        &self,
-        key: &str,
-        value: V,
-        expiry: Expiry,
-    ) -> impl Future<Output = Result<Option<V>>> + Send;
-
-    /// Removes `key` and tells whether it was there.
-    fn delete(&self, key: &str) -> impl Future<Output = Result<bool>> + Send;
-
-    /// Returns the time that `key` has left, or `None` for an absent key.
-    fn expiry(&self, key: &str) -> impl Future<Output = Result<Option<Expiry>>> + Send;
+    /// Removes `key` and tells whether the condition held and the key was there; in one atomic step.
+    fn delete(&self, key: &str, condition: Condition) -> impl Future<Output = Result<bool>> + Send;
 
     /// Changes the expiry of `key` and tells whether anything changed (C13).
     fn set_expiry(&self, key: &str, expiry: Expiry) -> impl Future<Output = Result<bool>> + Send;
-
-    /// Returns the values of `keys`, in their order.
-    fn get_many(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Option<V>>>> + Send;
-
-    /// Returns the values of `keys` and the time that each has left, in their order.
-    ///
-    /// This is what a tier in front asks for: it may keep a value for as long as it is valid here,
-    /// and no longer.
-    fn get_entries(
-        &self,
-        keys: &[&str],
-    ) -> impl Future<Output = Result<Vec<Option<Entry<V>>>>> + Send;
-
-    /// Writes all `entries`. Each is written atomically, all together are not.
-    fn set_many(
-        &self,
-        entries: Vec<(&str, V)>,
-        expiry: Expiry,
-    ) -> impl Future<Output = Result<()>> + Send;
-
-    /// Removes all `keys` and returns how many were there.
-    fn delete_many(&self, keys: &[&str]) -> impl Future<Output = Result<u64>> + Send;
 
     /// Returns one page of the keys of `scope`, from `cursor` on.
     ///
@@ -186,27 +164,118 @@ pub trait CacheBackend<V: Send + Sync + 'static>: Debug + Send + Sync + 'static 
         limit: usize,
     ) -> impl Future<Output = Result<Page>> + Send;
 
+    /// Answers a read at once, or says that it would have to wait, as the default does.
+    ///
+    /// An in-process backend always answers; a remote one never does. The facade asks here
+    /// first, so a hit in memory costs neither an allocation nor a poll.
+    fn read_now(&self, key: &str) -> ReadNow<V> {
+        let _ = key;
+        ReadNow::WouldWait
+    }
+
+    /// Returns the value of `key`.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<V>>> + Send {
+        async move { Ok(self.get_entry(key).await?.map(|entry| entry.value)) }
+    }
+
+    /// Returns what `key` holds and the version of it, where the truth is (C38).
+    ///
+    /// The default is `get_entry`. A backend that answers that from a copy asks the original here: a write
+    /// on the condition that an old copy is current would never take place.
+    fn get_versioned(&self, key: &str) -> impl Future<Output = Result<Versioned<V>>> + Send {
+        derived::get_versioned(self, key)
+    }
+
+    /// Writes `value` and returns the one it replaced; in one atomic step.
+    fn swap(
+        &self,
+        key: &str,
+        value: V,
+        expiry: Expiry,
+    ) -> impl Future<Output = Result<Option<V>>> + Send {
+        derived::swap(self, key, value, expiry)
+    }
+
+    /// Removes `key` and returns its value; in one atomic step.
+    fn take(&self, key: &str) -> impl Future<Output = Result<Option<V>>> + Send {
+        derived::take(self, key)
+    }
+
+    /// Returns the value of `key` and changes its expiry; in one atomic step.
+    fn get_ex(&self, key: &str, expiry: Expiry) -> impl Future<Output = Result<Option<V>>> + Send {
+        derived::get_ex(self, key, expiry)
+    }
+
+    /// Returns the time that `key` has left, or `None` for an absent key.
+    fn expiry(&self, key: &str) -> impl Future<Output = Result<Option<Expiry>>> + Send {
+        async move { Ok(self.get_entry(key).await?.map(|entry| entry.expiry)) }
+    }
+
+    /// Returns the values of `keys`, in their order.
+    fn get_many(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Option<V>>>> + Send {
+        each::get(self, keys)
+    }
+
+    /// Returns the values of `keys` and the time that each has left, in their order.
+    ///
+    /// This is what a tier in front asks for: it may keep a value for as long as it is valid here,
+    /// and no longer.
+    fn get_entries(
+        &self,
+        keys: &[&str],
+    ) -> impl Future<Output = Result<Vec<Option<Entry<V>>>>> + Send {
+        each::get_entry(self, keys)
+    }
+
+    /// Writes all `entries`. Each is written atomically, all together are not.
+    fn set_many(
+        &self,
+        entries: Vec<(&str, V)>,
+        expiry: Expiry,
+    ) -> impl Future<Output = Result<()>> + Send {
+        each::set(self, entries, expiry)
+    }
+
+    /// Removes all `keys` and returns how many were there.
+    fn delete_many(&self, keys: &[&str]) -> impl Future<Output = Result<u64>> + Send {
+        each::delete(self, keys)
+    }
+
     /// Removes the entries of `scope` and returns how many were there.
-    fn clear(&self, scope: &Scope) -> impl Future<Output = Result<u64>> + Send;
+    fn clear(&self, scope: &Scope) -> impl Future<Output = Result<u64>> + Send {
+        each::clear(self, scope)
+    }
 
     /// Returns the time to live that the facade gives to writes that name none.
-    fn default_ttl(&self) -> Option<Duration>;
+    fn default_ttl(&self) -> Option<Duration> {
+        None
+    }
 
     /// Tells what this backend can do.
-    fn capabilities(&self) -> Capabilities;
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+    }
 
     /// Returns what the backend counts, without waiting.
-    fn stats(&self) -> BackendStats;
+    fn stats(&self) -> BackendStats {
+        BackendStats::default()
+    }
 
     /// Returns the load leases of a shared store, or `None` if one load per process is all that
     /// there can be.
-    fn leases(&self) -> Option<&dyn LoadLeases<V>>;
+    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
+        None
+    }
 
     /// Returns the tags of a backend that keeps them, or `None`.
-    fn tags(&self) -> Option<&dyn Tags<V>>;
+    fn tags(&self) -> Option<&dyn Tags<V>> {
+        None
+    }
 
     /// Returns the transactions of a backend that has them, or `None`.
-    fn transactions(&self) -> Option<&dyn Transactions<V>>;
+    fn transactions(&self) -> Option<&dyn Transactions<V>> {
+        None
+    }
 }
 
 /// The answer of [`CacheBackend::read_now`].

@@ -6,6 +6,7 @@ mod load;
 mod steps;
 mod tags;
 mod transaction;
+mod update;
 mod warm;
 
 use std::fmt;
@@ -17,14 +18,16 @@ use futures_util::stream::{self, TryStreamExt};
 
 pub use self::builder::CacheBuilder;
 pub use self::transaction::Transaction;
+use self::update::Turns;
+pub use self::update::Updated;
 pub use self::warm::{WarmError, WarmOptions};
 use crate::flights::Flights;
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
 use crate::stats::Counters;
 use crate::{
-    CacheBackend, CacheStats, Clock, DynBackend, Expiry, Hit, LoadOptions, ReadNow, Result,
-    SetOptions, Ttl,
+    CacheBackend, CacheStats, Clock, Condition, DynBackend, Expiry, Hit, LoadOptions, ReadNow,
+    Result, SetOptions, Ttl,
 };
 
 #[expect(unused_imports, reason = "short names for the docs")]
@@ -71,9 +74,10 @@ struct Shared<V, B> {
     counters: Counters,
     loads: LoadCounters,
     flights: Arc<Flights<V>>,
+    turns: Turns,
 }
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the value of `key`, or `None` if it is absent.
     ///
     /// ```
@@ -300,7 +304,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// A dropped write has happened or not, never in part.
     pub async fn delete(&self, key: impl AsRef<str>) -> Result<bool> {
-        self.remove("delete", key.as_ref()).await
+        self.remove("delete", key.as_ref(), Condition::Always).await
     }
 
     /// Tells whether `key` is there, without counting as a read.
@@ -395,7 +399,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     pub async fn expire(&self, key: impl AsRef<str>, ttl: impl Into<Ttl>) -> Result<bool> {
         let (key, ttl) = (key.as_ref(), ttl.into());
         if ttl.is_over() {
-            return self.remove("expire", key).await;
+            return self.remove("expire", key, Condition::Always).await;
         }
         let expiry = self.resolve("expire", key, ttl)?;
         let changed = self.change_expiry("expire", key, expiry).await?;

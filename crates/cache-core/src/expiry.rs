@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Version};
 
 /// The longest time to live, 100 years. [`Duration::MAX`] is not over it: it means "never".
 pub const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -64,18 +64,27 @@ pub struct Entry<V> {
     pub expiry: Expiry,
     /// The keys that name its [tags](crate::Tags), in any order.
     pub tags: Vec<Arc<str>>,
+    /// Its version, if it was read where the truth is.
+    pub version: Option<Version>,
 }
 
 impl<V> Entry<V> {
-    /// Joins a value and the time that it has left; it has no tags.
+    /// Joins a value and the time that it has left; it has neither tags nor a version.
     #[must_use]
     pub const fn new(value: V, expiry: Expiry) -> Self {
-        let tags = Vec::new();
         Self {
             value,
             expiry,
-            tags,
+            tags: Vec::new(),
+            version: None,
         }
+    }
+
+    /// Gives the entry its version.
+    #[must_use]
+    pub fn with_version(mut self, version: Version) -> Self {
+        self.version = Some(version);
+        self
     }
 
     /// Gives the entry tags.
@@ -92,6 +101,7 @@ impl<V> Entry<V> {
             value: change(self.value),
             expiry: self.expiry,
             tags: self.tags,
+            version: self.version,
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::Expiry;
+use crate::{Expiry, Version};
 
 /// A value that was found, where, and how much time it has.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hit<V> {
     /// The value.
@@ -17,6 +17,9 @@ pub struct Hit<V> {
     pub expiry: Expiry,
     /// How long ago it ended, if it has: then only loads and this read still see it.
     pub ended: Option<Duration>,
+    /// Its version, unless the memory of a tier has answered: that is behind the truth, and
+    /// [`Cache::get_versioned`](crate::Cache::get_versioned) asks the truth.
+    pub version: Option<Version>,
 }
 
 impl<V> Hit<V> {

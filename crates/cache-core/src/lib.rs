@@ -8,6 +8,7 @@
 //! | use a cache | [`Cache`] |
 //! | load what is absent, once | [`Cache::get_or_insert_with`], [`LoadOptions`] |
 //! | fill a cache before it is needed | [`Cache::warm`] |
+//! | change a value by what it is | [`Cache::update`] |
 //! | write a backend for values in memory | [`CacheBackend`] |
 //! | write a backend for bytes in a store | [`ByteStore`] and [`EncodedBackend`] |
 //! | store values in another format | [`Codec`] |
@@ -58,10 +59,11 @@ mod stats;
 mod store;
 mod tags;
 mod transactions;
+mod version;
 
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
-pub use self::cache::{Cache, CacheBuilder, Transaction, WarmError, WarmOptions};
+pub use self::cache::{Cache, CacheBuilder, Transaction, Updated, WarmError, WarmOptions};
 pub use self::clock::{Clock, ManualClock};
 #[cfg(feature = "json")]
 pub use self::codec::JsonCodec;
@@ -80,3 +82,4 @@ pub use self::stats::{BackendStats, CacheStats, Lease, TierStats, WireStats};
 pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};
 pub use self::tags::{MAX_TAG_BYTES, MAX_TAGS, TagTicket, Tagging, Tags};
 pub use self::transactions::{MAX_TRANSACTION_KEYS, TransactionWrite, Transactions, Watch};
+pub use self::version::{Version, Versioned};

@@ -16,8 +16,8 @@ use bytes::Bytes;
 pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
-    BackendStats, CacheBackend, Capabilities, Codec, Cursor, Entry, Error, ErrorKind, Expiry,
-    LoadLeases, Page, ReadNow, Result, Scope, Tags, Transactions, WriteOptions,
+    BackendStats, CacheBackend, Capabilities, Codec, Condition, Cursor, Entry, Error, ErrorKind,
+    Expiry, LoadLeases, Page, ReadNow, Result, Scope, Tags, Transactions, Versioned, WriteOptions,
 };
 
 /// A backend that keeps bytes: the same contract, for `V = Bytes`.
@@ -231,7 +231,7 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
 
 impl<V, S, C> CacheBackend<V> for EncodedBackend<S, C>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     S: ByteStore,
     C: Codec<V>,
 {
@@ -268,8 +268,25 @@ where
         Ok(replaced.and_then(|stored| self.decode(&stored)))
     }
 
-    async fn delete(&self, key: &str) -> Result<bool> {
-        self.store.delete(key).await
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
+        self.store.delete(key, condition).await
+    }
+
+    /// What cannot be read has a version all the same, so that it can be replaced.
+    async fn get_versioned(&self, key: &str) -> Result<Versioned<V>> {
+        let Versioned { entry, version } = self.store.get_versioned(key).await?;
+        let entry = entry.and_then(|entry| self.decode_entry(entry));
+        Ok(Versioned::new(entry, version))
+    }
+
+    async fn take(&self, key: &str) -> Result<Option<V>> {
+        let taken = self.store.take(key).await?;
+        Ok(taken.and_then(|stored| self.decode(&stored)))
+    }
+
+    async fn get_ex(&self, key: &str, expiry: Expiry) -> Result<Option<V>> {
+        let found = self.store.get_ex(key, expiry).await?;
+        Ok(found.and_then(|stored| self.decode(&stored)))
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    BackendStats, CacheBackend, CacheConfig, Capabilities, Cursor, Entry, Error, Expiry,
-    LoadLeases, Page, ReadNow, Result, Scope, Tags, Transactions, WriteOptions,
+    BackendStats, CacheBackend, CacheConfig, Capabilities, Condition, Cursor, Entry, Error, Expiry,
+    Page, ReadNow, Result, Scope, Tags, WriteOptions,
 };
 
 use tokio::task::yield_now;
@@ -149,8 +149,17 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
         self.store.swap(key, value, expiry)
     }
 
-    async fn delete(&self, key: &str) -> Result<bool> {
-        Ok(self.store.delete(key))
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
+        Ok(self.store.delete(key, &condition))
+    }
+
+    async fn take(&self, key: &str) -> Result<Option<V>> {
+        Ok(self.store.take(key))
+    }
+
+    async fn get_ex(&self, key: &str, expiry: Expiry) -> Result<Option<V>> {
+        self.before_write(expiry);
+        Ok(self.store.get_ex(key, expiry))
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
@@ -178,7 +187,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
         Ok(keys
             .iter()
-            .map(|key| u64::from(self.store.delete(key)))
+            .map(|key| u64::from(self.store.delete(key, &Condition::Always)))
             .sum())
     }
 
@@ -210,16 +219,8 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
         self.store.stats()
     }
 
-    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
-        None
-    }
-
     fn tags(&self) -> Option<&dyn Tags<V>> {
         Some(self)
-    }
-
-    fn transactions(&self) -> Option<&dyn Transactions<V>> {
-        None
     }
 }
 

@@ -212,25 +212,51 @@ const _: () = assert!((MAX_HITS as u32) < 1 << HITS_BITS);
 /// A value that has something to drop, a `String` say, may only be cloned after the lock of the
 /// table is released, so a reader takes a share of the entry with it. Plain data is copied under
 /// the lock; its entry is never shared, and changing it needs no atomic count.
+///
+/// The version stands here, where the choice of the variant leaves room for it. It wraps around after 4 G
+/// writes of one shard; only a caller that holds on to a version for exactly so many is misled.
 pub(crate) enum Handle<V> {
-    Plain(Box<Entry<V>>),
-    Shared(Arc<Entry<V>>),
+    Plain(u32, Box<Entry<V>>),
+    Shared(u32, Arc<Entry<V>>),
 }
 
 impl<V> Handle<V> {
-    pub(crate) fn new(entry: Entry<V>) -> Self {
+    pub(crate) fn new(entry: Entry<V>, version: u32) -> Self {
         if needs_drop::<V>() {
-            Self::Shared(Arc::new(entry))
+            Self::Shared(version, Arc::new(entry))
         } else {
-            Self::Plain(Box::new(entry))
+            Self::Plain(version, Box::new(entry))
         }
     }
 
     /// Returns the entry to be changed, unless a reader has a share of it.
     pub(crate) fn get_mut(&mut self) -> Option<&mut Entry<V>> {
         match self {
-            Self::Plain(entry) => Some(entry),
-            Self::Shared(entry) => Arc::get_mut(entry),
+            Self::Plain(_, entry) => Some(entry),
+            Self::Shared(_, entry) => Arc::get_mut(entry),
+        }
+    }
+
+    /// Returns the number of the write that the entry is from.
+    pub(crate) const fn version(&self) -> u32 {
+        match self {
+            Self::Plain(version, _) | Self::Shared(version, _) => *version,
+        }
+    }
+
+    pub(crate) const fn set_version(&mut self, new: u32) {
+        match self {
+            Self::Plain(version, _) | Self::Shared(version, _) => *version = new,
+        }
+    }
+
+    /// Copies what is wanted of plain data, and returns a share of any other entry, of which that is
+    /// copied after the lock.
+    #[inline]
+    pub(crate) fn hold<R>(&self, copy: impl Fn(&Entry<V>) -> R) -> Result<R, Arc<Entry<V>>> {
+        match self {
+            Self::Plain(_, entry) => Ok(copy(entry)),
+            Self::Shared(_, entry) => Err(Arc::clone(entry)),
         }
     }
 }
@@ -240,8 +266,8 @@ impl<V> Deref for Handle<V> {
 
     fn deref(&self) -> &Entry<V> {
         match self {
-            Self::Plain(entry) => entry,
-            Self::Shared(entry) => entry,
+            Self::Plain(_, entry) => entry,
+            Self::Shared(_, entry) => entry,
         }
     }
 }

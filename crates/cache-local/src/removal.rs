@@ -139,7 +139,13 @@ impl<V> Outbox<V> {
     }
 
     /// Makes an entry, in the allocation of one that has just left if nobody else holds it.
-    pub(crate) fn recycle(&mut self, key: &str, content: Content<V>, place: Place) -> Handle<V> {
+    pub(crate) fn recycle(
+        &mut self,
+        key: &str,
+        content: Content<V>,
+        place: Place,
+        version: u32,
+    ) -> Handle<V> {
         match self.first.take() {
             Some(Removed {
                 body: Body::Entry(mut entry),
@@ -148,10 +154,11 @@ impl<V> Outbox<V> {
                 let (entry, body) = match entry.get_mut() {
                     Some(left) => {
                         let (key, value) = left.refill(key, content, place);
+                        entry.set_version(version);
                         (entry, Body::Parts(key, value))
                     }
                     None => (
-                        Handle::new(Entry::new(key, content, place)),
+                        Handle::new(Entry::new(key, content, place), version),
                         Body::Entry(entry),
                     ),
                 };
@@ -160,7 +167,7 @@ impl<V> Outbox<V> {
             }
             other => {
                 self.first = other;
-                Handle::new(Entry::new(key, content, place))
+                Handle::new(Entry::new(key, content, place), version)
             }
         }
     }

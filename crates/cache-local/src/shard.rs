@@ -3,7 +3,7 @@
 use std::mem;
 use std::ops::Range;
 
-use cache_core::{Clock, Condition, Scope};
+use cache_core::{Clock, Condition, Scope, Version};
 
 use crate::budget::Budget;
 use crate::entry::{Content, Handle, NEVER, Place};
@@ -27,6 +27,15 @@ pub(crate) struct Ledger {
     pub(crate) evicted_for_capacity: u64,
     pub(crate) evicted_by_resize: u64,
     pub(crate) expired: u64,
+    /// The number of writes so far, by which entries of one key are told apart.
+    writes: u32,
+}
+
+impl Ledger {
+    const fn next_version(&mut self) -> u32 {
+        self.writes = self.writes.wrapping_add(1);
+        self.writes
+    }
 }
 
 /// A write that is to be done.
@@ -37,6 +46,8 @@ pub(crate) struct Write<'a, V> {
     pub(crate) content: Option<Content<V>>,
     pub(crate) weight: u32,
     pub(crate) deadline: u64,
+    /// Whether an entry that is there keeps its own deadline.
+    pub(crate) keeps_deadline: bool,
     pub(crate) condition: Condition,
     /// Weight that is reserved for this write already.
     pub(crate) credit: u64,
@@ -48,7 +59,7 @@ impl<V> Write<'_, V> {
     /// Puts value, weight and deadline into an entry of the same key, and returns the weight
     /// that it had.
     #[inline]
-    fn overwrite(&mut self, entry: &mut Handle<V>) -> u64 {
+    fn overwrite(&mut self, entry: &mut Handle<V>, version: u32) -> u64 {
         let weight = entry.weight();
         let Some(content) = self.content.take() else {
             return weight;
@@ -62,10 +73,11 @@ impl<V> Write<'_, V> {
         self.replaced = Some(match entry.get_mut() {
             Some(entry) => Replaced::Value(entry.overwrite(content, place)),
             None => {
-                let successor = Handle::new(entry.successor(content, place));
+                let successor = Handle::new(entry.successor(content, place), version);
                 Replaced::Entry(mem::replace(entry, successor))
             }
         });
+        entry.set_version(version);
         // What the old value had and the new one does not need goes back with the credit.
         self.credit = self.credit + weight - u64::from(self.weight);
         weight
@@ -81,6 +93,12 @@ pub(crate) enum Written {
     /// The cache is full and this shard has too little to give, or has given enough for one lock
     /// hold: raise the credit to this elsewhere, then try again.
     NoRoom(u64),
+}
+
+/// Tells whether the condition of a write of a live entry holds.
+#[inline]
+fn holds<V>(condition: &Condition, entry: &Handle<V>) -> bool {
+    condition.holds(Some(&Version::from_number(entry.version().into())))
 }
 
 pub(crate) struct Locked<'a, V> {
@@ -99,7 +117,7 @@ impl<V> Locked<'_, V> {
         self.expire(FREED_PER_WRITE);
         loop {
             let Some(place) = self.table.get_mut(write.hash, write.key) else {
-                if !write.condition.holds(false) {
+                if !write.condition.holds(None) {
                     return Written::Refused;
                 }
                 let need = write.weight.into();
@@ -118,13 +136,16 @@ impl<V> Locked<'_, V> {
                 self.remove(write.hash, slot, cause);
                 continue;
             }
-            if !write.condition.holds(true) {
+            if !holds(&write.condition, place) {
                 return Written::Refused;
             }
             let need = u64::from(write.weight).saturating_sub(place.weight());
             if write.credit >= need {
                 let old = place.deadline();
-                let weight = write.overwrite(place);
+                if write.keeps_deadline {
+                    write.deadline = old;
+                }
+                let weight = write.overwrite(place, self.ledger.next_version());
                 self.ledger
                     .timers
                     .set(place.slot(), old, write.deadline, self.clock);
@@ -154,13 +175,28 @@ impl<V> Locked<'_, V> {
         Some(slot)
     }
 
-    /// Removes the entry of a key and tells whether it was live.
-    pub(crate) fn delete(&mut self, hash: u64, key: &str) -> bool {
+    /// Removes the live entry of a key on a condition, and tells whether it did.
+    pub(crate) fn delete(&mut self, hash: u64, key: &str, condition: &Condition) -> bool {
         let Some(slot) = self.live(hash, key) else {
             return false;
         };
-        self.remove(hash, slot, RemovalCause::Deleted);
-        true
+        let entry = self.table.shared().get(hash, key);
+        let is_due = entry.is_some_and(|entry| holds(condition, entry));
+        if is_due {
+            self.remove(hash, slot, RemovalCause::Deleted);
+        }
+        is_due
+    }
+
+    /// Looks at the live entry of a key.
+    pub(crate) fn look<R>(
+        &mut self,
+        hash: u64,
+        key: &str,
+        look: impl FnOnce(&Handle<V>) -> R,
+    ) -> Option<R> {
+        self.live(hash, key)?;
+        self.table.shared().get(hash, key).map(look)
     }
 
     /// Changes the deadline of a live entry, and tells whether that changed anything.
@@ -326,7 +362,8 @@ impl<V> Locked<'_, V> {
             weight,
             deadline,
         };
-        let entry = self.outbox.recycle(write.key, content, place);
+        let version = self.ledger.next_version();
+        let entry = self.outbox.recycle(write.key, content, place, version);
         self.table.insert(write.hash, entry);
         self.ledger
             .timers

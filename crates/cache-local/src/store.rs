@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    BackendStats, Clock, Condition, Cursor, Error, ErrorKind, Expiry, Page, Result, Scope,
+    BackendStats, Clock, Condition, Cursor, Error, ErrorKind, Expiry, Page, Result, Scope, Version,
     WriteOptions,
 };
 use crossbeam_utils::CachePadded;
@@ -182,7 +182,7 @@ impl<V> Store<V> {
     ) -> Result<bool> {
         let weight = self.weigh(key, &value)?;
         let content = Content { value, tags };
-        let mut write = self.plan(key, content, weight, options.expiry, options.condition);
+        let mut write = self.plan(key, content, weight, options);
         self.write(&mut write)
     }
 
@@ -191,10 +191,9 @@ impl<V> Store<V> {
         key: &'k str,
         content: Content<V>,
         weight: u32,
-        expiry: Expiry,
-        condition: Condition,
+        options: WriteOptions,
     ) -> Write<'k, V> {
-        let (hash, deadline) = (self.shards.hash(key), self.deadline(expiry));
+        let (hash, deadline) = (self.shards.hash(key), self.deadline(options.expiry));
         let content = Some(content);
         Write {
             key,
@@ -202,7 +201,8 @@ impl<V> Store<V> {
             content,
             weight,
             deadline,
-            condition,
+            keeps_deadline: options.keeps_expiry,
+            condition: options.condition,
             credit: 0,
             replaced: None,
         }
@@ -251,7 +251,8 @@ impl<V> Store<V> {
         let weights = entries.iter().map(weigh).collect::<Result<Vec<u32>>>()?;
         for ((key, value), weight) in entries.into_iter().zip(weights) {
             let content = Content { value, tags: None };
-            self.write(&mut self.plan(key, content, weight, expiry, Condition::Always))?;
+            let options = WriteOptions::new(expiry, Condition::Always);
+            self.write(&mut self.plan(key, content, weight, options))?;
         }
         Ok(())
     }
@@ -280,9 +281,11 @@ impl<V> Store<V> {
         write.credit > before
     }
 
-    pub(crate) fn delete(&self, key: &str) -> bool {
+    pub(crate) fn delete(&self, key: &str, condition: &Condition) -> bool {
         let hash = self.shards.hash(key);
-        self.locked(self.shards.of(hash), |locked| locked.delete(hash, key))
+        self.locked(self.shards.of(hash), |locked| {
+            locked.delete(hash, key, condition)
+        })
     }
 
     pub(crate) fn set_expiry(&self, key: &str, expiry: Expiry) -> bool {
@@ -425,11 +428,16 @@ impl<V: Clone> Store<V> {
     }
 
     pub(crate) fn get_entry(&self, key: &str) -> Option<cache_core::Entry<V>> {
-        let (value, deadline, tags) = self.copy(key, |entry| {
-            (entry.value.clone(), entry.deadline(), entry.tags())
+        let copy = |entry: &Entry<V>| (entry.value.clone(), entry.deadline(), entry.tags());
+        let (version, held) = self.read(key, |handle| {
+            handle.hit();
+            (handle.version(), handle.hold(copy))
         })?;
+        let (value, deadline, tags) = held.unwrap_or_else(|entry| copy(&entry));
         let expiry = self.remaining(deadline)?;
-        Some(cache_core::Entry::new(value, expiry).with_tags(tags))
+        let version = Version::from_number(version.into());
+        let entry = cache_core::Entry::new(value, expiry).with_version(version);
+        Some(entry.with_tags(tags))
     }
 
     /// Copies what is wanted of the entry of a key, and counts the hit.
@@ -437,20 +445,45 @@ impl<V: Clone> Store<V> {
     /// `Clone` is the user's code, so it runs after the lock, but for plain data: see [`Handle`].
     #[inline]
     fn copy<R>(&self, key: &str, copy: impl Fn(&Entry<V>) -> R) -> Option<R> {
-        let found = self.read(key, |handle| {
+        let held = self.read(key, |handle| {
             handle.hit();
-            match handle {
-                Handle::Plain(entry) => Ok(copy(entry)),
-                Handle::Shared(entry) => Err(Arc::clone(entry)),
-            }
+            handle.hold(&copy)
         })?;
-        Some(found.unwrap_or_else(|entry| copy(&entry)))
+        Some(held.unwrap_or_else(|entry| copy(&entry)))
+    }
+
+    /// Removes the entry of a key and returns its value.
+    pub(crate) fn take(&self, key: &str) -> Option<V> {
+        let hash = self.shards.hash(key);
+        let copy = |entry: &Entry<V>| entry.value.clone();
+        let held = self.locked(self.shards.of(hash), |locked| {
+            let held = locked.look(hash, key, |handle| handle.hold(copy))?;
+            locked.delete(hash, key, &Condition::Always);
+            Some(held)
+        })?;
+        Some(held.unwrap_or_else(|entry| copy(&entry)))
+    }
+
+    /// Changes the expiry of an entry and returns its value.
+    pub(crate) fn get_ex(&self, key: &str, expiry: Expiry) -> Option<V> {
+        let (hash, deadline) = (self.shards.hash(key), self.deadline(expiry));
+        let copy = |entry: &Entry<V>| entry.value.clone();
+        let held = self.locked(self.shards.of(hash), |locked| {
+            let held = locked.look(hash, key, |handle| {
+                handle.hit();
+                handle.hold(copy)
+            })?;
+            locked.set_deadline(hash, key, deadline);
+            Some(held)
+        })?;
+        Some(held.unwrap_or_else(|entry| copy(&entry)))
     }
 
     pub(crate) fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
         let weight = self.weigh(key, &value)?;
         let content = Content { value, tags: None };
-        let mut write = self.plan(key, content, weight, expiry, Condition::Always);
+        let options = WriteOptions::new(expiry, Condition::Always);
+        let mut write = self.plan(key, content, weight, options);
         self.write(&mut write)?;
         Ok(write.replaced.map(Replaced::into_value))
     }

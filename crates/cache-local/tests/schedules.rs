@@ -118,7 +118,7 @@ fn concurrent_swaps_and_deletes_hand_every_value_out_once() {
         seen.sort_unstable();
         assert_eq!(seen, [Some(0), Some(1), Some(2), Some(99)]);
         let deleted = on_threads(2, &backend, |backend, _| {
-            now(backend.delete("key")).unwrap()
+            now(backend.delete("key", Condition::Always)).unwrap()
         });
         assert_eq!(deleted.iter().filter(|deleted| **deleted).count(), 1);
     });

@@ -65,7 +65,7 @@ pub(crate) use self::dedicated::{Dedicated, Write};
 pub(crate) use self::failure::{Failure, Lost, is_torn};
 pub(crate) use self::line::{Changes, Heard, Letter, Line, News};
 pub(crate) use self::listen::{Fence, Primary, cannot_listen};
-pub(crate) use self::scripts::{Change, ClaimTerms, Claimed, Lifetime, Mark};
+pub(crate) use self::scripts::{Change, ClaimTerms, Claimed, Lifetime, Mark, SetTime};
 pub(crate) use self::settings::Settings;
 pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;

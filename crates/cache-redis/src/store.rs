@@ -16,12 +16,12 @@ use bytes::Bytes;
 #[expect(unused_imports, reason = "short names for the docs")]
 use cache_core::ErrorKind;
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Expiry, LoadLeases, Page,
-    ReadNow, Result, Scope, Tags, Transactions, WireStats, WriteOptions,
+    BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, Expiry, LoadLeases,
+    Page, ReadNow, Result, Scope, Tags, Transactions, Versioned, WireStats, WriteOptions,
 };
 use tracing::instrument::Instrumented;
 
-use self::accept::entry;
+use self::accept::{entry, version_of};
 use self::bulk::Wanted;
 pub(crate) use self::tags::{ATTEMPTS, contended};
 use crate::client::{Found, Link, Source};
@@ -264,6 +264,29 @@ impl RedisStore {
         self.max_value_bytes
     }
 
+    /// Reads an entry, and what stands for its version: all that is stored.
+    async fn find(&self, key: &str) -> Result<Versioned<Bytes>> {
+        self.keys.check(key)?;
+        let found = self.link.read(|connection| {
+            let key = self.keys.join(key);
+            async move { connection.get_with_ttl(key).await }
+        });
+        let (found, expiry) = found.await?;
+        let version = version_of(&found);
+        let Some((header, value)) = self.accept(found) else {
+            return Ok(Versioned::new(None, version));
+        };
+        if let Some(header) = &header
+            // Boxed, as the reads of values without tags must not become larger.
+            && !Box::pin(self.is_live(header, Source::Primary)).await?
+        {
+            return Ok(Versioned::new(None, None));
+        }
+        let mut entry = entry(header.as_ref(), value, expiry);
+        entry.version.clone_from(&version);
+        Ok(Versioned::new(Some(entry), version))
+    }
+
     /// Counts an operation and runs it inside its span; see [`Link::observe`].
     pub(crate) fn observe<F: Future>(
         &self,
@@ -294,24 +317,20 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<Bytes>>> {
-        self.keys.check(key)?;
-        let get = async {
-            let found = self.link.read(|connection| {
-                let key = self.keys.join(key);
-                async move { connection.get_with_ttl(key).await }
-            });
-            let (found, expiry) = found.await?;
-            let accepted = self.accept_live(found, Source::Primary).await?;
-            Ok(accepted.map(|(header, value)| entry(header.as_ref(), value, expiry)))
-        };
-        self.observe("get_entry", key.len(), get).await
+        let found = self.observe("get_entry", key.len(), self.find(key)).await?;
+        Ok(found.entry)
+    }
+
+    async fn get_versioned(&self, key: &str) -> Result<Versioned<Bytes>> {
+        let find = self.find(key);
+        self.observe("get_versioned", key.len(), find).await
     }
 
     async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
         let bytes = key.len() + value.len();
         let key = self.keys.encode(key)?;
         self.check_value(&value)?;
-        if options.condition != Condition::Always {
+        if options.condition != Condition::Always || options.keeps_expiry {
             let put = Box::pin(self.put_if(key, value, options));
             return self.observe("set", bytes, put).await;
         }
@@ -333,10 +352,31 @@ impl CacheBackend<Bytes> for RedisStore {
         Ok(replaced.map(|(_, value)| value))
     }
 
-    async fn delete(&self, key: &str) -> Result<bool> {
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
         self.keys.check(key)?;
-        let unlink = self.unlink_one(key);
-        self.observe("delete", key.len(), unlink).await
+        match condition {
+            Condition::Always | Condition::IfPresent => {
+                let unlink = self.unlink_one(key);
+                self.observe("delete", key.len(), unlink).await
+            }
+            Condition::IfVersion(version) => {
+                let unlink = Box::pin(self.unlink_version(self.keys.join(key), &version));
+                self.observe("delete", key.len(), unlink).await
+            }
+            Condition::IfAbsent => Ok(false),
+            _ => Err(Error::unsupported("this condition of a delete")),
+        }
+    }
+
+    async fn take(&self, key: &str) -> Result<Option<Bytes>> {
+        let take = self.unlink_and_get(self.keys.encode(key)?);
+        self.observe("take", key.len(), take).await
+    }
+
+    async fn get_ex(&self, key: &str, expiry: Expiry) -> Result<Option<Bytes>> {
+        self.keys.check(key)?;
+        let get = self.get_and_change_expiry(key, expiry);
+        self.observe("get_ex", key.len(), get).await
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {

@@ -116,7 +116,7 @@ async fn use_all(config: &RedisConfig, log: &Log) {
         .scan(&Scope::root(), cache_core::Cursor::Start, 10)
         .await
         .expect(WORKS);
-    store.delete(KEY).await.expect(WORKS);
+    store.delete(KEY, Condition::Always).await.expect(WORKS);
     use_leases(&store, log).await;
     use_transactions(&store, log).await;
     store.clear(&Scope::root()).await.expect(WORKS);
@@ -152,7 +152,7 @@ async fn use_transactions(store: &RedisStore, log: &Log) {
         let (_, watch) = transactions.watch(&[KEY]).await.expect(WORKS);
         log.print(&watch);
         if is_conflict {
-            store.delete(KEY).await.expect(WORKS);
+            store.delete(KEY, Condition::Always).await.expect(WORKS);
         }
         let write = TransactionWrite::Set(Bytes::from(VALUE), Expiry::Never);
         log.print(&write);
@@ -182,7 +182,7 @@ async fn fail_all(config: &RedisConfig, server: &Server, log: &Log) {
     server.pause();
     let options = WriteOptions::new(Expiry::Never, Condition::Always);
     for _ in 0..3 {
-        let written = store.set(KEY, Bytes::from(VALUE), options).await;
+        let written = store.set(KEY, Bytes::from(VALUE), options.clone()).await;
         log.print_error(&written.expect_err(FAILS));
     }
     server.resume();

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Clock, Cursor, Entry, Error, Expiry, FlushCause,
-    InvalidationBus, InvalidationListener, Lease, LoadLeases, Page, ReadNow, Result, Scope, Tags,
-    TierStats, Transactions, WriteOptions,
+    BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, Expiry,
+    FlushCause, InvalidationBus, InvalidationListener, Lease, LoadLeases, Page, ReadNow, Result,
+    Scope, Tags, TierStats, Transactions, Versioned, WriteOptions,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -307,9 +307,37 @@ where
         self.tiers.write(Change::Key(key), |_| true, swap).await
     }
 
-    async fn delete(&self, key: &str) -> Result<bool> {
-        let delete = self.tiers.l2.delete(key);
-        self.tiers.delete(Change::Key(key), delete).await
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
+        let is_sure = condition == Condition::Always;
+        if !is_sure {
+            self.tiers.settle(key).await?;
+        }
+        let delete = self.tiers.l2.delete(key, condition);
+        if is_sure {
+            return self.tiers.delete(Change::Key(key), delete).await;
+        }
+        // Tried again later, it would hit what the caller has not seen.
+        let change = Change::Key(key);
+        self.tiers.write(change, |deleted| *deleted, delete).await
+    }
+
+    async fn get_versioned(&self, key: &str) -> Result<Versioned<V>> {
+        self.tiers.settle(key).await?;
+        self.tiers.l2.get_versioned(key).await
+    }
+
+    async fn take(&self, key: &str) -> Result<Option<V>> {
+        self.tiers.settle(key).await?;
+        let take = self.tiers.l2.take(key);
+        // Not tried again later: nobody would get the value then.
+        self.tiers.write(Change::Key(key), |_| true, take).await
+    }
+
+    async fn get_ex(&self, key: &str, expiry: Expiry) -> Result<Option<V>> {
+        self.tiers.settle(key).await?;
+        let get = self.tiers.l2.get_ex(key, expiry);
+        let change = Change::Key(key);
+        self.tiers.write(change, Option::is_some, get).await
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {

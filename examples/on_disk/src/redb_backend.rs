@@ -1,10 +1,8 @@
 //! A backend of your own: bytes on disk, in a [redb](https://docs.rs/redb) database.
 use std::{sync::Arc, time::Duration};
 
-use buildscale_cache::backend::{CacheBackend, Capabilities, Cursor, Page, ReadNow, each};
-use buildscale_cache::{
-    BackendStats, Entry, Error, Expiry, LoadLeases, Result, Scope, Tags, Transactions, WriteOptions,
-};
+use buildscale_cache::backend::{CacheBackend, Cursor, Page};
+use buildscale_cache::{Condition, Entry, Error, Expiry, Result, Scope, Version, WriteOptions};
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableTable, TableDefinition};
 
@@ -74,66 +72,71 @@ fn live((deadline, value): (u64, &[u8]), now: u64) -> Option<Entry<Bytes>> {
         u64::MAX => Expiry::Never,
         _ => Expiry::After(Duration::from_millis(left)),
     };
-    Some(Entry::new(Bytes::copy_from_slice(value), expiry))
+    // What stands there is its own version.
+    let value = Bytes::copy_from_slice(value);
+    Some(Entry::new(value.clone(), expiry).with_version(Version::from_bytes(value)))
 }
 
-#[rustfmt::skip] // One line for what is one thought.
 impl CacheBackend<Bytes> for RedbStore {
-    fn read_now(&self, _: &str) -> ReadNow<Bytes> { ReadNow::WouldWait }
-    fn default_ttl(&self) -> Option<Duration> { None }
-    fn capabilities(&self) -> Capabilities { Capabilities::new() }
-    fn stats(&self) -> BackendStats { BackendStats::default() }
-    fn leases(&self) -> Option<&dyn LoadLeases<Bytes>> { None }
-    fn tags(&self) -> Option<&dyn Tags<Bytes>> { None }
-    fn transactions(&self) -> Option<&dyn Transactions<Bytes>> { None }
-
-    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        self.update(key, |live| (live.as_ref().map(|entry| entry.value.clone()), live)).await
-    }
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<Bytes>>> {
         self.update(key, |live| (live.clone(), live)).await
     }
+
     async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
         self.update(key, move |live| {
-            let holds = options.condition.holds(live.is_some());
-            (holds, if holds { Some(Entry::new(value, options.expiry)) } else { live })
-        }).await
+            let found = live.as_ref().and_then(|entry| entry.version.as_ref());
+            if !options.condition.holds(found) {
+                return (false, live);
+            }
+            let expiry = options.expiry_over(live.map(|entry| entry.expiry));
+            (true, Some(Entry::new(value, expiry)))
+        })
+        .await
     }
-    async fn swap(&self, key: &str, value: Bytes, expiry: Expiry) -> Result<Option<Bytes>> {
-        self.update(key, move |live| (live.map(|old| old.value), Some(Entry::new(value, expiry)))).await
+
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
+        self.update(key, move |live| {
+            let found = live.as_ref().and_then(|entry| entry.version.as_ref());
+            let is_due = found.is_some() && condition.holds(found);
+            (is_due, live.filter(|_| !is_due))
+        })
+        .await
     }
-    async fn delete(&self, key: &str) -> Result<bool> {
-        self.update(key, |live| (live.is_some(), None)).await
-    }
-    async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
-        self.update(key, |live| (live.as_ref().map(|entry| entry.expiry), live)).await
-    }
+
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
         self.update(key, move |live| {
             let never = (Expiry::Never, Expiry::Never);
-            let changes = live.as_ref().is_some_and(|entry| (entry.expiry, expiry) != never);
+            let changes = live
+                .as_ref()
+                .is_some_and(|entry| (entry.expiry, expiry) != never);
             (changes, live.map(|entry| Entry::new(entry.value, expiry)))
-        }).await
+        })
+        .await
     }
-    async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> { each::get(self, keys).await }
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<Bytes>>>> { each::get_entry(self, keys).await }
-    async fn delete_many(&self, keys: &[&str]) -> Result<u64> { each::delete(self, keys).await }
-    async fn clear(&self, scope: &Scope) -> Result<u64> { each::clear(self, scope).await }
-    async fn set_many(&self, entries: Vec<(&str, Bytes)>, expiry: Expiry) -> Result<()> {
-        each::set(self, entries, expiry).await
-    }
+
     async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
-        let from = if let Cursor::After(key) = cursor { key + "\0" } else { scope.prefix().into() };
+        let from = if let Cursor::After(key) = cursor {
+            key + "\0"
+        } else {
+            scope.prefix().into()
+        };
         let scope = scope.clone();
         self.run(move |table, now| {
             let (mut keys, mut last) = (Vec::new(), None);
             for row in table.range(&*from..)?.take(limit) {
                 let (key, row) = row?;
                 let key = last.insert(key.value().to_owned());
-                keys.extend(live(row.value(), now).filter(|_| scope.contains(key)).map(|_| key.clone()));
+                keys.extend(
+                    live(row.value(), now)
+                        .filter(|_| scope.contains(key))
+                        .map(|_| key.clone()),
+                );
             }
-            let next = last.filter(|last| last.starts_with(scope.prefix())).map(Cursor::After);
+            let next = last
+                .filter(|last| last.starts_with(scope.prefix()))
+                .map(Cursor::After);
             Ok(Page::new(keys, next))
-        }).await
+        })
+        .await
     }
 }

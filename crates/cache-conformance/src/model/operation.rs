@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cache_core::{Condition, Expiry, Scope};
+use cache_core::{Condition, Expiry, Scope, WriteOptions};
 
 use super::some_millis;
 use crate::Fixture;
@@ -25,6 +25,10 @@ pub(super) enum Operation {
     Set(&'static str, String, Expiry, Condition),
     Swap(&'static str, String, Expiry),
     Delete(&'static str),
+    Take(&'static str),
+    GetEx(&'static str, Expiry),
+    /// Writes over the version that is there, and keeps its expiry.
+    Update(&'static str, String, Expiry),
     SetExpiry(&'static str, Expiry),
     GetMany(Vec<&'static str>),
     SetMany(Vec<(&'static str, String)>, Expiry),
@@ -59,11 +63,11 @@ impl Operation {
             // Longer than a step, so that some entries are there most of the time.
             _ => Expiry::After(some_millis(random) * 3),
         };
-        match random.below(32) {
+        match random.below(36) {
             0..3 if probe.exact() => Self::Advance(some_millis(random)),
             0..6 => Self::Get(key),
             6..8 => Self::Left(key),
-            8..14 => Self::Set(key, value, expiry, *random.choose(&CONDITIONS)),
+            8..14 => Self::Set(key, value, expiry, random.choose(&CONDITIONS).clone()),
             14..16 => Self::Swap(key, value, expiry),
             16 => Self::Delete(key),
             17..20 => Self::SetExpiry(key, expiry),
@@ -74,8 +78,11 @@ impl Operation {
                 Self::SetMany(entries.collect(), expiry)
             }
             25 => Self::DeleteMany(some_keys(random)),
+            26 => Self::Take(key),
+            27 => Self::GetEx(key, expiry),
+            28..30 => Self::Update(key, value, expiry),
             _ if !probe.can_scan() => Self::Get(key),
-            26..31 => Self::Scan(random.choose(scopes).clone(), *random.choose(&[1, 2, 50])),
+            30..35 => Self::Scan(random.choose(scopes).clone(), *random.choose(&[1, 2, 50])),
             _ => Self::Clear(random.choose(scopes).clone()),
         }
     }
@@ -89,12 +96,24 @@ impl Operation {
             Self::Get(key) => Answer::Found(vec![probe.get(key).await]),
             Self::Left(key) => Answer::Left(probe.expiry(key).await),
             Self::Set(key, value, expiry, condition) => {
-                Answer::Did(probe.set_if(key, value, *expiry, *condition).await)
+                Answer::Did(probe.set_if(key, value, *expiry, condition.clone()).await)
             }
             Self::Swap(key, value, expiry) => {
                 Answer::Found(vec![probe.swap(key, value, *expiry).await])
             }
             Self::Delete(key) => Answer::Did(probe.delete(key).await),
+            Self::Take(key) => Answer::Found(vec![probe.take(key).await]),
+            Self::GetEx(key, expiry) => Answer::Found(vec![probe.get_ex(key, *expiry).await]),
+            Self::Update(key, value, expiry) => {
+                let (old, version) = probe.versioned(key).await;
+                let unchanged = Condition::unchanged(version);
+                let options = WriteOptions::new(*expiry, unchanged).with_kept_expiry(true);
+                assert!(
+                    probe.set_with(key, value, options).await,
+                    "C39: one task alone"
+                );
+                Answer::Found(vec![old])
+            }
             Self::SetExpiry(key, expiry) => Answer::Did(probe.set_expiry(key, *expiry).await),
             Self::GetMany(keys) => Answer::Found(probe.get_many(keys).await),
             Self::SetMany(entries, expiry) => {

@@ -31,7 +31,7 @@ impl Oracle {
             Operation::Get(key) => Answer::Found(vec![self.value(key)]),
             Operation::Left(key) => Answer::Left(self.entry(key).map(|(_, expiry)| expiry)),
             Operation::Set(key, value, expiry, condition) => {
-                Answer::Did(self.set(key, value, *expiry, *condition))
+                Answer::Did(self.set(key, value, *expiry, condition))
             }
             Operation::Swap(key, value, expiry) => {
                 let old = self.value(key);
@@ -39,6 +39,20 @@ impl Oracle {
                 Answer::Found(vec![old])
             }
             Operation::Delete(key) => Answer::Did(self.entries.remove(*key).is_some()),
+            Operation::Take(key) => {
+                let taken = self.entries.remove(*key);
+                Answer::Found(vec![taken.map(|(value, _)| value)])
+            }
+            Operation::GetEx(key, expiry) => {
+                self.set_expiry(key, *expiry);
+                Answer::Found(vec![self.value(key)])
+            }
+            Operation::Update(key, value, expiry) => {
+                let old = self.entry(key);
+                let kept = old.as_ref().map_or(*expiry, |(_, expiry)| *expiry);
+                self.write(key, value, kept);
+                Answer::Found(vec![old.map(|(value, _)| value)])
+            }
             Operation::SetExpiry(key, expiry) => Answer::Did(self.set_expiry(key, *expiry)),
             Operation::GetMany(keys) => {
                 Answer::Found(keys.iter().map(|key| self.value(key)).collect())
@@ -77,7 +91,7 @@ impl Oracle {
             .retain(|_, (_, deadline)| deadline.is_none_or(|at| at > now));
     }
 
-    fn set(&mut self, key: &str, value: &str, expiry: Expiry, condition: Condition) -> bool {
+    fn set(&mut self, key: &str, value: &str, expiry: Expiry, condition: &Condition) -> bool {
         let present = self.entries.contains_key(key);
         let held = match condition {
             Condition::IfAbsent => !present,

@@ -62,7 +62,7 @@ impl Write {
             Self::Swap => backend.swap(key, value, expiry).await.map(drop),
             Self::SetMany => backend.set_many(vec![(key, value)], expiry).await,
             Self::SetExpiry => backend.set_expiry(key, expiry).await.map(drop),
-            Self::Delete => backend.delete(key).await.map(drop),
+            Self::Delete => backend.delete(key, Condition::Always).await.map(drop),
             Self::DeleteMany => backend.delete_many(&[key]).await.map(drop),
             Self::Clear => backend.clear(&Scope::root()).await.map(drop),
         }

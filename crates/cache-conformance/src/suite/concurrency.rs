@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use crate::probe::{Probe, ok};
 use crate::{Fixture, TestValue};
 
-const TASKS: usize = 8;
+pub(super) const TASKS: usize = 8;
 /// How many keys the tasks race for, one after the other.
-const ROUNDS: usize = 100;
+pub(super) const ROUNDS: usize = 100;
 
 /// Runs `task` in several tasks that start together, and returns what they return, in any order.
 ///
@@ -45,7 +45,7 @@ where
 }
 
 /// Lets all tasks do `step` on one key after the other, together; counts the wins of each key.
-async fn wins<F, Step, Run>(probe: &Probe<'_, F>, step: Step) -> Vec<usize>
+pub(super) async fn wins<F, Step, Run>(probe: &Probe<'_, F>, step: Step) -> Vec<usize>
 where
     F: Fixture,
     Step: Fn(Arc<F::Backend>, String, usize) -> Run + Copy + Send + Sync + 'static,
@@ -165,7 +165,7 @@ pub async fn c24_one_of_concurrent_deletes_finds_the_entry<F: Fixture>(fixture: 
     }
     let winners = wins(&probe, |backend, key, task| async move {
         if task % 2 == 0 {
-            ok("delete", backend.delete(&key)).await
+            ok("delete", backend.delete(&key, Condition::Always)).await
         } else {
             ok("delete_many", backend.delete_many(&[&key])).await == 1
         }

@@ -1,4 +1,4 @@
-//! Histories of one key: C01 and C22 to C24 together, through a linearizability checker.
+//! Histories of one key: C01, C22 to C24, C40 and C41 together, through a linearizability checker.
 //!
 //! These need a multi-threaded tokio runtime, because they spawn tasks.
 
@@ -43,12 +43,14 @@ pub async fn c01_the_history_of_a_key_is_linearizable<F: Fixture>(fixture: &F) {
 }
 
 fn operation(random: &mut Random, value: u64) -> Operation {
-    match random.below(8) {
+    match random.below(10) {
         0..3 => Operation::Get,
         3 => Operation::Set(value),
         4 => Operation::SetIfAbsent(value),
         5 => Operation::SetIfPresent(value),
         6 => Operation::Swap(value),
+        7 => Operation::Update(value),
+        8 => Operation::Take,
         _ => Operation::Delete,
     }
 }
@@ -71,6 +73,16 @@ async fn perform<F: Fixture>(backend: &F::Backend, key: &str, operation: Operati
         Operation::Swap(new) => {
             number(ok("swap", backend.swap(key, value(new), Expiry::Never)).await)
         }
-        Operation::Delete => Answer::Did(ok("delete", backend.delete(key)).await),
+        Operation::Delete => {
+            let delete = backend.delete(key, Condition::Always);
+            Answer::Did(ok("delete", delete).await)
+        }
+        Operation::Take => number(ok("take", backend.take(key)).await),
+        Operation::Update(new) => loop {
+            let found = ok("get_versioned", backend.get_versioned(key)).await;
+            if set(new, Condition::unchanged(found.version)).await {
+                break number(found.entry.map(|entry| entry.value));
+            }
+        },
     }
 }

@@ -123,6 +123,10 @@ pub async fn c30_a_key_under_a_lease_is_absent<F: Fixture>(fixture: &F) -> Resul
         .set_if("key", "value", expiry, Condition::IfPresent)
         .await;
     assert!(!written, "C30: IfPresent finds no entry under a lease");
+    let found = probe.get_ex("key", expiry).await;
+    assert_eq!(found, None, "C30: get_ex finds no entry under a lease");
+    let found = probe.versioned("key").await;
+    assert_eq!(found, (None, None), "C30: a lease has no version");
     let filled = leases.fill("key", lease, "value", expiry).await;
     assert!(filled, "C30: none of these revokes the lease");
     Ok(())
@@ -132,13 +136,15 @@ pub async fn c30_a_key_under_a_lease_is_absent<F: Fixture>(fixture: &F) -> Resul
 pub async fn c30_writes_find_nothing_under_a_lease<F: Fixture>(fixture: &F) -> Result<(), Skipped> {
     let probe = Probe::fresh(fixture).await;
     let leases = Leases::of(&probe)?;
-    for key in ["delete", "many", "absent", "swap", "clear"] {
+    for key in ["delete", "many", "take", "absent", "swap", "clear"] {
         leases.granted(key, LONG, "C29: an absent key").await;
     }
     let found = probe.delete("delete").await;
     assert!(!found, "C30: delete finds no entry under a lease");
     let found = probe.delete_many(&["many"]).await;
     assert_eq!(found, 0, "C30: delete_many counts no leases");
+    let taken = probe.take("take").await;
+    assert_eq!(taken, None, "C30: take finds no entry under a lease");
     let written = probe
         .set_if("absent", "value", Expiry::Never, Condition::IfAbsent)
         .await;

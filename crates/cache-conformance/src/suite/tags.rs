@@ -226,7 +226,7 @@ pub async fn c33_a_write_with_tags_keeps_to_its_condition<F: Fixture>(
         ("absent", Condition::IfPresent, false),
         ("new", Condition::IfAbsent, true),
     ] {
-        let options = WriteOptions::new(Expiry::After(LONG), condition);
+        let options = WriteOptions::new(Expiry::After(LONG), condition.clone());
         let written = tagger.set_with(key, "new", options, (&["new"], None)).await;
         assert_eq!(written, expected, "{promise} ({condition:?} of {key:?})");
     }

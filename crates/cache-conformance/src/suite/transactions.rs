@@ -152,7 +152,7 @@ async fn change<F: Fixture>(probe: &Probe<'_, F>, way: &str, key: &str) {
             ok("swap", backend.swap(key, value(), Expiry::Never)).await;
         }
         "delete" => {
-            ok("delete", backend.delete(key)).await;
+            ok("delete", backend.delete(key, Condition::Always)).await;
         }
         "set many" => {
             ok(
@@ -209,7 +209,7 @@ pub async fn c37_a_change_of_a_watched_key_is_a_conflict<F: Fixture>(
     }
     // An absent key is watched too.
     probe.set(A, "same", Expiry::Never).await;
-    ok("delete", probe.backend().delete(A)).await;
+    ok("delete", probe.backend().delete(A, Condition::Always)).await;
     let (found, watch) = calls.watch(&[A]).await;
     assert_eq!(found, [None]);
     probe.set(A, "theirs", Expiry::Never).await;

@@ -110,6 +110,15 @@ caught! {
     CommitStopsHalfWay by transactions::c37_a_conflict_stops_all_writes
     CommitIgnoresExpiry by transactions::c37_a_watched_key_that_expires_is_a_conflict
     CommitNotAtomic by transactions::c37_no_update_is_lost
+    VersionStays by versions::c38_a_write_of_another_value_changes_the_version
+    VersionOfExpiry by versions::c38_set_expiry_leaves_the_version
+    IfVersionIsIfPresent by versions::c39_a_write_over_another_version_changes_nothing
+    DeleteIgnoresVersion by versions::c39_a_write_over_another_version_changes_nothing
+    IfVersionNotAtomic by versions::c40_no_write_over_a_version_is_lost
+    TakeLeavesTheEntry by versions::c41_take_removes_the_entry_and_returns_its_value
+    TakeNotAtomic by versions::c41_one_of_concurrent_takes_and_deletes_gets_the_entry
+    GetExForgetsExpiry by versions::c42_get_ex_returns_the_value_and_changes_the_expiry
+    KeptExpiryIsReplaced by versions::c43_a_kept_expiry_stays_under_a_new_value
 }
 
 #[tokio::test]

@@ -7,10 +7,11 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use cache_conformance::TestValue;
-use cache_core::backend::each;
+use cache_core::backend::{derived, each};
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, ErrorKind,
-    Expiry, LoadLeases, MAX_TTL, Page, ReadNow, Result, Scope, Tags, Transactions, WriteOptions,
+    Expiry, LoadLeases, MAX_TTL, Page, ReadNow, Result, Scope, Tags, Transactions, Version,
+    WriteOptions,
 };
 use tokio::task::yield_now;
 
@@ -139,7 +140,7 @@ impl<V: TestValue> Reference<V> {
     }
 
     /// Decides whether a write takes place.
-    fn holds(&self, slots: &Slots<V>, key: &str, condition: Condition) -> bool {
+    fn holds(&self, slots: &Slots<V>, key: &str, condition: &Condition) -> bool {
         let stored = slots.contains_key(key);
         let live = self.live(slots, key).is_some();
         let in_time = slots.get(key).is_some_and(|slot| !self.has_ended(slot));
@@ -150,8 +151,21 @@ impl<V: TestValue> Reference<V> {
             (Condition::IfPresent, Some(Bug::IfPresentRevivesExpired)) => stored,
             (Condition::IfPresent, Some(Bug::IfPresentAlwaysWrites)) => true,
             (Condition::IfPresent, _) => live,
+            (Condition::IfVersion(_), Some(Bug::IfVersionIsIfPresent)) => live,
+            (Condition::IfVersion(version), _) => {
+                let found = self.live(slots, key).map(|slot| self.version_of(slot));
+                found.as_ref() == Some(version)
+            }
             _ => true,
         }
+    }
+
+    pub(super) fn version_of(&self, slot: &Slot<V>) -> Version {
+        Version::from_number(match self.bug {
+            Some(Bug::VersionStays) => 0,
+            Some(Bug::VersionOfExpiry) => slot.number ^ slot.deadline.unwrap_or_default() << 20,
+            _ => slot.number,
+        })
     }
 
     pub(super) fn slot(&self, value: V, expiry: Expiry) -> Slot<V> {
@@ -191,10 +205,11 @@ impl<V: TestValue> Reference<V> {
         tags: Vec<Mark>,
     ) -> Result<bool> {
         self.check_size(key, &value)?;
-        let held = self.holds(&self.slots(), key, options.condition);
+        let held = self.holds(&self.slots(), key, &options.condition);
         let lets_others_in = match options.condition {
             Condition::IfAbsent => self.has(Bug::IfAbsentNotAtomic),
             Condition::IfPresent => self.has(Bug::IfPresentNotAtomic),
+            Condition::IfVersion(_) => self.has(Bug::IfVersionNotAtomic),
             _ => false,
         };
         if lets_others_in {
@@ -208,10 +223,14 @@ impl<V: TestValue> Reference<V> {
         let held = if lets_others_in || self.has(Bug::DropsOldEntryFirst) {
             held
         } else {
-            self.holds(&slots, key, options.condition)
+            self.holds(&slots, key, &options.condition)
         };
         if held {
-            let new = self.slot(value, options.expiry);
+            let mut new = self.slot(value, options.expiry);
+            let old = self.live(&slots, key).filter(|_| options.keeps_expiry);
+            if let Some(old) = old.filter(|_| !self.has(Bug::KeptExpiryIsReplaced)) {
+                new.deadline = old.deadline;
+            }
             self.put(&mut slots, key, Slot { tags, ..new });
         } else if let (Some(slot), Some(Bug::IfAbsentTouchesExpiry)) =
             (slots.get_mut(key), self.bug)
@@ -263,9 +282,12 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
         let slots = self.slots();
         let entry = self.live(&slots, key).map(|slot| match self.bug {
-            Some(Bug::GetEntryForgetsExpiry) => Entry::new(slot.value.clone(), Expiry::Never),
+            Some(Bug::GetEntryForgetsExpiry) => {
+                Entry::new(slot.value.clone(), Expiry::Never).with_version(self.version_of(slot))
+            }
             _ => {
                 let entry = Entry::new(slot.value.clone(), self.expiry_of(slot));
+                let entry = entry.with_version(self.version_of(slot));
                 entry.with_tags(slot.tags.iter().map(Mark::tag).collect())
             }
         });
@@ -298,7 +320,12 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         Ok(live.map(|slot| slot.value))
     }
 
-    async fn delete(&self, key: &str) -> Result<bool> {
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
+        if condition != Condition::Always {
+            let mut slots = self.slots();
+            let is_due = self.has(Bug::DeleteIgnoresVersion) || self.holds(&slots, key, &condition);
+            return Ok(is_due && self.remove(&mut slots, key));
+        }
         if self.has(Bug::DeleteNotAtomic) {
             let found = self.value(key).is_some();
             yield_now().await;
@@ -306,6 +333,26 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
             return Ok(found);
         }
         Ok(self.remove(&mut self.slots(), key))
+    }
+
+    async fn take(&self, key: &str) -> Result<Option<V>> {
+        match self.bug {
+            Some(Bug::TakeNotAtomic) => {
+                let found = self.value(key);
+                yield_now().await;
+                self.slots().remove(key);
+                Ok(found)
+            }
+            Some(Bug::TakeLeavesTheEntry) => Ok(self.value(key)),
+            _ => derived::take(self, key).await,
+        }
+    }
+
+    async fn get_ex(&self, key: &str, expiry: Expiry) -> Result<Option<V>> {
+        if self.has(Bug::GetExForgetsExpiry) {
+            return Ok(self.value(key));
+        }
+        derived::get_ex(self, key, expiry).await
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
@@ -404,10 +451,6 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
             !goes
         });
         Ok(cleared)
-    }
-
-    fn default_ttl(&self) -> Option<Duration> {
-        None
     }
 
     fn capabilities(&self) -> Capabilities {

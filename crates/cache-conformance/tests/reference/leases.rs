@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_conformance::TestValue;
-use cache_core::{CacheBackend, Claim, Expiry, LoadLease, LoadLeases, Result};
+use cache_core::{CacheBackend, Claim, Condition, Expiry, LoadLease, LoadLeases, Result};
 use tokio::task::yield_now;
 
 use super::Bug;
@@ -102,7 +102,7 @@ impl<V: TestValue> LoadLeases<V> for Reference<V> {
     async fn discard(&self, key: &str, value: V) -> Result<()> {
         let found = self.get(key).await?;
         if found.is_some_and(|found| found.to_text() == value.to_text()) {
-            self.delete(key).await?;
+            self.delete(key, Condition::Always).await?;
         }
         Ok(())
     }

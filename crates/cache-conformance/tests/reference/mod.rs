@@ -1,6 +1,6 @@
 //! A reference backend and the ways to break it.
 
-mod backend;
+pub(crate) mod backend;
 mod fixture;
 mod leases;
 mod scan;
@@ -30,6 +30,7 @@ pub(crate) enum Bug {
     DeleteCountsLeases,
     DeleteFindsExpired,
     DeleteFindsInvalidated,
+    DeleteIgnoresVersion,
     DeleteManyCountsRepeats,
     DeleteNotAtomic,
     DropsOldEntryFirst,
@@ -40,6 +41,7 @@ pub(crate) enum Bug {
     GetEntryForgetsExpiry,
     GetEntriesForgetsExpiry,
     GetEntriesForgetsTags,
+    GetExForgetsExpiry,
     GetManyDropsRepeats,
     GetManySorts,
     IfAbsentNotAtomic,
@@ -48,8 +50,11 @@ pub(crate) enum Bug {
     IfPresentAlwaysWrites,
     IfPresentNotAtomic,
     IfPresentRevivesExpired,
+    IfVersionIsIfPresent,
+    IfVersionNotAtomic,
     IgnoresCase,
     InvalidationEndsAllTags,
+    KeptExpiryIsReplaced,
     MillisecondsAsSeconds,
     OneOverTheBound,
     PersistAlwaysTrue,
@@ -75,10 +80,14 @@ pub(crate) enum Bug {
     TaggedWriteIgnoresCondition,
     TagsAddUp,
     TagsEndForGood,
+    TakeLeavesTheEntry,
+    TakeNotAtomic,
     TicketCheckedTooEarly,
     TicketIgnored,
     TooLargeLosesOldEntry,
     UnusedTagsStayValid,
+    VersionOfExpiry,
+    VersionStays,
     WholeSeconds,
     WritesKeepLeases,
 }

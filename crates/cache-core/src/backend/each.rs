@@ -11,7 +11,7 @@ use crate::{Condition, Entry, Expiry, Result, Scope, WriteOptions};
 /// The first error ends the loop and is returned.
 pub async fn get<V, B>(backend: &B, keys: &[&str]) -> Result<Vec<Option<V>>>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
     let mut values = Vec::with_capacity(keys.len());
@@ -27,7 +27,7 @@ where
 /// The first error ends the loop and is returned.
 pub async fn get_entry<V, B>(backend: &B, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
     let mut entries = Vec::with_capacity(keys.len());
@@ -43,7 +43,7 @@ where
 /// The first error ends the loop and is returned; earlier pairs are written.
 pub async fn set<V, B>(backend: &B, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
     for (key, value) in entries {
@@ -60,12 +60,12 @@ where
 /// The first error ends the loop and is returned; earlier keys are deleted.
 pub async fn delete<V, B>(backend: &B, keys: &[&str]) -> Result<u64>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
     let mut count = 0;
     for key in keys {
-        count += u64::from(backend.delete(key).await?);
+        count += u64::from(backend.delete(key, Condition::Always).await?);
     }
     Ok(count)
 }
@@ -76,7 +76,7 @@ where
 /// The first error ends the loop and is returned; earlier keys are deleted.
 pub async fn clear<V, B>(backend: &B, scope: &Scope) -> Result<u64>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
     const PAGE: usize = 512;

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use super::forward::forward_contract;
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
 use crate::{
-    BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions, WriteOptions,
+    BackendStats, Condition, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions,
+    Versioned, WriteOptions,
 };
 
 /// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
@@ -18,7 +19,7 @@ use crate::{
 /// hit in memory allocates nothing; the other methods box their future.
 pub struct DynBackend<V>(Arc<dyn Erased<V>>);
 
-impl<V: Send + Sync + 'static> DynBackend<V> {
+impl<V: Clone + Send + Sync + 'static> DynBackend<V> {
     /// Erases the type of a backend.
     pub fn new(backend: impl CacheBackend<V>) -> Self {
         Self(Arc::new(backend))
@@ -44,7 +45,10 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>>;
     async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool>;
     async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>>;
-    async fn delete(&self, key: &str) -> Result<bool>;
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool>;
+    async fn get_versioned(&self, key: &str) -> Result<Versioned<V>>;
+    async fn take(&self, key: &str) -> Result<Option<V>>;
+    async fn get_ex(&self, key: &str, expiry: Expiry) -> Result<Option<V>>;
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>>;
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool>;
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>>;
@@ -62,7 +66,7 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
 }
 
 #[async_trait]
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
     fn read_now(&self, key: &str) -> ReadNow<V> {
         CacheBackend::read_now(self, key)
     }
@@ -83,8 +87,20 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
         CacheBackend::swap(self, key, value, expiry).await
     }
 
-    async fn delete(&self, key: &str) -> Result<bool> {
-        CacheBackend::delete(self, key).await
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
+        CacheBackend::delete(self, key, condition).await
+    }
+
+    async fn get_versioned(&self, key: &str) -> Result<Versioned<V>> {
+        CacheBackend::get_versioned(self, key).await
+    }
+
+    async fn take(&self, key: &str) -> Result<Option<V>> {
+        CacheBackend::take(self, key).await
+    }
+
+    async fn get_ex(&self, key: &str, expiry: Expiry) -> Result<Option<V>> {
+        CacheBackend::get_ex(self, key, expiry).await
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
@@ -144,6 +160,6 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
     }
 }
 
-impl<V: Send + Sync + 'static> CacheBackend<V> for DynBackend<V> {
+impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for DynBackend<V> {
     forward_contract!(self => *self.0);
 }

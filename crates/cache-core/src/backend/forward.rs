@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
 use crate::{
-    BackendStats, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions, WriteOptions,
+    BackendStats, Condition, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions,
+    Versioned, WriteOptions,
 };
 
 /// The methods of a [`CacheBackend<V>`] that hands every call to another place.
@@ -32,8 +33,20 @@ macro_rules! forward_contract {
             $target.swap(key, value, expiry).await
         }
 
-        async fn delete(&$this, key: &str) -> Result<bool> {
-            $target.delete(key).await
+        async fn delete(&$this, key: &str, condition: Condition) -> Result<bool> {
+            $target.delete(key, condition).await
+        }
+
+        async fn get_versioned(&$this, key: &str) -> Result<Versioned<V>> {
+            $target.get_versioned(key).await
+        }
+
+        async fn take(&$this, key: &str) -> Result<Option<V>> {
+            $target.take(key).await
+        }
+
+        async fn get_ex(&$this, key: &str, expiry: Expiry) -> Result<Option<V>> {
+            $target.get_ex(key, expiry).await
         }
 
         async fn expiry(&$this, key: &str) -> Result<Option<Expiry>> {
@@ -96,6 +109,6 @@ macro_rules! forward_contract {
 pub(super) use forward_contract;
 
 /// Lets a backend be shared: the handle that is kept can sweep, resize or ping it.
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for Arc<B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for Arc<B> {
     forward_contract!(self => **self);
 }

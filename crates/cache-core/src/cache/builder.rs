@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cache, Shared};
+use super::{Cache, Shared, Turns};
 use crate::flights::Flights;
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
 use crate::stats::Counters;
 use crate::{CacheBackend, Clock, DynBackend, LoadOptions, MAX_TTL, Ttl};
 
-impl<V: Send + Sync + 'static> Cache<V> {
+impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// Creates a cache over `backend` and erases the type of the backend.
     ///
     /// A [`DynBackend`] is erased already: it goes through [`with_backend`](Self::with_backend).
@@ -44,7 +44,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 }
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Creates a cache that keeps the type of its backend, as `HashMap::with_hasher` does.
     ///
     /// ```
@@ -75,7 +75,7 @@ pub struct CacheBuilder<V, B = DynBackend<V>> {
     value: PhantomData<fn(V) -> V>,
 }
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     /// Starts a cache that keeps the type of its backend.
     ///
     /// ```
@@ -200,6 +200,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
                 counters: Counters::default(),
                 loads: LoadCounters::default(),
                 flights: Arc::new(Flights::new()),
+                turns: Turns::default(),
             }),
             keyspace: Keyspace::default(),
         }

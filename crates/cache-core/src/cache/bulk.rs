@@ -6,7 +6,7 @@ use super::steps::borrowed;
 use crate::ErrorKind::{InvalidInput, TooLarge};
 use crate::{CacheBackend, Result, Ttl};
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the values of `keys`, in their order; a repeated key is answered each time.
     ///
     /// ```

@@ -7,11 +7,11 @@ use futures_util::stream;
 
 use super::{Cache, SCAN_PAGE, Shared};
 use crate::{
-    CacheBackend, Cursor, ErrorKind, Expiry, Hit, Layer, ReadNow, Result, Scope, SetOptions, Ttl,
-    WriteOptions,
+    CacheBackend, Condition, Cursor, ErrorKind, Expiry, Hit, Layer, ReadNow, Result, Scope,
+    SetOptions, Ttl, WriteOptions,
 };
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     #[inline]
     pub(super) fn raw<'k>(&self, operation: &'static str, key: &'k str) -> Result<Cow<'k, str>> {
         self.keyspace
@@ -55,7 +55,8 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ) -> Result<bool> {
         let raw = self.raw(operation, key)?;
         let expiry = self.resolve(operation, key, options.ttl)?;
-        let write = WriteOptions::new(expiry, options.condition);
+        let write = WriteOptions::new(expiry, options.condition.into());
+        let write = write.with_kept_expiry(options.keeps_ttl);
         let written = if options.tags.is_empty() {
             let set = self.shared.backend.set(&raw, value, write);
             self.superseding(key, &raw, set).await
@@ -71,9 +72,14 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         }
     }
 
-    pub(super) async fn remove(&self, operation: &'static str, key: &str) -> Result<bool> {
+    pub(super) async fn remove(
+        &self,
+        operation: &'static str,
+        key: &str,
+        condition: Condition,
+    ) -> Result<bool> {
         let raw = self.raw(operation, key)?;
-        let delete = self.shared.backend.delete(&raw);
+        let delete = self.shared.backend.delete(&raw, condition);
         let deleted = self.superseding(key, &raw, delete).await;
         let deleted = deleted.map_err(|error| error.during(operation).for_key(key))?;
         self.shared.counters.deletes(u64::from(deleted));
@@ -93,6 +99,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
                 layer,
                 expiry: entry.expiry,
                 ended: None,
+                version: entry.version,
             }));
         }
         let keep = self.shared.keep_stale.unwrap_or_default();
@@ -101,6 +108,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             layer,
             expiry: Expiry::After(keep.saturating_sub(last.ended)),
             ended: Some(last.ended),
+            version: None,
         }))
     }
 

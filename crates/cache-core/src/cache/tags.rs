@@ -28,7 +28,7 @@ pub(super) fn borrowed(keys: &[String]) -> Vec<&str> {
     keys.iter().map(String::as_str).collect()
 }
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Makes every entry of this namespace absent that has `tag`, as if each were deleted.
     ///
     /// It costs the same for one entry as for a million: entries are not looked for. A load that is

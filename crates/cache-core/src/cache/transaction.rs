@@ -21,7 +21,7 @@ const ATTEMPTS: u32 = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Reads `keys`, decides what to write, and writes it if none of the keys has changed meanwhile;
     /// otherwise it begins again.
     ///
@@ -183,7 +183,7 @@ pub struct Transaction<'c, V, B = DynBackend<V>> {
     writes: BTreeMap<String, TransactionWrite<V>>,
 }
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Transaction<'_, V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Transaction<'_, V, B> {
     /// Returns the value of `key` as it will be when this is committed: what is to be written, or else
     /// what was there.
     ///

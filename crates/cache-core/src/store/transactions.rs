@@ -16,7 +16,7 @@ impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
 #[async_trait]
 impl<V, S, C> Transactions<V> for EncodedBackend<S, C>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     S: ByteStore,
     C: Codec<V>,
 {

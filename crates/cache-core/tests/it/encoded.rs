@@ -147,7 +147,7 @@ async fn caches_of_another_codec_or_type_on_the_same_keys_see_misses_and_no_erro
 async fn carried_over<V, W>(value: V) -> [Option<W>; 2]
 where
     V: Clone + Send + Sync + Serialize + serde::de::DeserializeOwned + 'static,
-    W: Send + Sync + Serialize + serde::de::DeserializeOwned + 'static,
+    W: Clone + Send + Sync + Serialize + serde::de::DeserializeOwned + 'static,
 {
     let json = json();
     json.set("key", value.clone(), ALWAYS).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_none_is_a_value_and_not_a_miss() {
 
 #[tokio::test]
 async fn a_field_that_was_added_in_the_middle_is_a_miss_or_its_default() {
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Added {
         id: u32,
         age: u8,
@@ -175,7 +175,7 @@ async fn a_field_that_was_added_in_the_middle_is_a_miss_or_its_default() {
     }
     assert_eq!(carried_over::<_, Added>(alice()).await, [None, None]);
 
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Defaulted {
         id: u32,
         #[serde(default)]
@@ -199,7 +199,7 @@ async fn fields_of_one_type_that_swapped_places_keep_their_values() {
         first: String,
         last: String,
     }
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct After {
         last: String,
         first: String,

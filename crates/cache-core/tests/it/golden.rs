@@ -38,7 +38,7 @@ async fn check<C: Codec<User>>(backend: EncodedBackend<LocalBackend<Bytes>, C>, 
     let always = WriteOptions::new(Expiry::Never, Condition::Always);
     backend
         .store()
-        .set("old", from_hex(golden), always)
+        .set("old", from_hex(golden), always.clone())
         .await
         .unwrap();
     let read: Option<User> = backend.get("old").await.unwrap();

@@ -46,7 +46,7 @@ pub(crate) fn flags_of(stored: &[u8]) -> u8 {
 /// Returns what the store is given for a value.
 pub(crate) async fn stored_by<V, C>(backend: &Encoded<C>, value: V) -> Bytes
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     C: Codec<V>,
 {
     backend.set("key", value, ALWAYS).await.unwrap();
@@ -56,7 +56,7 @@ where
 /// Returns what is read when the store holds `stored`, and checks that a miss is counted.
 pub(crate) async fn reads<V, C>(backend: &Encoded<C>, stored: impl Into<Bytes>) -> Option<V>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     C: Codec<V>,
 {
     let unreadable = || {

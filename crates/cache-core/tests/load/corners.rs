@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cache_conformance::Fault;
-use cache_core::{Cache, LoadOptions, Loaded};
+use cache_core::{Cache, Condition, LoadOptions, Loaded};
 use cache_local::LocalBackend;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -188,7 +188,12 @@ async fn a_value_that_never_ends_leaves_no_older_copy_behind() {
     );
     // It is evicted.
     use cache_core::CacheBackend;
-    world.backend.inner().delete("key").await.unwrap();
+    world
+        .backend
+        .inner()
+        .delete("key", Condition::Always)
+        .await
+        .unwrap();
     let then = cache.get_or_load_with("key", options, |_| failing()).await;
     assert_ne!(then.ok(), Some(Some(1)));
 }

@@ -181,8 +181,13 @@ async fn refresh_ahead_loses_against_a_set_and_against_a_delete_of_another_proce
                 .await
                 .unwrap();
         } else {
-            use cache_core::CacheBackend;
-            world.backend.inner().delete("key").await.unwrap();
+            use cache_core::{CacheBackend, Condition};
+            world
+                .backend
+                .inner()
+                .delete("key", Condition::Always)
+                .await
+                .unwrap();
         }
         source.let_go(1);
         settle().await;
@@ -190,6 +195,84 @@ async fn refresh_ahead_loses_against_a_set_and_against_a_delete_of_another_proce
         assert_eq!(world.cache.get("key").await.unwrap(), expected);
         assert_eq!(world.cache.stats().loads.pending, 0);
     }
+}
+
+/// What another process does while a load of this one is under way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Meanwhile {
+    Set,
+    Delete,
+    Nothing,
+    ItExpires,
+}
+
+async fn while_loading(world: &World, meanwhile: Meanwhile) {
+    let other = cache_core::Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
+    match meanwhile {
+        Meanwhile::Set => other.set_ex("key", 9u32, 100).await.unwrap(),
+        Meanwhile::Delete => assert!(other.delete("key").await.unwrap()),
+        Meanwhile::Nothing => {}
+        Meanwhile::ItExpires => world.hand.advance(Duration::from_secs(101)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_is_stored_over_the_value_that_it_started_from_and_over_no_other() {
+    for (meanwhile, stays, told) in [
+        (Meanwhile::Set, Some(9), Some(9)),
+        (Meanwhile::Delete, None, Some(2)),
+        (Meanwhile::Nothing, Some(2), Some(2)),
+        (Meanwhile::ItExpires, Some(2), Some(2)),
+    ] {
+        let world = world();
+        world.cache.set_ex("key", 1u32, 100).await.unwrap();
+        let (cache, source) = (world.cache.clone(), Source::default());
+        let new = source.clone();
+        let refresh = tokio::spawn(async move { cache.refresh("key", |_| new.load(2)).await });
+        source.has_begun().await;
+        while_loading(&world, meanwhile).await;
+        source.let_go(1);
+        assert_eq!(value(refresh).await, told, "{meanwhile:?}");
+        let found = world.cache.get("key").await.unwrap();
+        assert_eq!(found, stays, "{meanwhile:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_ahead_is_stored_over_the_value_that_it_started_from_and_over_no_other() {
+    let options = LoadOptions::new().ttl(100).refresh_ahead(0.5);
+    for (meanwhile, stays) in [
+        (Meanwhile::Set, Some(9)),
+        (Meanwhile::Delete, None),
+        (Meanwhile::Nothing, Some(2)),
+        (Meanwhile::ItExpires, Some(2)),
+    ] {
+        let world = world();
+        world.cache.set_ex("key", 1u32, 100).await.unwrap();
+        world.hand.advance(Duration::from_secs(60));
+        let source = Source::default();
+        let hit = get_with(&world, "key", options, &source, 2);
+        assert_eq!(value(hit).await, Some(1));
+        source.has_begun().await;
+        while_loading(&world, meanwhile).await;
+        source.let_go(1);
+        settle().await;
+        let found = world.cache.get("key").await.unwrap();
+        assert_eq!(found, stays, "{meanwhile:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_finds_nothing_leaves_what_another_process_has_set_meanwhile() {
+    let world = world();
+    world.cache.set_ex("key", 1u32, 100).await.unwrap();
+    let other = cache_core::Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
+    let nothing = world.cache.refresh("key", async move |_| {
+        other.set("key", 9u32).await.unwrap();
+        Ok::<Option<u32>, std::io::Error>(None)
+    });
+    assert_eq!(nothing.await.unwrap(), None);
+    assert_eq!(world.cache.get("key").await.unwrap(), Some(9));
 }
 
 #[cfg(feature = "json")]

@@ -30,7 +30,7 @@ fn the_bound_holds_at_every_moment_while_threads_write_resize_and_clear() {
                         for i in 0..20_000u64 {
                             let key = format!("key:{}", (i * 7 + thread) % 300);
                             match i % 10 {
-                                0 => drop(backend.delete(&key).await.unwrap()),
+                                0 => drop(backend.delete(&key, Condition::Always).await.unwrap()),
                                 1 => drop(backend.swap(&key, i, Expiry::Never).await.unwrap()),
                                 2 if i % 1_000 == 2 => {
                                     backend.clear(&Scope::root()).await.unwrap();

@@ -23,7 +23,7 @@ pub(super) type Answer<T> = Result<T, Failure>;
 ///
 /// # Errors
 /// [`Unsupported`](cache_core::ErrorKind::Unsupported) for a condition of a later version of the contract.
-pub(crate) fn set_option(condition: Condition) -> Result<Option<SetOptions>, Error> {
+pub(crate) fn set_option(condition: &Condition) -> Result<Option<SetOptions>, Error> {
     match condition {
         Condition::Always => Ok(None),
         Condition::IfAbsent => Ok(Some(SetOptions::NX)),
@@ -113,6 +113,12 @@ impl Connection {
         let set = self.client.set(key, value, expiration, condition, get);
         let answer: Value = Box::pin(set).await?;
         bytes_or_nothing(answer)
+    }
+
+    /// Removes a value and returns it.
+    pub(crate) async fn get_and_delete(&self, key: Bytes) -> Answer<Found> {
+        let answer: Result<Value, _> = Box::pin(self.client.getdel(Key::from(key))).await;
+        found(answer.map_err(Failure::from))
     }
 
     /// Returns the first bytes of a value.

@@ -19,7 +19,8 @@ use super::slot;
 use crate::placeholder;
 
 use self::sources::{
-    CLAIM, DISCARD, EXTEND, FILL, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF, UNLINK,
+    CLAIM, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF,
+    SET_IF_EQUAL, UNLINK, UNLINK_IF_EQUAL,
 };
 pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
 pub(crate) use self::tags::Lifetime;
@@ -62,6 +63,23 @@ pub(crate) enum Change {
     Made(bool),
     /// The header of the value with tags that is there; nothing was changed.
     Header(Bytes),
+}
+
+/// The time that a value gets which is set by a script.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SetTime {
+    pub(crate) expiry: Expiry,
+    /// Whether it is that of the value in whose place it is set, if there is one.
+    pub(crate) is_kept: bool,
+}
+
+impl SetTime {
+    fn arguments(self) -> [Value; 2] {
+        let ttl = self.expiry.remaining();
+        let ttl = ttl.map(|ttl| Value::Integer(milliseconds(ttl)));
+        let nothing = Value::from_static_str("");
+        [ttl.unwrap_or(nothing), Value::Integer(self.is_kept.into())]
+    }
 }
 
 /// Where those hear of the end of a load who wait for it, and what they are told.
@@ -145,21 +163,53 @@ impl Connection {
         &self,
         key: Bytes,
         value: Bytes,
-        expiry: Expiry,
-        (condition, known): (SetOptions, Bytes),
+        time: SetTime,
+        (condition, known): (Option<SetOptions>, Bytes),
     ) -> Answer<Change> {
-        let condition = match condition {
-            SetOptions::NX => Value::from_static_str("NX"),
-            SetOptions::XX => Value::from_static_str("XX"),
-        };
+        let condition = Value::from_static_str(match condition {
+            Some(SetOptions::NX) => "NX",
+            Some(SetOptions::XX) => "XX",
+            None => "",
+        });
         let arguments = [Value::Bytes(value), condition, Value::Bytes(known)].into_iter();
-        let set = self.eval_one(&SET_IF, key, arguments.chain(px(expiry)).collect());
+        let set = self.eval_one(&SET_IF, key, arguments.chain(time.arguments()).collect());
         match set.await? {
-            Value::Array(answer) => {
-                let header = answer.into_iter().next().ok_or_else(Failure::unexpected)?;
-                Ok(Change::Header(bytes(header)?))
-            }
+            Value::Array(answer) => Ok(Change::Header(only(answer)?)),
             set => Ok(Change::Made(bytes_or_nothing(set)?.is_some())),
+        }
+    }
+
+    /// Sets a value if what is stored is `old`, and tells whether it was.
+    pub(crate) async fn set_if_equal(
+        &self,
+        key: Bytes,
+        (value, old): (Bytes, Bytes),
+        time: SetTime,
+    ) -> Answer<bool> {
+        let arguments = [value, old].map(Value::Bytes).into_iter();
+        let arguments = arguments.chain(time.arguments()).collect();
+        let set = self.eval_one(&SET_IF_EQUAL, key, arguments).await?;
+        Ok(bytes_or_nothing(set)?.is_some())
+    }
+
+    /// Removes a value if what is stored is `old`, and tells whether it was.
+    pub(crate) async fn unlink_if_equal(&self, key: Bytes, old: Bytes) -> Answer<bool> {
+        let unlinked = self.eval_one(&UNLINK_IF_EQUAL, key, vec![Value::Bytes(old)]);
+        Ok(integer(&unlinked.await?)? != 0)
+    }
+
+    /// Returns a value and changes the time that it has left. Of a value with tags it does so if `known`
+    /// is its header, and returns that otherwise.
+    pub(crate) async fn get_ex(
+        &self,
+        key: Bytes,
+        expiry: Expiry,
+        known: Bytes,
+    ) -> Answer<Result<Found, Bytes>> {
+        let arguments = [Value::Bytes(known)].into_iter().chain(px(expiry));
+        match self.eval_one(&GET_EX, key, arguments.collect()).await {
+            Ok(Value::Array(answer)) => Ok(Err(only(answer)?)),
+            value => Ok(Ok(found(value)?)),
         }
     }
 
@@ -264,6 +314,11 @@ impl Connection {
 fn px(expiry: Expiry) -> impl Iterator<Item = Value> {
     let ttl = expiry.remaining();
     ttl.map(|ttl| Value::Integer(milliseconds(ttl))).into_iter()
+}
+
+/// Returns the bytes that are alone in a list.
+fn only(answer: Vec<Value>) -> Answer<Bytes> {
+    bytes(answer.into_iter().next().ok_or_else(Failure::unexpected)?)
 }
 
 fn bytes(value: Value) -> Answer<Bytes> {

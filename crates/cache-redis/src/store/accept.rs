@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cache_core::{Entry, Expiry, Result};
+use cache_core::{Entry, Expiry, Result, Version};
 
 use super::RedisStore;
 use crate::client::{Found, Source};
@@ -81,6 +81,16 @@ impl RedisStore {
             found[*place] = None;
         }
         Ok(())
+    }
+}
+
+/// Returns what stands for the version of what was found. A load lease has none: it is no value.
+pub(super) fn version_of(found: &Found) -> Option<Version> {
+    match found {
+        Found::Value(stored) if !placeholder::is_one(stored) => {
+            Some(Version::from_bytes(stored.clone()))
+        }
+        _ => None,
     }
 }
 

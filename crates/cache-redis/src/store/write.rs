@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cache_core::{Condition, Error, ErrorKind, Expiry, Result, WriteOptions};
+use cache_core::{Condition, Error, ErrorKind, Expiry, Result, Version, WriteOptions};
 
 use super::{ATTEMPTS, RedisStore, contended};
-use crate::client::{Change, set_option};
+use crate::client::{Change, SetTime, Source, set_option};
 use crate::{placeholder, tagged};
 
 impl RedisStore {
@@ -34,7 +34,7 @@ impl RedisStore {
         options: WriteOptions,
         get: bool,
     ) -> Result<Option<Bytes>> {
-        let payload = (key, value, set_option(options.condition)?);
+        let payload = (key, value, set_option(&options.condition)?);
         let set = self
             .link
             .write(payload, |connection, (key, value, condition)| async move {
@@ -53,32 +53,131 @@ impl RedisStore {
         value: Bytes,
         options: WriteOptions,
     ) -> Result<bool> {
-        let Some(condition) = set_option(options.condition)? else {
-            return Ok(self.put(key, value, options, false).await?.is_some());
-        };
-        if options.condition == Condition::IfAbsent {
-            let put = self.put(key.clone(), value.clone(), options, false);
+        if let Condition::IfVersion(version) = &options.condition {
+            return self.put_over(key, value, version, &options).await;
+        }
+        let condition = set_option(&options.condition)?;
+        if options.condition == Condition::IfAbsent || condition.is_none() && !options.keeps_expiry
+        {
+            let put = self.put(key.clone(), value.clone(), options.clone(), false);
             if put.await?.is_some() {
                 return Ok(true);
             }
             // What is there may be no value: it is looked at and replaced in one step.
         }
+        let mut time = SetTime {
+            expiry: options.expiry,
+            is_kept: options.keeps_expiry,
+        };
         let mut known = Bytes::new();
         for _ in 0..ATTEMPTS {
             let payload = (key.clone(), value.clone(), (condition.clone(), known));
             let set = self
                 .link
                 .write(payload, |connection, (key, value, condition)| async move {
-                    let set = connection.set_if(key, value, options.expiry, condition);
-                    set.await
+                    connection.set_if(key, value, time, condition).await
                 });
             let header = match set.await? {
                 Change::Made(is_made) => return Ok(is_made),
                 Change::Header(header) => header,
             };
             let is_present = self.is_present(&header).await?;
-            if is_present != (options.condition == Condition::IfPresent) {
+            let holds = match options.condition {
+                Condition::IfAbsent => !is_present,
+                Condition::IfPresent => is_present,
+                _ => true,
+            };
+            if !holds {
                 return Ok(false);
+            }
+            // The time of what is no longer there is not kept.
+            time.is_kept = options.keeps_expiry && is_present;
+            known = header;
+        }
+        Err(contended())
+    }
+
+    /// Writes in the place of what a version stands for, and tells whether that was there.
+    async fn put_over(
+        &self,
+        key: Bytes,
+        value: Bytes,
+        version: &Version,
+        options: &WriteOptions,
+    ) -> Result<bool> {
+        let Some(old) = self.stored_as(version).await? else {
+            return Ok(false);
+        };
+        let time = SetTime {
+            expiry: options.expiry,
+            is_kept: options.keeps_expiry,
+        };
+        let set =
+            self.link.write(
+                (key, (value, old)),
+                |connection, (key, values)| async move {
+                    connection.set_if_equal(key, values, time).await
+                },
+            );
+        set.await
+    }
+
+    /// Removes what a version stands for, and tells whether that was there.
+    pub(super) async fn unlink_version(&self, key: Bytes, version: &Version) -> Result<bool> {
+        let Some(old) = self.stored_as(version).await? else {
+            return Ok(false);
+        };
+        let unlink = self
+            .link
+            .write((key, old), |connection, (key, old)| async move {
+                connection.unlink_if_equal(key, old).await
+            });
+        unlink.await
+    }
+
+    /// Returns what is stored of an entry of this version, unless one of its tags was invalidated or
+    /// the version is of another backend.
+    async fn stored_as(&self, version: &Version) -> Result<Option<Bytes>> {
+        let Some(stored) = version.as_bytes().cloned() else {
+            return Ok(None);
+        };
+        let header = tagged::is_one(&stored).then(|| tagged::cut(&stored));
+        Ok(match header.flatten() {
+            Some((header, _)) if !Box::pin(self.is_present(&header)).await? => None,
+            _ => Some(stored),
+        })
+    }
+
+    /// Removes an entry and returns its value.
+    pub(super) async fn unlink_and_get(&self, key: Bytes) -> Result<Option<Bytes>> {
+        let take = self.link.write(key, |connection, key| async move {
+            connection.get_and_delete(key).await
+        });
+        let taken = self.accept_live(take.await?, Source::Primary).await?;
+        Ok(taken.map(|(_, value)| value))
+    }
+
+    /// Returns a value and changes the time that its entry has left, as
+    /// [`change_expiry`](Self::change_expiry) does.
+    pub(super) async fn get_and_change_expiry(
+        &self,
+        key: &str,
+        expiry: Expiry,
+    ) -> Result<Option<Bytes>> {
+        let mut known = Bytes::new();
+        for _ in 0..ATTEMPTS {
+            let payload = (self.keys.join(key), known);
+            let get = self
+                .link
+                .write(payload, |connection, (key, known)| async move {
+                    connection.get_ex(key, expiry, known).await
+                });
+            let header = match get.await? {
+                Ok(found) => return Ok(self.accept(found).map(|(_, value)| value)),
+                Err(header) => header,
+            };
+            if !Box::pin(self.is_present_for(&header, expiry)).await? {
+                return Ok(None);
             }
             known = header;
         }

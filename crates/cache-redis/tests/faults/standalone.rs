@@ -115,7 +115,7 @@ async fn a_full_server_refuses_writes_and_answers_reads_and_deletes() {
         .to_string();
     assert!(cause.starts_with("OOM "), "{cause}");
     assert_eq!(store.get("a").await.unwrap(), Some(Bytes::from("1")));
-    assert!(store.delete("a").await.unwrap());
+    assert!(store.delete("a", Condition::Always).await.unwrap());
     assert_eq!(store.state(), ConnectionState::Connected);
 }
 

@@ -43,7 +43,7 @@ async fn a_write_of_which_the_reply_is_cut_fails_and_is_sent_once() {
     let minute = Expiry::After(Duration::from_secs(60));
     let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
     // The server learns the scripts.
-    store.delete("none").await.unwrap();
+    store.delete("none", Condition::Always).await.unwrap();
     store.set_expiry("none", minute).await.unwrap();
     let commands = ["set", "set if absent", "swap", "unlink", "pexpire", "mset"];
     for (cuts, command) in (1..).zip(commands) {
@@ -55,9 +55,12 @@ async fn a_write_of_which_the_reply_is_cut_fails_and_is_sent_once() {
         proxy.drop_replies_then_close();
         let outcome = match command {
             "set" => store.set("a", "1".into(), PLAIN).await.map(drop),
-            "set if absent" => store.set("b", "1".into(), if_absent).await.map(drop),
+            "set if absent" => store
+                .set("b", "1".into(), if_absent.clone())
+                .await
+                .map(drop),
             "swap" => store.swap("old", "2".into(), Expiry::Never).await.map(drop),
-            "unlink" => store.delete("old").await.map(drop),
+            "unlink" => store.delete("old", Condition::Always).await.map(drop),
             "pexpire" => store.set_expiry("old", minute).await.map(drop),
             _ => store.set_many(entries(), Expiry::Never).await,
         };

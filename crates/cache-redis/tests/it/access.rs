@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, ErrorKind, Expiry, Scope};
+use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope};
 use cache_redis::{ConnectionState, RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -92,7 +92,7 @@ async fn what_a_user_may_not_do_is_unauthorized_and_the_rest_works() {
     let config = config(&server).username("reader").password("pw");
     let store = RedisStore::connect(config).await.unwrap();
     assert_eq!(store.get("a").await.unwrap(), None);
-    let error = store.delete("a").await.unwrap_err();
+    let error = store.delete("a", Condition::Always).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Unauthorized);
     assert!(chain(&error).contains("NOPERM"), "{}", chain(&error));
     let pairs = vec![("a", Bytes::new())];

@@ -120,7 +120,7 @@ async fn a_full_server_is_an_error_for_writes_and_serves_the_rest() {
     assert_eq!(*error.kind(), ErrorKind::Backend);
     assert!(chain(&error).contains("OOM"), "{}", chain(&error));
     assert_eq!(store.get("a").await.unwrap(), Some(Bytes::from("v")));
-    assert!(store.delete("a").await.unwrap());
+    assert!(store.delete("a", Condition::Always).await.unwrap());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, ErrorKind, Expiry, Scope};
+use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope};
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
 
@@ -104,7 +104,14 @@ async fn a_key_over_the_limit_is_refused_and_none_is_sent() {
             "get_many",
             store.get_many(&["a", long]).await.map(drop).unwrap_err(),
         ),
-        ("delete", store.delete(long).await.map(drop).unwrap_err()),
+        (
+            "delete",
+            store
+                .delete(long, Condition::Always)
+                .await
+                .map(drop)
+                .unwrap_err(),
+        ),
         (
             "delete_many",
             store.delete_many(&["a", long]).await.map(drop).unwrap_err(),

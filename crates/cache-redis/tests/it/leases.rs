@@ -185,7 +185,7 @@ async fn what_happens_to_the_key_revokes_its_lease_and_nothing_is_brought_back()
     for what in ["delete", "delete_many", "clear", "DEL"] {
         let lease = granted(&store, "key", TTL).await;
         match what {
-            "delete" => assert!(!store.delete("key").await.unwrap()),
+            "delete" => assert!(!store.delete("key", Condition::Always).await.unwrap()),
             "delete_many" => assert_eq!(store.delete_many(&["key"]).await.unwrap(), 0),
             "clear" => assert_eq!(store.clear(&Scope::root()).await.unwrap(), 0),
             _ => assert_eq!(server.command(&["DEL", "cache:key"]).integer(), 1),
@@ -217,7 +217,7 @@ async fn what_happens_to_the_key_revokes_its_lease_and_nothing_is_brought_back()
         leases(&store).release("key", lease).await.unwrap();
         let found = store.get("key").await.unwrap();
         assert_eq!(found, Some(Bytes::from("newer")), "{what}");
-        assert!(store.delete("key").await.unwrap());
+        assert!(store.delete("key", Condition::Always).await.unwrap());
     }
 }
 

@@ -59,7 +59,9 @@ async fn a_store_is_connected_to_as_a_file_says() {
         .await
         .expect("the server is there");
     let options = WriteOptions::new(Expiry::Never, Condition::Always);
-    let set = store.set("key", Bytes::from("value"), options).await;
+    let set = store
+        .set("key", Bytes::from("value"), options.clone())
+        .await;
     assert!(set.expect("the server is there"));
     let select = |database: &str| {
         let found = server.command(&["INFO", "keyspace"]).text();

@@ -55,6 +55,8 @@ where
         let left = held.value.remaining(self.clock.nanos())?;
         let mut entry = held.map(Promoted::into_value);
         entry.expiry = left;
+        // That of the first tier says nothing of the second.
+        entry.version = None;
         Some(entry)
     }
 

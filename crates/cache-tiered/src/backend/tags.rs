@@ -11,7 +11,7 @@ use crate::promoted::Promoted;
 
 impl<V, L1, L2> Tiers<V, L1, L2>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
     L2: CacheBackend<V>,
 {
     pub(super) fn tags(&self) -> Result<&dyn Tags<V>> {

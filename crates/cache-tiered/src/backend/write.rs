@@ -172,8 +172,9 @@ where
             self.settle(key).await?;
         }
         let may_stay = self.write_policy == WritePolicy::LocalOnOutage
-            && options.condition == Condition::Always;
-        let spare = may_stay.then(|| value.clone());
+            && options.condition == Condition::Always
+            && !options.keeps_expiry;
+        let spare = may_stay.then(|| (value.clone(), options.expiry));
         let set = async {
             match tagging {
                 Some(tagging) => self.tags()?.set(key, value, options, tagging).await,
@@ -182,8 +183,8 @@ where
         };
         let written = self.write(Change::Key(key), |written| *written, set).await;
         match (written, spare) {
-            (Err(error), Some(value)) if may_have_happened(&error) => self
-                .keep_alone(key, value, options.expiry, tagging)
+            (Err(error), Some((value, expiry))) if may_have_happened(&error) => self
+                .keep_alone(key, value, expiry, tagging)
                 .await
                 .ok_or(error),
             (written, _) => written,
@@ -280,7 +281,7 @@ where
 
     /// Removes a key from the first tier; the caller holds off others.
     pub(super) async fn take_out(&self, key: &str) {
-        if self.l1.delete(key).await.is_err() {
+        if self.l1.delete(key, Condition::Always).await.is_err() {
             // What cannot be taken out is made invalid with all the rest.
             self.fence.flush();
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_conformance::Fault;
-use cache_core::{CacheBackend, ErrorKind, Expiry, Scope};
+use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope};
 
 use super::{Fleet, always, settle, some};
 
@@ -19,7 +19,7 @@ async fn r1_a_value_read_before_a_delete_is_not_kept_after_it() {
     node.set("key", "old").await;
     let reading = node.slow_get("key", LATE);
     settle().await;
-    assert!(node.tiered.delete("key").await.unwrap());
+    assert!(node.tiered.delete("key", Condition::Always).await.unwrap());
     // It began before, so it may see what was there. Nobody else does.
     assert_eq!(reading.await.unwrap(), some("old"));
     assert_eq!(node.held("key"), None);
@@ -52,7 +52,7 @@ async fn r1_a_bulk_read_before_a_delete_is_not_kept_after_it() {
     let tiered = Arc::clone(&node.tiered);
     let reading = tokio::spawn(async move { tiered.get_many(&["a", "b"]).await.unwrap() });
     settle().await;
-    node.tiered.delete("a").await.unwrap();
+    node.tiered.delete("a", Condition::Always).await.unwrap();
     assert_eq!(reading.await.unwrap(), [some("old"), some("stays")]);
     assert_eq!((node.held("a"), node.held("b")), (None, some("stays")));
 }
@@ -82,7 +82,8 @@ async fn r3_a_reader_between_the_removal_and_the_delete_does_not_put_it_back() {
     // The delete is on its way to the store when somebody reads what is still there.
     node.network.script([Fault::Delay(LATE)]);
     let tiered = Arc::clone(&node.tiered);
-    let deleting = tokio::spawn(async move { tiered.delete("key").await.unwrap() });
+    let deleting =
+        tokio::spawn(async move { tiered.delete("key", Condition::Always).await.unwrap() });
     settle().await;
     assert_eq!(node.get("key").await, some("old"));
     assert!(deleting.await.unwrap());
@@ -205,7 +206,11 @@ async fn r19_a_delete_that_the_store_does_not_confirm_is_an_error() {
     let node = fleet.node().await;
     node.set("key", "value").await;
     node.network.script([Fault::Fail(ErrorKind::Unavailable)]);
-    let error = node.tiered.delete("key").await.unwrap_err();
+    let error = node
+        .tiered
+        .delete("key", Condition::Always)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Unavailable);
 }
 
@@ -217,9 +222,9 @@ async fn r20_a_delete_is_told_even_if_the_store_had_nothing() {
     settle().await;
     other.get("key").await;
     // Evicted, without a word.
-    fleet.store.delete("key").await.unwrap();
+    fleet.store.delete("key", Condition::Always).await.unwrap();
     assert_eq!(other.held("key"), some("value"));
-    assert!(!one.tiered.delete("key").await.unwrap());
+    assert!(!one.tiered.delete("key", Condition::Always).await.unwrap());
     settle().await;
     assert_eq!(other.held("key"), None);
 }
@@ -231,7 +236,7 @@ async fn r22_a_reader_that_comes_after_a_delete_does_not_join_an_older_read() {
     node.set("key", "old").await;
     let reading = node.slow_get("key", LATE);
     settle().await;
-    node.tiered.delete("key").await.unwrap();
+    node.tiered.delete("key", Condition::Always).await.unwrap();
     let calls = node.network.calls();
     assert_eq!(node.get("key").await, None);
     assert_eq!(node.network.calls(), calls + 1);

@@ -17,7 +17,7 @@ async fn what_a_failed_delete_has_left_is_not_served() {
     node.set("key", "old").await;
     node.get("key").await;
     node.network.script([DOWN]);
-    assert!(node.tiered.delete("key").await.is_err());
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
     assert_eq!(fleet.store.get("key").await.unwrap(), some("old"));
     // The second tier answers again, and is not believed about this key.
     assert_eq!(node.get("key").await, None);
@@ -33,21 +33,21 @@ async fn every_verb_waits_for_a_failed_delete() {
     for verb in 0..4 {
         node.set("key", "old").await;
         node.network.script([DOWN]);
-        assert!(node.tiered.delete("key").await.is_err());
+        assert!(node.tiered.delete("key", Condition::Always).await.is_err());
         match verb {
             0 => assert_eq!(node.tiered.get_many(&["key"]).await.unwrap(), [None]),
             1 => assert_eq!(node.tiered.expiry("key").await.unwrap(), None),
             2 => assert!(!node.tiered.set_expiry("key", Expiry::Never).await.unwrap()),
             _ => assert!(
                 node.tiered
-                    .set("key", "new".into(), if_absent)
+                    .set("key", "new".into(), if_absent.clone())
                     .await
                     .unwrap()
             ),
         }
     }
     node.network.script([DOWN]);
-    assert!(node.tiered.delete("key").await.is_err());
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
     let swapped = node.tiered.swap("key", "newer".into(), Expiry::Never).await;
     assert_eq!(swapped.unwrap(), None);
 }
@@ -58,7 +58,7 @@ async fn an_outage_is_an_error_for_a_key_whose_delete_has_failed() {
     let node = fleet.node().await;
     node.set("key", "old").await;
     node.network.every(1, DOWN);
-    assert!(node.tiered.delete("key").await.is_err());
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
     assert!(node.tiered.get("key").await.is_err());
     node.network.heal();
     assert_eq!(node.get("key").await, None);
@@ -72,7 +72,7 @@ async fn a_failed_delete_is_done_in_the_background_and_told_to_others() {
     settle().await;
     other.get("key").await;
     one.network.every(1, DOWN);
-    assert!(one.tiered.delete("key").await.is_err());
+    assert!(one.tiered.delete("key", Condition::Always).await.is_err());
     settle().await;
     // That is what the second tier holds.
     assert_eq!(other.get("key").await, some("old"));
@@ -92,7 +92,7 @@ async fn a_later_write_takes_the_place_of_a_failed_delete() {
     let node = fleet.node().await;
     node.set("key", "old").await;
     node.network.script([DOWN]);
-    assert!(node.tiered.delete("key").await.is_err());
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
     node.set("key", "new").await;
     assert_eq!(node.stats().recovery_pending, 0);
     fleet.pass(Duration::from_secs(10)).await;
@@ -166,13 +166,23 @@ async fn the_queue_holds_its_limit_and_counts_what_it_gives_up() {
     let node = fleet.node_with(fleet.config().recovery_capacity(100)).await;
     node.network.every(1, DOWN);
     for number in 0..1_000 {
-        assert!(node.tiered.delete(&format!("key {number}")).await.is_err());
+        assert!(
+            node.tiered
+                .delete(&format!("key {number}"), Condition::Always)
+                .await
+                .is_err()
+        );
         assert!(node.stats().recovery_pending <= 100);
     }
     let stats = node.stats();
     assert_eq!((stats.recovery_pending, stats.recovery_dropped), (100, 900));
     // The same key again takes no more room.
-    assert!(node.tiered.delete("key 999").await.is_err());
+    assert!(
+        node.tiered
+            .delete("key 999", Condition::Always)
+            .await
+            .is_err()
+    );
     assert_eq!(node.stats().recovery_dropped, 900);
     node.network.heal();
     fleet.pass(Duration::from_secs(20)).await;
@@ -185,7 +195,7 @@ async fn what_the_store_refuses_for_good_is_given_up() {
     let node = fleet.node().await;
     node.network
         .script([DOWN, Fault::Fail(ErrorKind::Unauthorized)]);
-    assert!(node.tiered.delete("key").await.is_err());
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
     fleet.pass(Duration::from_secs(5)).await;
     let stats = node.stats();
     assert_eq!((stats.recovery_pending, stats.recovery_dropped), (0, 1));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cache_conformance::{Fault, FaultyBackend};
 use cache_core::{
-    CacheBackend, Clock, ErrorKind, FlushCause, Invalidation, InvalidationBus,
+    CacheBackend, Clock, Condition, ErrorKind, FlushCause, Invalidation, InvalidationBus,
     InvalidationListener, Result,
 };
 use cache_local::LocalBackend;
@@ -156,7 +156,7 @@ impl World {
             truth.issued
         };
         let done = if random.u64(..4) == 0 {
-            node.delete(&name).await.map(drop)
+            node.delete(&name, Condition::Always).await.map(drop)
         } else {
             let value = format!("{name} {version}");
             node.set(&name, value, always()).await.map(drop)

@@ -115,7 +115,12 @@ async fn what_a_failed_invalidation_has_left_is_not_served() {
             }
             2 => assert_eq!(tiered.expiry("key").await.unwrap(), None),
             3 => assert!(!tiered.set_expiry("key", Expiry::Never).await.unwrap()),
-            4 => assert!(tiered.set("key", "new".into(), if_absent).await.unwrap()),
+            4 => assert!(
+                tiered
+                    .set("key", "new".into(), if_absent.clone())
+                    .await
+                    .unwrap()
+            ),
             _ => {
                 let swapped = tiered.swap("key", "new".into(), Expiry::Never).await;
                 assert_eq!(swapped.unwrap(), None);
@@ -123,7 +128,7 @@ async fn what_a_failed_invalidation_has_left_is_not_served() {
         }
         assert_eq!(node.get("plain").await, some("stays"));
         assert_eq!(node.stats().recovery_pending, 0);
-        node.tiered.delete("key").await.unwrap();
+        node.tiered.delete("key", Condition::Always).await.unwrap();
     }
 }
 

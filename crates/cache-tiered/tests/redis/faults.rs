@@ -30,7 +30,7 @@ async fn every_operation(node: &Tiered, number: u64) -> (Duration, u32) {
     let start = Instant::now();
     note(start, node.get_many(&[&key, &other]).await.is_ok());
     let start = Instant::now();
-    note(start, node.delete(&key).await.is_ok());
+    note(start, node.delete(&key, Condition::Always).await.is_ok());
     let start = Instant::now();
     note(
         start,
@@ -91,7 +91,12 @@ async fn during_a_long_outage_memory_is_bounded_and_deletes_are_done_afterwards(
     server.kill();
     for number in 0..100 {
         let key = format!("key {number}");
-        assert!(node.delete(&key).await.unwrap_err().is_transient());
+        assert!(
+            node.delete(&key, Condition::Always)
+                .await
+                .unwrap_err()
+                .is_transient()
+        );
     }
     assert_eq!(stats(&node).recovery_pending, 100);
     // It comes back with all that it had, which is what was deleted.
@@ -140,7 +145,7 @@ async fn a_full_server_refuses_writes_and_takes_deletes() {
     let refused = node.set("key", "new".into(), never()).await.unwrap_err();
     assert_eq!(refused.kind(), &ErrorKind::Backend);
     assert_eq!(node.get("key").await.unwrap().as_deref(), Some("old"));
-    assert!(node.delete("key").await.unwrap());
+    assert!(node.delete("key", Condition::Always).await.unwrap());
     assert_eq!(node.get("key").await.unwrap(), None);
     assert_eq!(held(&node, "key"), None);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Claim, Expiry, LoadLease, LoadLeases};
+use cache_core::{CacheBackend, Claim, Condition, Expiry, LoadLease, LoadLeases};
 use cache_testbed::{Flavor, Server};
 
 use super::{BOUND, Bus, Tiered, connect_with, eventually, held, warm};
@@ -52,7 +52,7 @@ async fn one_process_loads_and_the_others_find_what_it_brings() {
         assert_eq!(held(&nodes[0], "key"), None);
         warm(&nodes[0], &["key"]).await;
         warm(&nodes[1], &["key"]).await;
-        assert!(nodes[1].delete("key").await.unwrap());
+        assert!(nodes[1].delete("key", Condition::Always).await.unwrap());
     }
 }
 
@@ -64,7 +64,7 @@ async fn a_delete_by_another_process_revokes_the_lease() {
         connect_with(server.port(), Bus::Tracking).await,
     ];
     let lease = granted(&nodes[0], "key").await;
-    assert!(!nodes[1].delete("key").await.unwrap());
+    assert!(!nodes[1].delete("key", Condition::Always).await.unwrap());
     assert!(!fill(&nodes[0], "key", lease, "late").await);
     for node in &nodes {
         assert_eq!(node.get("key").await.unwrap(), None);
@@ -91,6 +91,6 @@ async fn what_was_evicted_elsewhere_is_forgotten_when_something_newer_is_filled_
             let is_new = || async { node.get("key").await.unwrap().as_deref() == Some("new") };
             eventually(BOUND, is_new).await;
         }
-        assert!(nodes[1].delete("key").await.unwrap());
+        assert!(nodes[1].delete("key", Condition::Always).await.unwrap());
     }
 }

@@ -20,7 +20,7 @@ async fn fill(tiered: &Tiered) {
     let options = WriteOptions::new(Expiry::After(Duration::from_secs(600)), Condition::Always);
     for key in KEYS {
         tiered
-            .set(key, "old".into(), options)
+            .set(key, "old".into(), options.clone())
             .await
             .expect("the server answers");
     }

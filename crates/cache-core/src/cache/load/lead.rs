@@ -5,7 +5,7 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::join3;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -19,7 +19,7 @@ use crate::flights::{HoldOff, Lead, Outcome, Verdict};
 use crate::load::What;
 use crate::{
     CacheBackend, Condition, Error, ErrorKind, LoadContext, LoadError, LoadOptions, LoadReason,
-    Loaded, Result, TagTicket, Ttl,
+    Loaded, Result, TagTicket, Ttl, Version,
 };
 
 /// For how long a key is not loaded ahead again after that has failed.
@@ -36,10 +36,28 @@ pub(super) struct Leading<V, B> {
 }
 
 /// What permits to store what was loaded.
-pub(super) struct Rights<V: Send + Sync + 'static, B: CacheBackend<V>> {
+pub(super) struct Rights<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
     pub(super) leased: Option<Leased<V, B>>,
     /// Taken before the loader ran, if the backend keeps tags.
     pub(super) ticket: Result<Option<TagTicket>>,
+    pub(super) origin: Result<Origin>,
+}
+
+/// What was there before the loader ran. What it brings replaces that alone: a value that another process
+/// has set meanwhile is newer, and what it has deleted stays so.
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    version: Option<Version>,
+    /// When it expires, by the clock of the cache.
+    ends: u64,
+}
+
+impl Origin {
+    /// Returns the condition on which a value is stored in its place.
+    fn condition(self, now: u64) -> Condition {
+        // What has expired by itself is not there any more, and nobody has deleted it.
+        Condition::unchanged(self.version.filter(|_| now < self.ends))
+    }
 }
 
 impl<V, B> Leading<V, B>
@@ -60,7 +78,12 @@ where
     {
         // Before the ticket: who is served with what is loaded then knows that it is stored.
         lead.begin();
-        let (grant, mut ticket) = join(self.permission(&lead), self.ticket()).await;
+        let (grant, mut ticket, origin) = join3(
+            self.permission(&lead),
+            self.ticket(),
+            self.origin(lead.key()),
+        )
+        .await;
         if let Ok(Grant::Load(Some(leased))) = &grant
             && leased.has_waited
         {
@@ -100,7 +123,11 @@ where
             .run_loader(leads, &self.options, self.deadline, load);
         match loaded.await {
             Ok(Ok(loaded)) => {
-                let rights = Rights { leased, ticket };
+                let rights = Rights {
+                    leased,
+                    ticket,
+                    origin,
+                };
                 let kept = self.keep(lead, loaded, rights).await;
                 kept.map_err(LoadError::Cache)
             }
@@ -153,6 +180,21 @@ where
         self.cache.tag_ticket(&self.options).await
     }
 
+    /// Returns what stands under a key that is loaded although it may be there.
+    async fn origin(&self, raw: &str) -> Result<Origin> {
+        let is_missing = matches!(self.before.reason, LoadReason::Miss | LoadReason::Stale);
+        if is_missing || self.before.is_outage {
+            return Ok(Origin::default());
+        }
+        let shared = &self.cache.shared;
+        let found = shared.backend.get_versioned(raw).await?;
+        let left = found.entry.and_then(|entry| entry.expiry.remaining());
+        Ok(Origin {
+            version: found.version,
+            ends: left.map_or(u64::MAX, |left| shared.clock.deadline_nanos(left)),
+        })
+    }
+
     /// Stores what was loaded and ends the flight.
     pub(super) async fn keep(
         &self,
@@ -177,7 +219,10 @@ where
         let winner = match &value {
             Some(value) if is_stored => self.store(&lead, value, ttl, &tags, rights).await,
             _ if self.before.is_outage => Ok(None),
-            _ => self.forget(&lead, value.is_none()).await,
+            _ => {
+                let origin = rights.origin.map(|origin| origin.version);
+                self.forget(&lead, origin, value.is_none()).await
+            }
         };
         let keys = tag_keys(&self.cache.keyspace, &tags);
         let found = match (winner, keys) {
@@ -245,7 +290,11 @@ where
         if !tags.is_empty() {
             self.cache.check_tags(&self.options)?;
         }
-        let Rights { leased, ticket } = rights;
+        let Rights {
+            leased,
+            ticket,
+            origin,
+        } = rights;
         let since = match ticket {
             Err(error) if !tags.is_empty() => {
                 // Without a ticket it cannot be told whether the tags are still those of the value.
@@ -266,30 +315,24 @@ where
             self.counted(stored);
             return Ok(None);
         }
-        let condition = match self.before.reason {
-            LoadReason::Miss | LoadReason::Stale => Condition::IfAbsent,
-            // Deleted meanwhile by another process, it stays so; unless it has ended by itself.
-            LoadReason::Ahead if self.has_ended() => Condition::IfAbsent,
-            LoadReason::Ahead => Condition::IfPresent,
-            LoadReason::Refresh => Condition::Always,
+        let Some(origin) = self.counted(origin) else {
+            return Ok(None);
         };
+        let condition = origin.condition(self.cache.shared.clock.nanos());
         let stored = self.cache.fill(lead, &fresh, condition).await;
         Ok(self.counted(stored).flatten())
     }
 
-    /// Tells whether the time of the value that was there is over.
-    fn has_ended(&self) -> bool {
-        self.cache.shared.clock.nanos() >= self.before.ends
-    }
-
     /// Removes what is older than what was loaded and not stored: the copy that has outlived its
     /// value, and the value itself if there is none any more.
-    async fn forget(&self, lead: &Lead<V>, is_gone: bool) -> Result<Option<V>> {
-        let was_there = matches!(self.before.reason, LoadReason::Ahead | LoadReason::Refresh);
-        let forgotten = self
-            .cache
-            .unfill(lead, &self.key, is_gone && was_there)
-            .await;
+    async fn forget(
+        &self,
+        lead: &Lead<V>,
+        origin: Result<Option<Version>>,
+        is_gone: bool,
+    ) -> Result<Option<V>> {
+        let gone = self.counted(origin).flatten().filter(|_| is_gone);
+        let forgotten = self.cache.unfill(lead, &self.key, gone).await;
         self.counted(forgotten);
         Ok(None)
     }

@@ -19,7 +19,7 @@ const LEASE_TTL: Duration = Duration::from_secs(5);
 /// How the store has answered to a claim.
 pub(super) enum Grant<V, B: CacheBackend<V>>
 where
-    V: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
 {
     /// Load: under a lease, if the store has any.
     Load(Option<Leased<V, B>>),
@@ -30,7 +30,7 @@ where
 }
 
 /// A lease that is held.
-pub(super) struct Leased<V: Send + Sync + 'static, B: CacheBackend<V>> {
+pub(super) struct Leased<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
     cache: Cache<V, B>,
     raw: String,
     lease: LoadLease,
@@ -85,7 +85,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 }
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Leased<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Leased<V, B> {
     pub(super) const fn lease(&self) -> LoadLease {
         self.lease
     }
@@ -116,7 +116,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Leased<V, B> {
 }
 
 /// Whoever waits need not wait until the time of the lease is over.
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Drop for Leased<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Drop for Leased<V, B> {
     fn drop(&mut self) {
         if let (true, Ok(runtime)) = (self.is_held, Handle::try_current()) {
             let (cache, raw, lease) = (self.cache.clone(), self.raw.clone(), self.lease);

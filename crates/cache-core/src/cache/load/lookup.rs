@@ -50,8 +50,6 @@ pub(super) struct Before<V> {
     pub(super) last: Option<Last<V>>,
     /// The cache could not be read.
     pub(super) is_outage: bool,
-    /// When a value that is there ends, by the clock of the cache.
-    pub(super) ends: u64,
 }
 
 /// The last value of a key.
@@ -69,7 +67,6 @@ impl<V: Clone> Before<V> {
             reason,
             last,
             is_outage: false,
-            ends: u64::MAX,
         }
     }
 
@@ -250,10 +247,7 @@ where
                 .board_alone(self.raw, ticket, shared.clock.nanos())
         {
             let value = entry.value.clone();
-            let before = Before {
-                ends: shared.clock.deadline_nanos(left),
-                ..Before::of(LoadReason::Ahead, Some(self.present(entry)))
-            };
+            let before = Before::of(LoadReason::Ahead, Some(self.present(entry)));
             self.in_background(spawn, lead, before, load);
             return value;
         }

@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::lead::{Leading, Rights};
+use super::lead::{Leading, Origin, Rights};
 use super::lookup::Before;
 use super::steps::{Answer, answer, load_span};
 #[expect(unused_imports, reason = "short names for the docs")]
@@ -298,6 +298,7 @@ where
         let rights = Rights {
             leased: None,
             ticket,
+            origin: Ok(Origin::default()),
         };
         let loaded = loaded.unwrap_or_else(Loaded::absent);
         let kept = leading.keep(lead, loaded, rights).await;

@@ -5,7 +5,10 @@ use super::lookup::Last;
 use crate::cache::Cache;
 use crate::cache::tags::{borrowed, tag_keys, tag_names};
 use crate::flights::Lead;
-use crate::{CacheBackend, Condition, Expiry, MAX_TTL, Result, TagTicket, Tagging, WriteOptions};
+use crate::{
+    CacheBackend, Condition, Expiry, MAX_TTL, Result, TagTicket, Tagging, Version, Versioned,
+    WriteOptions,
+};
 
 /// A value that was loaded, and how it is to be stored.
 pub(super) struct Fresh<'f, V> {
@@ -34,18 +37,21 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         };
         // The order: at no moment does an old copy stand behind a new value.
         self.drop_copy(fresh.key).await?;
-        let options = WriteOptions::new(fresh.expiry, condition);
-        let value = || fresh.value.clone();
-        if !self.put(raw, value(), options, tagging).await? {
-            if condition == Condition::IfPresent {
+        let put = |condition| {
+            let options = WriteOptions::new(fresh.expiry, condition);
+            self.put(raw, fresh.value.clone(), options, tagging)
+        };
+        let was_absent = condition == Condition::IfAbsent;
+        if !put(condition).await? {
+            let Versioned { entry, version } = backend.get_versioned(raw).await?;
+            if let Some(found) = entry {
+                return Ok(Some(found.value));
+            }
+            // What is there cannot be read: it is in the way of what is loaded because there is nothing.
+            let replace = version.map_or(Condition::Always, Condition::IfVersion);
+            if !was_absent || !put(replace).await? {
                 return Ok(None);
             }
-            if let Some(found) = backend.get(raw).await? {
-                return Ok(Some(found));
-            }
-            // What is there cannot be read: it is in the way.
-            let options = WriteOptions::new(fresh.expiry, Condition::Always);
-            self.put(raw, value(), options, tagging).await?;
         }
         self.shared.counters.sets(1);
         self.keep_copy(fresh).await?;
@@ -84,14 +90,20 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Removes the copy of a value, and the value too if it is gone, unless the key was written
     /// meanwhile.
-    pub(super) async fn unfill(&self, lead: &Lead<V>, key: &str, is_gone: bool) -> Result<()> {
-        if !is_gone && self.shared.keep_stale.is_none() {
+    pub(super) async fn unfill(
+        &self,
+        lead: &Lead<V>,
+        key: &str,
+        gone: Option<Version>,
+    ) -> Result<()> {
+        if gone.is_none() && self.shared.keep_stale.is_none() {
             return Ok(());
         }
         if let Some(_storing) = lead.store() {
             self.drop_copy(key).await?;
-            if is_gone {
-                self.shared.backend.delete(lead.key()).await?;
+            if let Some(version) = gone {
+                let condition = Condition::IfVersion(version);
+                self.shared.backend.delete(lead.key(), condition).await?;
             }
         }
         Ok(())
@@ -111,7 +123,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 }
 
-impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
+impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the last value of an absent key.
     pub(in crate::cache) async fn kept(&self, key: &str) -> Result<Option<Last<V>>> {
         let Some(keep) = self.shared.keep_stale else {
@@ -172,7 +184,7 @@ impl<V: Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     pub(in crate::cache) async fn drop_copy(&self, key: &str) -> Result<()> {
         if self.shared.keep_stale.is_some() {
             let copy = self.keyspace.copy_of(key);
-            self.shared.backend.delete(&copy).await?;
+            self.shared.backend.delete(&copy, Condition::Always).await?;
         }
         Ok(())
     }

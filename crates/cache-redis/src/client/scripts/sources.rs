@@ -122,18 +122,59 @@ pub(super) const SET_EXPIRY: Script = script!(
     "return redis.pcall('PERSIST', KEYS[1])"
 );
 
-/// Sets a value on a condition: `NX` or `XX`. A value with tags is replaced if its header is the one
-/// of which the caller knows that the condition holds. Any other is returned, in a list.
+/// Sets a value on a condition: `NX`, `XX` or none. A value with tags is replaced if its header is the one
+/// of which the caller knows that the condition holds. Any other is returned, in a list. What is there
+/// keeps its time if the last argument says so.
 pub(super) const SET_IF: Script = script!(
-    "5c6a8c99aee5d58625cad6ef10adb1bab31ccf44",
+    "063e1fbca1839c2751e760013f3fd2505cfe0fcb",
     "local command = {'SET', KEYS[1], ARGV[1]}"
     "local v = start(KEYS[1])"
     "if is_lease(v) then if ARGV[2] == 'XX' then return false end"
     "else local h = header(KEYS[1], v)"
     "if not h then command[4] = ARGV[2]"
     "elseif h ~= ARGV[3] then return {h} end end"
-    "if ARGV[4] then command[#command + 1] = 'PX' command[#command + 1] = ARGV[4] end"
+    "if ARGV[5] == '1' and not is_lease(v) and redis.call('EXISTS', KEYS[1]) == 1"
+    "then command[#command + 1] = 'KEEPTTL'"
+    "elseif ARGV[4] ~= '' then command[#command + 1] = 'PX' command[#command + 1] = ARGV[4] end"
     "return redis.pcall(unpack(command))"
+);
+
+/// Sets a value in the place of the one that is its second argument, with the time of the third or
+/// that of the old one.
+pub(super) const SET_IF_EQUAL: Script = Script {
+    source: "local v = redis.pcall('GET', KEYS[1]) \
+             if type(v) == 'table' and not string.find(v.err, 'WRONGTYPE', 1, true) then return v end \
+             if v ~= ARGV[2] then return false end \
+             if ARGV[4] == '1' then return redis.pcall('SET', KEYS[1], ARGV[1], 'KEEPTTL') end \
+             if ARGV[3] ~= '' then return redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[3]) end \
+             return redis.pcall('SET', KEYS[1], ARGV[1])",
+    sha1: "4f5de479d93f6dee73721d4c0a796f12ff5961b1",
+};
+
+/// Removes a value if it is the argument.
+pub(super) const UNLINK_IF_EQUAL: Script = Script {
+    source: "local v = redis.pcall('GET', KEYS[1]) \
+             if type(v) == 'table' and not string.find(v.err, 'WRONGTYPE', 1, true) then return v end \
+             if v ~= ARGV[1] then return 0 end \
+             return redis.pcall('UNLINK', KEYS[1])",
+    sha1: "c09b1a6163ceb19a0b8bb87a1a6e0f628e42f296",
+};
+
+/// Returns a value and changes the time that it has left. Of a value with tags it does so only if its
+/// header is the one that the caller has looked at, and returns that, in a list, otherwise.
+pub(super) const GET_EX: Script = script!(
+    "418b58f706ce0bc6505a3b16b717d3e0ac126abc",
+    "local v = start(KEYS[1])"
+    "if is_lease(v) then return false end"
+    "local h = header(KEYS[1], v)"
+    "if h and h ~= ARGV[1] then return {h} end"
+    "v = redis.pcall('GET', KEYS[1])"
+    "if type(v) ~= 'string' then return v end"
+    "local set"
+    "if ARGV[2] then set = redis.pcall('PEXPIRE', KEYS[1], ARGV[2])"
+    "else set = redis.pcall('PERSIST', KEYS[1]) end"
+    "if type(set) == 'table' then return set end"
+    "return v"
 );
 
 /// Finds a value, or takes a lease with a token above those of the past: of the clock, of the caller
@@ -246,7 +287,7 @@ pub(super) const OVERWRITE: Script = Script {
 };
 
 #[cfg(test)]
-pub(super) const ALL: [Script; 16] = [
+pub(super) const ALL: [Script; 19] = [
     GET_WITH_TTL,
     GET_MANY_WITH_TTL,
     SET_MANY,
@@ -255,6 +296,9 @@ pub(super) const ALL: [Script; 16] = [
     PTTL,
     SET_EXPIRY,
     SET_IF,
+    SET_IF_EQUAL,
+    UNLINK_IF_EQUAL,
+    GET_EX,
     CLAIM,
     EXTEND,
     FILL,

@@ -62,7 +62,7 @@ async fn to_every_write_a_leased_key_is_absent() {
             .await
             .unwrap()
     );
-    assert!(store.delete("key").await.unwrap());
+    assert!(store.delete("key", Condition::Always).await.unwrap());
     granted(&store, "key", TTL).await;
     let absent = store.set("key", value(), write(Condition::IfAbsent));
     assert!(absent.await.unwrap());
@@ -73,10 +73,10 @@ async fn to_every_write_a_leased_key_is_absent() {
     );
     let present = store.set("key", value(), write(Condition::IfPresent));
     assert!(present.await.unwrap());
-    assert!(store.delete("key").await.unwrap());
+    assert!(store.delete("key", Condition::Always).await.unwrap());
 
     granted(&store, "key", TTL).await;
-    assert!(!store.delete("key").await.unwrap());
+    assert!(!store.delete("key", Condition::Always).await.unwrap());
     granted(&store, "key", TTL).await;
     let both = store.delete_many(&["key", "key", "none"]);
     assert_eq!(both.await.unwrap(), 0);
@@ -148,7 +148,7 @@ async fn a_value_that_only_looks_like_a_lease_is_a_value() {
             .assert_ok();
         assert!(store.get("like").await.unwrap().is_some());
         assert_eq!(store.expiry("like").await.unwrap(), Some(Expiry::Never));
-        assert!(store.delete("like").await.unwrap());
+        assert!(store.delete("like", Condition::Always).await.unwrap());
     }
     // A lease that somebody has made last for ever is no lease: nobody would ever load the key.
     assert_eq!(server.command(&["PERSIST", "cache:key"]).integer(), 1);

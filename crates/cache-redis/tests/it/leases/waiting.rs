@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cache_core::LoadLease;
+use cache_core::{Condition, LoadLease};
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
 
@@ -43,7 +43,7 @@ async fn delays(loader: &RedisStore, waiter: &RedisStore) -> Vec<Duration> {
             assert!(fill(loader, "key", lease, "v").await);
         }
         delays.push(woken.await.expect("it does not panic") - end);
-        let deleted = cache_core::CacheBackend::delete(loader, "key").await;
+        let deleted = cache_core::CacheBackend::delete(loader, "key", Condition::Always).await;
         deleted.expect("the server is healthy");
     }
     delays

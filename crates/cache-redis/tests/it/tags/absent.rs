@@ -119,8 +119,8 @@ async fn to_what_removes_and_what_counts() {
     for store in stores(&server).await {
         server.command(&["FLUSHALL"]).assert_ok();
         over_and_live(&store).await;
-        assert!(!store.delete("over").await.unwrap());
-        assert!(store.delete("live").await.unwrap());
+        assert!(!store.delete("over", Condition::Always).await.unwrap());
+        assert!(store.delete("live", Condition::Always).await.unwrap());
         assert_eq!(
             server
                 .command(&["EXISTS", "cache:over", "cache:live"])

@@ -124,7 +124,7 @@ async fn thousands_of_tags_of_entries_that_expire_expire_too_or_are_gone_at_once
     let options = WriteOptions::new(Expiry::After(TTL), Condition::Always);
     for name in &names {
         let tag = [name.as_str()];
-        assert!(put_with(&store, name, "v", options, Tagging::new(&tag, None)).await);
+        assert!(put_with(&store, name, "v", options.clone(), Tagging::new(&tag, None)).await);
     }
     let keyspace = server.command(&["INFO", "keyspace"]).text();
     let sizes = keyspace.lines().find(|line| line.starts_with("db0:"));
@@ -176,7 +176,7 @@ async fn headers_that_nobody_here_has_made_are_unreadable_or_over() {
         let absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
         assert!(!store.set("a", Bytes::new(), absent).await.unwrap());
         assert!(store.set_expiry("a", Expiry::After(TTL)).await.unwrap());
-        assert!(store.delete("a").await.unwrap());
+        assert!(store.delete("a", Condition::Always).await.unwrap());
         plant();
         granted(&store, "a").await;
         plant();
