@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::admin::{ADMIN, ADMIN_PASSWORD};
 use crate::builder::Kind;
@@ -95,18 +96,28 @@ impl Cluster {
     /// Follows `MOVED` and `ASK`, and begins again while nodes do not agree or nobody serves the slot.
     /// Any other error is the reply.
     pub fn command(&self, arguments: &[impl AsRef<[u8]>]) -> Reply {
-        wait_for("node that has the key", LIMIT, || {
-            self.follow(arguments, REDIRECTIONS)
-        })
+        let start = Instant::now();
+        loop {
+            let mut way = Vec::new();
+            if let Some(reply) = self.follow(arguments, &mut way) {
+                return reply;
+            }
+            assert!(
+                start.elapsed() < LIMIT,
+                "no node has the key within {LIMIT:?}: {way:?}"
+            );
+            sleep(Duration::from_millis(10));
+        }
     }
 
-    /// Follows redirections from a live node; `None` if they lead nowhere at the moment.
-    fn follow(&self, arguments: &[impl AsRef<[u8]>], redirections: usize) -> Option<Reply> {
+    /// Follows redirections from a live node, and notes them; `None` if they lead nowhere at the moment.
+    fn follow(&self, arguments: &[impl AsRef<[u8]>], way: &mut Vec<String>) -> Option<Reply> {
         let mut reply = self.live().command(arguments);
-        for _ in 0..redirections {
+        for _ in 0..REDIRECTIONS {
             let Reply::Error(text) = &reply else {
                 return Some(reply);
             };
+            way.push(text.clone());
             let mut words = text.split(' ');
             let kind = words.next();
             let target = words.nth(1).and_then(|address| address.rsplit_once(':'));
@@ -160,7 +171,15 @@ impl Cluster {
     }
 
     /// Gives a slot to `to`, which ends its move.
+    ///
+    /// First `to` has to know the latest epoch, so that it takes a later one. Otherwise a packet of the old
+    /// owner that is under way would win, and the two would send clients to each other for ever.
     pub fn end_move(&self, to: &Server, slot: u16) {
+        wait_for("knowledge of the latest epoch", LIMIT, || {
+            let running = self.nodes.iter().filter(|node| node.is_running());
+            let latest = running.map(|node| epoch(node, "my")).max();
+            (Some(epoch(to, "current")) >= latest).then_some(())
+        });
         let (slot, id) = (slot.to_string(), self.id(to));
         let others = self.nodes.iter().filter(|node| node.port() != to.port());
         for node in std::iter::once(to).chain(others) {
@@ -330,6 +349,16 @@ pub fn slot_of_key(key: &str) -> u16 {
         })
     });
     crc % 16_384
+}
+
+/// Returns an epoch that a node knows: its own (`my`) or the latest (`current`).
+fn epoch(node: &Server, which: &str) -> u64 {
+    let info = node.command(&["CLUSTER", "INFO"]).text();
+    let name = format!("cluster_{which}_epoch:");
+    let epoch = info.lines().find_map(|line| line.strip_prefix(&name));
+    epoch
+        .and_then(|epoch| epoch.trim().parse().ok())
+        .unwrap_or_default()
 }
 
 /// Makes the address of a deployment of many servers.

@@ -86,6 +86,11 @@ async fn a_weigher_may_call_the_cache() {
     handle.set(Arc::downgrade(&backend)).unwrap();
     let options = WriteOptions::new(Expiry::Never, Condition::Always);
     for i in 0..100 {
-        assert!(backend.set(&format!("key:{i}"), i, options.clone()).await.unwrap());
+        assert!(
+            backend
+                .set(&format!("key:{i}"), i, options.clone())
+                .await
+                .unwrap()
+        );
     }
 }

@@ -115,12 +115,6 @@ impl Connection {
         bytes_or_nothing(answer)
     }
 
-    /// Removes a value and returns it.
-    pub(crate) async fn get_and_delete(&self, key: Bytes) -> Answer<Found> {
-        let answer: Result<Value, _> = Box::pin(self.client.getdel(Key::from(key))).await;
-        found(answer.map_err(Failure::from))
-    }
-
     /// Returns the first bytes of a value.
     pub(crate) async fn start_of(&self, key: Bytes, bytes: usize) -> Answer<Bytes> {
         let range = self.client.getrange(Key::from(key), 0, bytes - 1);

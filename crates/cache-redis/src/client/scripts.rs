@@ -20,7 +20,7 @@ use crate::placeholder;
 
 use self::sources::{
     CLAIM, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF,
-    SET_IF_EQUAL, UNLINK, UNLINK_IF_EQUAL,
+    SET_IF_EQUAL, TAKE, UNLINK, UNLINK_IF_EQUAL,
 };
 pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
 pub(crate) use self::tags::Lifetime;
@@ -196,6 +196,11 @@ impl Connection {
     pub(crate) async fn unlink_if_equal(&self, key: Bytes, old: Bytes) -> Answer<bool> {
         let unlinked = self.eval_one(&UNLINK_IF_EQUAL, key, vec![Value::Bytes(old)]);
         Ok(integer(&unlinked.await?)? != 0)
+    }
+
+    /// Removes a value and returns it.
+    pub(crate) async fn take(&self, key: Bytes) -> Answer<Found> {
+        found(self.eval_one(&TAKE, key, Vec::new()).await)
     }
 
     /// Returns a value and changes the time that it has left. Of a value with tags it does so if `known`

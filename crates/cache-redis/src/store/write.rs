@@ -150,9 +150,10 @@ impl RedisStore {
 
     /// Removes an entry and returns its value.
     pub(super) async fn unlink_and_get(&self, key: Bytes) -> Result<Option<Bytes>> {
-        let take = self.link.write(key, |connection, key| async move {
-            connection.get_and_delete(key).await
-        });
+        let take = self.link.write(
+            key,
+            |connection, key| async move { connection.take(key).await },
+        );
         let taken = self.accept_live(take.await?, Source::Primary).await?;
         Ok(taken.map(|(_, value)| value))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_testbed::{Client, Cluster, Flavor, slot_of_key};
+use cache_testbed::{Client, Cluster, Flavor, Server, slot_of_key};
 
 #[test]
 fn a_cluster_serves_all_slots_and_a_slot_moves_with_its_keys() {
@@ -52,6 +52,28 @@ fn a_command_finds_its_key_before_during_and_after_a_move() {
     }
     let wrong = cluster.command(&["INCR", "user:1"]);
     assert!(wrong.is_error(), "{wrong:?}");
+}
+
+#[test]
+fn a_slot_that_has_moved_stays_although_its_old_owner_had_the_later_epoch() {
+    let cluster = Cluster::start(Flavor::Redis7);
+    let [to, from] = [&cluster.nodes()[0], &cluster.nodes()[1]];
+    let slot = 6_000;
+    assert!(cluster.owns_slot(from, slot));
+    cluster.begin_move(from, to, slot);
+    // Not known to the others yet.
+    from.command(&["CLUSTER", "BUMPEPOCH"]);
+    cluster.end_move(to, slot);
+    let epoch = |node: &Server| {
+        let info = node.command(&["CLUSTER", "INFO"]).text();
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("cluster_my_epoch:"));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    };
+    assert!(epoch(to) > epoch(from), "{} > {}", epoch(to), epoch(from));
+    cluster.wait_until_ok();
+    assert!(cluster.owns_slot(to, slot));
 }
 
 #[test]

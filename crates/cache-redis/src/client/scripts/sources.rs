@@ -126,14 +126,14 @@ pub(super) const SET_EXPIRY: Script = script!(
 /// of which the caller knows that the condition holds. Any other is returned, in a list. What is there
 /// keeps its time if the last argument says so.
 pub(super) const SET_IF: Script = script!(
-    "063e1fbca1839c2751e760013f3fd2505cfe0fcb",
+    "02c42712902b573328849f0c39f7080b18e51267",
     "local command = {'SET', KEYS[1], ARGV[1]}"
     "local v = start(KEYS[1])"
     "if is_lease(v) then if ARGV[2] == 'XX' then return false end"
     "else local h = header(KEYS[1], v)"
-    "if not h then command[4] = ARGV[2]"
+    "if not h then if ARGV[2] ~= '' then command[4] = ARGV[2] end"
     "elseif h ~= ARGV[3] then return {h} end end"
-    "if ARGV[5] == '1' and not is_lease(v) and redis.call('EXISTS', KEYS[1]) == 1"
+    "if ARGV[5] == '1' and not is_lease(v) and redis.call('PTTL', KEYS[1]) > -2"
     "then command[#command + 1] = 'KEEPTTL'"
     "elseif ARGV[4] ~= '' then command[#command + 1] = 'PX' command[#command + 1] = ARGV[4] end"
     "return redis.pcall(unpack(command))"
@@ -158,6 +158,16 @@ pub(super) const UNLINK_IF_EQUAL: Script = Script {
              if v ~= ARGV[1] then return 0 end \
              return redis.pcall('UNLINK', KEYS[1])",
     sha1: "c09b1a6163ceb19a0b8bb87a1a6e0f628e42f296",
+};
+
+/// Removes a value, or a lease, and returns it. A script, as `GETDEL` would be one more command to permit.
+pub(super) const TAKE: Script = Script {
+    source: "local v = redis.pcall('GET', KEYS[1]) \
+             if type(v) ~= 'string' then return v end \
+             local gone = redis.pcall('UNLINK', KEYS[1]) \
+             if type(gone) == 'table' then return gone end \
+             return v",
+    sha1: "cae8b00ea92ac8e601fb7b1436d0371fbed96f41",
 };
 
 /// Returns a value and changes the time that it has left. Of a value with tags it does so only if its
@@ -287,7 +297,7 @@ pub(super) const OVERWRITE: Script = Script {
 };
 
 #[cfg(test)]
-pub(super) const ALL: [Script; 19] = [
+pub(super) const ALL: [Script; 20] = [
     GET_WITH_TTL,
     GET_MANY_WITH_TTL,
     SET_MANY,
@@ -298,6 +308,7 @@ pub(super) const ALL: [Script; 19] = [
     SET_IF,
     SET_IF_EQUAL,
     UNLINK_IF_EQUAL,
+    TAKE,
     GET_EX,
     CLAIM,
     EXTEND,
