@@ -42,7 +42,7 @@ pub trait RedisExt: Sized {
 
 impl<V> RedisExt for Cache<V>
 where
-    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+    V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     async fn new_redis(url: &str, config: CacheConfig) -> Result<Self> {
         let mut settings = CacheSettings::from(config);
@@ -54,7 +54,7 @@ where
 /// Creates what settings say of a cache in Redis.
 pub(crate) async fn open<V>(settings: CacheSettings) -> Result<Cache<V>>
 where
-    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+    V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let settings = &settings;
     match settings.codec {

@@ -13,3 +13,4 @@ mod plain;
 mod sealed;
 #[cfg(feature = "serde")]
 mod settings;
+mod update;

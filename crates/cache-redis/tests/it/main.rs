@@ -20,6 +20,7 @@ mod tags;
 #[cfg(all(feature = "rustls", feature = "native-tls"))]
 mod tls;
 mod transactions;
+mod update;
 
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::Server;

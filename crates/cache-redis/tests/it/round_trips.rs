@@ -231,3 +231,29 @@ async fn a_million_keys_are_read_and_written_in_commands_of_bounded_size() {
         .unwrap();
     assert_eq!((page.keys.len(), page.next), (0, None));
 }
+
+#[tokio::test]
+async fn an_update_is_two_round_trips_and_take_and_get_ex_are_one() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let cache = cache(connect(&server).await).await;
+    let longer = |text: Option<&String>| format!("{}x", text.map_or("", String::as_str));
+    cache.update("a", longer).await.unwrap();
+    cache.update("a", longer).await.unwrap();
+    cache.get_ex("a", 30).await.unwrap();
+    cache.take("a").await.unwrap();
+
+    // A new key is written as `set_nx` does.
+    let new = sent(&server, cache.update("a", longer)).await;
+    let names = new.iter().map(|(name, calls)| (name.as_str(), *calls));
+    let expected = [("evalsha", 1), ("get", 1), ("set", 1)];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+    let old = sent(&server, cache.update("a", longer)).await;
+    let names = old.iter().map(|(name, calls)| (name.as_str(), *calls));
+    let expected = [("evalsha", 2), ("get", 2), ("pttl", 1), ("set", 1)];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+    let extended = sent(&server, cache.get_ex("a", 30)).await;
+    let expected = script(vec![("getrange", 1), ("get", 1), ("pexpire", 1)]);
+    assert_eq!(extended, expected);
+    let taken = sent(&server, cache.take("a")).await;
+    assert_eq!(taken, script(vec![("get", 1), ("unlink", 1)]));
+}
