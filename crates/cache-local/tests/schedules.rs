@@ -124,6 +124,66 @@ fn concurrent_swaps_and_deletes_hand_every_value_out_once() {
     });
 }
 
+/// Counts up over the version that was read, until nobody was faster.
+fn count_up(backend: &LocalBackend<u32>) {
+    loop {
+        let found = now(backend.get_versioned("key")).unwrap();
+        let count = found.entry.map_or(0, |entry| entry.value);
+        let options = WriteOptions::new(Expiry::Never, Condition::unchanged(found.version));
+        if now(backend.set("key", count + 1, options)).unwrap() {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn no_update_over_a_version_is_lost_beside_a_take_a_new_expiry_and_evictions_of_others() {
+    explore(|| {
+        let (backend, _) = backend(2);
+        let taken = on_threads(3, &backend, |backend, thread| match thread {
+            0 | 1 => {
+                count_up(backend);
+                count_up(backend);
+                0
+            }
+            _ => {
+                now(backend.set_expiry("key", SOON)).unwrap();
+                let found = now(backend.get_ex("key", Expiry::Never)).unwrap();
+                let taken = now(backend.take("key")).unwrap().unwrap_or(0);
+                assert!(found.is_none_or(|found| found <= taken));
+                now(backend.set("other", 7, ALWAYS)).unwrap();
+                taken
+            }
+        });
+        let left = read(&backend, "key").unwrap_or(0);
+        assert_eq!(taken.iter().sum::<u32>() + left, 4);
+        is_sound(&backend, 2);
+    });
+}
+
+#[test]
+fn of_concurrent_writes_and_deletes_over_one_version_one_takes_place() {
+    explore(|| {
+        let (backend, _) = backend(10);
+        now(backend.set("key", 99, ALWAYS)).unwrap();
+        let version = now(backend.get_versioned("key")).unwrap().version;
+        let unchanged = Condition::unchanged(version);
+        let won = on_threads(3, &backend, move |backend, thread| {
+            if thread == 0 {
+                return now(backend.delete("key", unchanged.clone())).unwrap();
+            }
+            let options = WriteOptions::new(Expiry::Never, unchanged.clone());
+            now(backend.set("key", thread, options)).unwrap()
+        });
+        assert_eq!(won.iter().filter(|won| **won).count(), 1);
+        let winner = won.iter().position(|won| *won).unwrap() as u32;
+        let left = (winner > 0).then_some(winner);
+        assert_eq!(read(&backend, "key"), left);
+        is_sound(&backend, 10);
+    });
+}
+
 #[test]
 fn writers_that_evict_each_other_keep_the_bound_and_come_to_an_end() {
     explore(|| {
