@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::lease::{Grant, Leased};
 use super::lookup::Before;
 use super::steps::load_span;
-use super::store::Fresh;
+use super::store::{Filled, Fresh};
 use crate::cache::Cache;
 use crate::cache::tags::tag_keys;
 use crate::flights::{HoldOff, Lead, Outcome, Verdict};
@@ -173,11 +173,15 @@ where
                 (self.before.value(), true)
             }
         };
-        let is_stored = is_stored && !self.before.is_outage;
+        let is_stored = is_stored && !ttl.is_some_and(Ttl::is_over);
         let winner = match &value {
-            Some(value) if is_stored => self.store(&lead, value, ttl, &tags, rights).await,
             _ if self.before.is_outage => Ok(None),
-            _ => self.forget(&lead, value.is_none()).await,
+            Some(value) if is_stored => self.store(&lead, value, ttl, &tags, rights).await,
+            _ => {
+                let forgotten = self.forget(&lead).await;
+                self.counted(forgotten);
+                Ok(None)
+            }
         };
         let keys = tag_keys(&self.cache.keyspace, &tags);
         let found = match (winner, keys) {
@@ -237,9 +241,6 @@ where
         rights: Rights<V, B>,
     ) -> Result<Option<V>> {
         let ttl = ttl.or(self.options.ttl).unwrap_or(Ttl::DEFAULT);
-        if ttl.is_over() {
-            return Ok(None);
-        }
         let expiry = self.cache.resolve(self.operation, &self.key, ttl)?;
         let expiry = expiry.shortened_by(self.options.ttl_jitter.unwrap_or_default());
         if !tags.is_empty() {
@@ -249,8 +250,7 @@ where
         let since = match ticket {
             Err(error) if !tags.is_empty() => {
                 // Without a ticket it cannot be told whether the tags are still those of the value.
-                self.counted::<()>(Err(error));
-                return Ok(None);
+                return Ok(self.not_stored(lead, error).await);
             }
             ticket => ticket.unwrap_or_default(),
         };
@@ -261,20 +261,35 @@ where
             tags,
             since: since.as_ref(),
         };
-        if let Some(leased) = leased {
-            let stored = self.cache.fill_lease(lead, &fresh, leased).await;
-            self.counted(stored);
-            return Ok(None);
+        let filled = match leased {
+            Some(leased) => self.cache.fill_lease(lead, &fresh, leased).await,
+            None => self.cache.fill(lead, &fresh, self.condition()).await,
+        };
+        match filled {
+            Ok(Filled::Found(found)) => Ok(Some(found)),
+            Ok(Filled::Stored | Filled::Overtaken) => Ok(None),
+            Err(error) => Ok(self.not_stored(lead, error).await),
         }
-        let condition = match self.before.reason {
+    }
+
+    /// Returns on what condition a value is stored without a lease.
+    fn condition(&self) -> Condition {
+        match self.before.reason {
             LoadReason::Miss | LoadReason::Stale => Condition::IfAbsent,
             // Deleted meanwhile by another process, it stays so; unless it has ended by itself.
             LoadReason::Ahead if self.has_ended() => Condition::IfAbsent,
             LoadReason::Ahead => Condition::IfPresent,
             LoadReason::Refresh => Condition::Always,
-        };
-        let stored = self.cache.fill(lead, &fresh, condition).await;
-        Ok(self.counted(stored).flatten())
+        }
+    }
+
+    /// Counts that a value could not be stored. The caller has it, so what is older must not be served
+    /// any more, whether or not that can be told to the cache.
+    async fn not_stored(&self, lead: &Lead<V>, error: Error) -> Option<V> {
+        self.counted::<()>(Err(error));
+        // It is counted already.
+        let _ = self.forget(lead).await;
+        None
     }
 
     /// Tells whether the time of the value that was there is over.
@@ -282,16 +297,11 @@ where
         self.cache.shared.clock.nanos() >= self.before.ends
     }
 
-    /// Removes what is older than what was loaded and not stored: the copy that has outlived its
-    /// value, and the value itself if there is none any more.
-    async fn forget(&self, lead: &Lead<V>, is_gone: bool) -> Result<Option<V>> {
+    /// Removes what is older than what was loaded and not stored: the copy that has outlived its value,
+    /// and the value itself if it was there.
+    async fn forget(&self, lead: &Lead<V>) -> Result<()> {
         let was_there = matches!(self.before.reason, LoadReason::Ahead | LoadReason::Refresh);
-        let forgotten = self
-            .cache
-            .unfill(lead, &self.key, is_gone && was_there)
-            .await;
-        self.counted(forgotten);
-        Ok(None)
+        self.cache.unfill(lead, &self.key, was_there).await
     }
 
     fn counted<T>(&self, outcome: Result<T>) -> Option<T> {
