@@ -166,6 +166,16 @@ impl<V: Send + Sync> Lead<V> {
         self.seat.set_storing(true).then_some(Storing(&self.seat))
     }
 
+    /// Leaves the flight to one of those who wait; if nobody does, the key is not loaded for a while.
+    pub(crate) fn give_up(self, hold_off: HoldOff) {
+        let Seat { flights, flight } = &self.seat;
+        self.seat.with_slot(|slots| {
+            if let Some(Slot::Flight { seats: 1, .. }) = slots.get(&flight.key) {
+                flights.end(slots, &flight.key, Some(hold_off));
+            }
+        });
+    }
+
     /// Ends the flight, and tells everybody who waits.
     pub(crate) fn land(self, outcome: impl FnOnce() -> Outcome<V>) {
         self.land_and_hold_off(None, outcome);

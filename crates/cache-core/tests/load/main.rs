@@ -1,5 +1,6 @@
 //! Loading, on a backend that answers at once and on one that takes its time.
 
+mod ahead;
 mod copies;
 mod corners;
 mod flights;

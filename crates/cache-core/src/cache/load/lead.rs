@@ -15,15 +15,15 @@ use super::steps::load_span;
 use super::store::{Filled, Fresh};
 use crate::cache::Cache;
 use crate::cache::tags::tag_keys;
-use crate::flights::{HoldOff, Lead, Outcome, Verdict};
+use crate::flights::{HoldOff, Lead, Outcome, OwnTime, Verdict};
 use crate::load::What;
 use crate::{
-    CacheBackend, Condition, Error, ErrorKind, LoadContext, LoadError, LoadOptions, LoadReason,
-    Loaded, Result, TagTicket, Ttl,
+    CacheBackend, Condition, Error, ErrorKind, Expiry, LoadContext, LoadError, LoadOptions,
+    LoadReason, Loaded, Result, TagTicket, Ttl,
 };
 
-/// For how long a key is not loaded ahead again after that has failed.
-const AHEAD_THROTTLE: Duration = Duration::from_secs(1);
+/// For how long a key is not loaded in the background again after that has failed.
+const BACKGROUND_THROTTLE: Duration = Duration::from_secs(1);
 
 /// What a leader needs. It owns all of it, so that it can go to the background.
 pub(super) struct Leading<V, B> {
@@ -208,15 +208,23 @@ where
     /// Ends the flight with the error of the loader, or gives it up.
     fn fail(&self, lead: Lead<V>, failure: Outcome<V>) {
         self.cache.shared.loads.failed();
-        let throttle = match (self.before.reason, self.options.fail_safe) {
-            (LoadReason::Refresh, _) => None,
-            (_, Some(fail_safe)) if self.before.last.is_some() => Some(fail_safe.throttle),
-            (LoadReason::Ahead, _) => Some(AHEAD_THROTTLE),
-            _ => None,
+        let (reason, last) = (self.before.reason, &self.before.last);
+        let fail_safe = self.options.fail_safe.filter(|_| last.is_some());
+        let is_background = match reason {
+            LoadReason::Ahead => true,
+            LoadReason::Stale => self.before.is_within(self.options.stale_while_revalidate),
+            LoadReason::Miss | LoadReason::Refresh => false,
+        };
+        let throttle = match fail_safe {
+            _ if reason == LoadReason::Refresh => None,
+            Some(fail_safe) => Some(fail_safe.throttle),
+            None => is_background.then_some(BACKGROUND_THROTTLE),
         };
         match (failure, self.hold_off(throttle, Verdict::Failed)) {
             // Somebody else may still have the time, and nothing says that it is not worth it.
             (Outcome::Broken(_), None) => drop(lead),
+            // Nor has who waits anything to serve in the place of the error.
+            (Outcome::Broken(_), Some(hold_off)) if fail_safe.is_none() => lead.give_up(hold_off),
             (failure, hold_off) => lead.land_and_hold_off(hold_off, || failure),
         }
     }
@@ -236,11 +244,11 @@ where
         &self,
         lead: &Lead<V>,
         value: &V,
-        ttl: Option<Ttl>,
+        given: Option<Ttl>,
         tags: &[String],
         rights: Rights<V, B>,
     ) -> Result<Option<V>> {
-        let ttl = ttl.or(self.options.ttl).unwrap_or(Ttl::DEFAULT);
+        let ttl = given.or(self.options.ttl).unwrap_or(Ttl::DEFAULT);
         let expiry = self.cache.resolve(self.operation, &self.key, ttl)?;
         let expiry = expiry.shortened_by(self.options.ttl_jitter.unwrap_or_default());
         if !tags.is_empty() {
@@ -255,6 +263,7 @@ where
             ticket => ticket.unwrap_or_default(),
         };
         let fresh = Fresh {
+            own_time: self.own_time(given, expiry),
             key: &self.key,
             value,
             expiry,
@@ -270,6 +279,20 @@ where
             Ok(Filled::Stored | Filled::Overtaken) => Ok(None),
             Err(error) => Ok(self.not_stored(lead, error).await),
         }
+    }
+
+    /// Returns the time to live of a value if whoever loads it ahead could not tell it from the options:
+    /// because the loader gave it, or because jitter has made it so short that it would be due at once.
+    fn own_time(&self, given: Option<Ttl>, expiry: Expiry) -> Option<OwnTime> {
+        let (share, ttl) = (self.options.refresh_ahead?, expiry.remaining()?);
+        let usual = self.cache.usual_ttl(&self.options);
+        let is_short = usual.is_some_and(|usual| ttl < usual.mul_f64(1.0 - share));
+        let clock = &self.cache.shared.clock;
+        (given.is_some() || is_short).then(|| OwnTime {
+            ttl,
+            now: clock.nanos(),
+            until: clock.deadline_nanos(ttl),
+        })
     }
 
     /// Returns on what condition a value is stored without a lease.

@@ -29,6 +29,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Ok(limit.and_then(|limit| Instant::now().checked_add(limit)))
     }
 
+    /// Returns the time to live that a value has to which its loader gives none.
+    pub(super) fn usual_ttl(&self, options: &LoadOptions) -> Option<Duration> {
+        let ttl = options.ttl.unwrap_or(Ttl::DEFAULT);
+        ttl.resolve(self.shared.default_ttl).ok()?.remaining()
+    }
+
     /// Loads although the cache has failed, and counts that; unless the options forbid it.
     pub(super) fn go_past_outage(&self, options: &LoadOptions, error: Error) -> Result<()> {
         if options.fail_on_outage == Some(true) {

@@ -5,7 +5,7 @@ use super::lookup::Last;
 use crate::cache::Cache;
 use crate::cache::copies::Outdated;
 use crate::cache::tags::{borrowed, tag_keys, tag_names};
-use crate::flights::Lead;
+use crate::flights::{Lead, OwnTime};
 use crate::{CacheBackend, Condition, Expiry, Result, TagTicket, Tagging, WriteOptions};
 
 /// A value that was loaded, and how it is to be stored.
@@ -16,6 +16,8 @@ pub(super) struct Fresh<'f, V> {
     /// The names of its tags.
     pub(super) tags: &'f [String],
     pub(super) since: Option<&'f TagTicket>,
+    /// Its time to live, if the options do not tell it.
+    pub(super) own_time: Option<OwnTime>,
 }
 
 /// What is there after a value was to be stored.
@@ -154,6 +156,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// It comes after the value, as [`Outdated`] does. That it fails is counted.
     async fn follow(&self, lead: &Lead<V>, fresh: &Fresh<'_, V>, outdated: Outdated<'_, V, B>) {
         self.shared.counters.sets(1);
+        let flights = &self.shared.flights;
+        flights.set_own_time(lead.key(), fresh.own_time);
         // A writer that has waited for too long has removed the copy already.
         let expiry = self.copy_expiry(fresh.expiry);
         let followed = match expiry.filter(|_| lead.is_attached()) {
