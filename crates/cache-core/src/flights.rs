@@ -48,6 +48,8 @@ pub(crate) enum Outcome<V> {
     Failed(Arc<dyn Any + Send + Sync>),
     /// The cache itself failed.
     Broken(Error),
+    /// The store did not answer to the claim of a lease. Who goes past outages starts over.
+    Unclaimed(Error),
     /// Nothing of use: start over.
     Nothing,
 }
@@ -270,7 +272,7 @@ impl<V: Send + Sync> Flights<V> {
             while let Some(storing) = self.detach_now(key, false) {
                 let stored = storing.stored.notified();
                 // Looked at again: it may have stored before it was listened to.
-                if self.detach_now(key, false).is_some() {
+                if self.is_storing(&storing) {
                     stored.await;
                 }
             }
@@ -296,6 +298,15 @@ impl<V: Send + Sync> Flights<V> {
             }
             None => None,
         }
+    }
+
+    /// Tells whether the leader of this flight is writing to the backend, and not that of a later one.
+    fn is_storing(&self, flight: &Arc<Flight<V>>) -> bool {
+        let slots = self.stripe(&flight.key).slots.lock();
+        matches!(
+            slots.get(&flight.key),
+            Some(Slot::Flight { flight: now, is_storing: true, .. }) if Arc::ptr_eq(now, flight)
+        )
     }
 
     /// Detaches the flights of a scope, as [`detach`](Self::detach) does.
@@ -367,5 +378,37 @@ impl<V> Flights<V> {
         if slots.remove(key).is_some() {
             self.slots.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Boarding, Flights, Lead, Outcome, Ticket};
+
+    fn lead(flights: &Arc<Flights<u32>>) -> Lead<u32> {
+        match flights.board("key", Ticket::OUTDATED) {
+            Boarding::Lead(lead) => lead,
+            Boarding::Join(_) => panic!("somebody leads"),
+        }
+    }
+
+    #[test]
+    fn a_writer_does_not_listen_to_a_flight_that_has_landed_while_a_later_one_stores() {
+        let flights = Arc::new(Flights::new());
+        let first = lead(&flights);
+        let storing = first.store().expect("the key was not written");
+        let heard = flights.detach_now("key", false).expect("it is storing");
+        assert!(flights.is_storing(&heard));
+        drop(storing);
+        first.land(|| Outcome::Nothing);
+
+        let second = lead(&flights);
+        let storing = second.store().expect("the key was not written");
+        assert!(!flights.is_storing(&heard));
+        let now = flights.detach_now("key", false).expect("it is storing");
+        assert!(flights.is_storing(&now));
+        drop(storing);
     }
 }

@@ -211,8 +211,10 @@ async fn who_loses_the_race_of_two_loads_leaves_the_copy_of_the_winner() {
     assert_eq!(served(&world).await, Some(2));
 }
 
+type Unkept = (&'static str, fn() -> Loaded<u32>);
+
 /// A value that is given to the caller and not kept.
-const UNKEPT: [(&str, fn() -> Loaded<u32>); 2] = [
+const UNKEPT: [Unkept; 2] = [
     ("not_stored", || Loaded::value(2).not_stored()),
     ("ttl(0)", || Loaded::value(2).ttl(0)),
 ];

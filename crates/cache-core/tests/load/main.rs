@@ -5,6 +5,7 @@ mod copies;
 mod corners;
 mod flights;
 mod handover;
+mod leasing;
 mod many;
 mod outages;
 mod stale;

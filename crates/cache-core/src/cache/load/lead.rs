@@ -78,7 +78,13 @@ where
                 lead.land(|| Outcome::Loaded(Some(value.clone())));
                 return Ok(Some(value));
             }
-            Err(error) => return Err(LoadError::Cache(self.named(error))),
+            Err(error) => {
+                // Of those who wait, some may have more time; none has a better store.
+                if !matches!(error.kind(), ErrorKind::LoadTimeout { .. }) {
+                    lead.land(|| Outcome::Unclaimed(error.clone()));
+                }
+                return Err(LoadError::Cache(self.named(error)));
+            }
         };
         let context = LoadContext {
             key: self.key.clone(),
@@ -207,7 +213,6 @@ where
 
     /// Ends the flight with the error of the loader, or gives it up.
     fn fail(&self, lead: Lead<V>, failure: Outcome<V>) {
-        self.cache.shared.loads.failed();
         let (reason, last) = (self.before.reason, &self.before.last);
         let fail_safe = self.options.fail_safe.filter(|_| last.is_some());
         let is_background = match reason {

@@ -308,6 +308,9 @@ where
                 Ok(Arrival::Landed(Outcome::Broken(error))) | Err(error) => {
                     Outcome::Broken(self.named(error))
                 }
+                Ok(Arrival::Landed(Outcome::Unclaimed(error))) if self.fails_on_outage() => {
+                    Outcome::Broken(self.named(error))
+                }
                 Ok(Arrival::Landed(outcome)) => outcome,
             };
             match answer(outcome) {
@@ -318,6 +321,10 @@ where
             // What the flight was about is over; whoever leads the next one reads again.
             ticket = Ticket::OUTDATED;
         }
+    }
+
+    fn fails_on_outage(&self) -> bool {
+        self.options.fail_on_outage == Some(true)
     }
 
     fn or_last<E>(&self, last: Option<V>, answer: Answer<V, E>) -> Answer<V, E> {
