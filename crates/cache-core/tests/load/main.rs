@@ -3,6 +3,7 @@
 mod ahead;
 mod copies;
 mod corners;
+mod errors;
 mod flights;
 mod handover;
 mod leasing;

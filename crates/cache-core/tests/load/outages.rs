@@ -99,7 +99,8 @@ async fn texts_and_debug_output_show_no_values() {
         .get_or_load("secret-key", |_| failing())
         .await
         .unwrap_err();
-    assert_eq!(error.to_string(), "the loader failed");
+    let text = "the loader failed: the database is down";
+    assert_eq!(error.to_string(), text);
     let loaded = cache_core::Loaded::value("secret");
     assert!(!format!("{loaded:?}").contains("secret"));
     let load = async |context: cache_core::LoadContext<u32>| {

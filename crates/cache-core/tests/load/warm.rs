@@ -98,7 +98,7 @@ async fn stored_in_each_second(
             heard
                 .lock()
                 .expect("not poisoned")
-                .push((start.elapsed(), stored))
+                .push((start.elapsed(), stored));
         });
     world
         .cache
