@@ -129,7 +129,10 @@ impl<V> Loaded<V> {
         self
     }
 
-    /// Gives the value to those who wait for it, and does not store it.
+    /// Gives the value to those who wait for it, and does not store it, as a time to live of zero does.
+    ///
+    /// What is older is not served any more: the value that a [`refresh`](crate::Cache::refresh) has found,
+    /// and the one that the cache [keeps](crate::CacheBuilder::keep_stale), are removed.
     pub fn not_stored(mut self) -> Self {
         self.what = match self.what {
             What::Value(value) => What::NotStored(value),

@@ -163,6 +163,15 @@ impl<V: Send + Sync> Lead<V> {
         self.seat.with_slot(|_| ()).is_some()
     }
 
+    /// Tells whether somebody waits for what the leader brings.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let is = |slots: &mut HashMap<Arc<str>, Slot<V>>| {
+            let slot = slots.get(&self.seat.flight.key);
+            matches!(slot, Some(Slot::Flight { seats: 2.., .. }))
+        };
+        self.seat.with_slot(is) == Some(true)
+    }
+
     /// Notes that what the leader brings is read from here on.
     pub(crate) fn begin(&self) {
         let Seat { flights, flight } = &self.seat;

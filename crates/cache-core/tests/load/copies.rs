@@ -266,6 +266,41 @@ async fn after_a_refresh_that_cannot_be_stored_the_older_value_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_value_is_served_to_its_end_if_the_next_one_that_nobody_has_got_cannot_be_stored() {
+    let options = safe().refresh_ahead(0.5);
+    for has_got in [false, true] {
+        let world = keeping();
+        stored(&world, 40).await;
+        let source = Source::default();
+        let hit = get_with(&world, "key", options, &source, 2);
+        assert_eq!(value(hit).await, Some(1));
+        source.has_begun().await;
+        let waits = has_got.then(|| {
+            // It is evicted, and somebody waits for the next one.
+            let cache = world.cache.clone();
+            let inner = std::sync::Arc::clone(&world.backend);
+            tokio::spawn(async move {
+                inner.inner().delete("key").await.expect("it works");
+                cache.get_or_insert_with("key", async || 3).await
+            })
+        });
+        settle().await;
+        let refused = Fault::Fail(ErrorKind::Timeout);
+        world.backend.script([refused]);
+        source.let_go(1);
+        settle().await;
+        assert_eq!(world.cache.stats().loads.not_stored, 1);
+        if let Some(waits) = waits {
+            assert_eq!(waits.await.unwrap().unwrap(), 2);
+        }
+        let left = (!has_got).then_some(1);
+        assert_eq!(world.cache.get("key").await.unwrap(), left);
+        world.hand.advance(30 * SECOND);
+        assert_eq!(served(&world).await, left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_load_that_cannot_be_stored_no_older_copy_is_served() {
     for at in [2, 3] {
         let world = keeping();

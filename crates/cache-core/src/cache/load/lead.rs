@@ -311,12 +311,15 @@ where
         }
     }
 
-    /// Counts that a value could not be stored. The caller has it, so what is older must not be served
-    /// any more, whether or not that can be told to the cache.
+    /// Counts that a value could not be stored. Those who wait get it, so what is older must not be served
+    /// any more; if nobody does, what is there stays until its time is over.
     async fn not_stored(&self, lead: &Lead<V>, error: Error) -> Option<V> {
         self.counted::<()>(Err(error));
-        // It is counted already.
-        let _ = self.forget(lead).await;
+        let is_ahead = self.before.reason == LoadReason::Ahead && !self.has_ended();
+        if !is_ahead || lead.is_waited_for() {
+            // It is counted already.
+            let _ = self.forget(lead).await;
+        }
         None
     }
 
