@@ -48,7 +48,7 @@ pub(crate) enum Outcome<V> {
     Failed(Arc<dyn Any + Send + Sync>),
     /// The cache itself failed.
     Broken(Error),
-    /// The store did not answer to the claim of a lease. Who goes past outages starts over.
+    /// The store did not answer to the claim of a lease. A caller that goes past outages starts over.
     Unclaimed(Error),
     /// Nothing of use: start over.
     Nothing,

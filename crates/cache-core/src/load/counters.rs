@@ -43,7 +43,7 @@ impl LoadCounters {
         self.loads.fetch_add(1, Ordering::Relaxed);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
         if has_failed {
-            // Whoever sees the failure sees the load.
+            // A reader that sees the failure sees the load.
             self.failures.fetch_add(1, Ordering::Release);
         }
     }

@@ -228,7 +228,7 @@ where
         match (failure, self.hold_off(throttle, Verdict::Failed)) {
             // Somebody else may still have the time, and nothing says that it is not worth it.
             (Outcome::Broken(_), None) => drop(lead),
-            // Nor has who waits anything to serve in the place of the error.
+            // Nor has a caller that waits anything to serve in the place of the error.
             (Outcome::Broken(_), Some(hold_off)) if fail_safe.is_none() => lead.give_up(hold_off),
             (failure, hold_off) => lead.land_and_hold_off(hold_off, || failure),
         }
@@ -286,7 +286,7 @@ where
         }
     }
 
-    /// Returns the time to live of a value if whoever loads it ahead could not tell it from the options:
+    /// Returns the time to live of a value if a load ahead could not tell it from the options:
     /// because the loader gave it, or because jitter has made it so short that it would be due at once.
     fn own_time(&self, given: Option<Ttl>, expiry: Expiry) -> Option<OwnTime> {
         let (share, ttl) = (self.options.refresh_ahead?, expiry.remaining()?);

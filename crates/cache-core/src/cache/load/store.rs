@@ -26,7 +26,7 @@ pub(super) enum Filled<V> {
     Stored,
     /// Another one.
     Found(V),
-    /// Whatever somebody has done to the key meanwhile.
+    /// Another value, or none: the key was written, deleted or evicted meanwhile.
     Overtaken,
 }
 
@@ -48,7 +48,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let filled = match put.await {
             Ok(filled) => filled,
             Err(error) => {
-                // Whoever is told the error removes it, and the value too if need be.
+                // The caller that is told the error removes it, and the value too if need be.
                 outdated.leave();
                 return Err(error);
             }
@@ -57,7 +57,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             Filled::Stored => self.follow(lead, fresh, outdated).await,
             // The copy is that of what is there.
             Filled::Found(_) => outdated.leave(),
-            // Whoever has deleted the key has removed the copy; of one that was evicted it is too old.
+            // A task that has deleted the key has removed the copy; of an evicted key it is too old.
             Filled::Overtaken => outdated.remove().await?,
         }
         Ok(filled)
