@@ -2,6 +2,7 @@
 
 mod builder;
 mod bulk;
+mod copies;
 mod load;
 mod steps;
 mod tags;
@@ -282,7 +283,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let raw = self.raw(OPERATION, key.as_ref())?;
         let expiry = self.resolve(OPERATION, key.as_ref(), Ttl::DEFAULT)?;
         let swap = self.shared.backend.swap(&raw, value.into(), expiry);
-        let replaced = self.superseding(key.as_ref(), &raw, swap).await;
+        let replaced = self
+            .superseding(&[key.as_ref()], &[&*raw], swap, |_| true)
+            .await;
         self.shared.counters.sets(u64::from(replaced.is_ok()));
         replaced.map_err(|error| error.during(OPERATION).for_key(key.as_ref()))
     }

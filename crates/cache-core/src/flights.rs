@@ -10,6 +10,7 @@ mod cycles;
 mod seat;
 mod sync;
 mod tag_log;
+mod times;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ use self::seat::Seat;
 pub(crate) use self::seat::{Arrival, Join, Lead, run};
 use self::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use self::tag_log::TagLog;
+pub(crate) use self::times::OwnTime;
+use self::times::OwnTimes;
 use crate::{Error, Scope};
 
 /// A power of two. The fewer locks, the more schedules of two calls have something to say.
@@ -45,6 +48,8 @@ pub(crate) enum Outcome<V> {
     Failed(Arc<dyn Any + Send + Sync>),
     /// The cache itself failed.
     Broken(Error),
+    /// The store did not answer to the claim of a lease. A caller that goes past outages starts over.
+    Unclaimed(Error),
     /// Nothing of use: start over.
     Nothing,
 }
@@ -66,10 +71,13 @@ pub(crate) struct Flights<V> {
     slots: AtomicUsize,
     /// Which tags were invalidated lately.
     tags: TagLog,
+    /// Of how many keys the time to live of a loader is remembered.
+    own_times: AtomicUsize,
 }
 
 struct Stripe<V> {
     slots: Mutex<HashMap<Arc<str>, Slot<V>>>,
+    own_times: Mutex<OwnTimes>,
     /// How many flights have landed: who has read before one did must read again.
     landed: AtomicU64,
 }
@@ -128,6 +136,7 @@ impl<V: Send + Sync> Flights<V> {
     pub(crate) fn new() -> Self {
         let stripe = || Stripe {
             slots: Mutex::default(),
+            own_times: Mutex::default(),
             landed: AtomicU64::new(0),
         };
         Self {
@@ -135,6 +144,7 @@ impl<V: Send + Sync> Flights<V> {
             hasher: RandomState::new(),
             slots: AtomicUsize::new(0),
             tags: TagLog::default(),
+            own_times: AtomicUsize::new(0),
         }
     }
 
@@ -156,11 +166,6 @@ impl<V: Send + Sync> Flights<V> {
     /// To be called before a key is read.
     pub(crate) fn ticket(&self, key: &str) -> Ticket {
         Ticket(self.stripe(key).landed.load(Ordering::SeqCst))
-    }
-
-    /// Tells whether no flight has stored anything since the ticket was taken.
-    pub(crate) fn is_current(&self, key: &str, ticket: Ticket) -> bool {
-        self.stripe(key).landed.load(Ordering::SeqCst) == ticket.0
     }
 
     /// Tells why a key is not to be loaded now, if it is held off.
@@ -252,11 +257,13 @@ impl<V: Send + Sync> Flights<V> {
         Lead::new(self.seat(flight), is_late)
     }
 
-    /// Detaches the flight of a key that is about to be written, and forgets that it is held off.
+    /// Detaches the flight of a key that is about to be written, and forgets that it is held off, and what
+    /// time to live its loader gave.
     ///
     /// Returns when no flight can store the key any more that began before. A leader that is not
     /// polled cannot say that it has stored: the wait for it has a limit.
     pub(crate) async fn detach(&self, key: &str) {
+        self.forget_own_time(key);
         if self.len() == 0 || self.detach_now(key, false).is_none() {
             return;
         }
@@ -265,7 +272,7 @@ impl<V: Send + Sync> Flights<V> {
             while let Some(storing) = self.detach_now(key, false) {
                 let stored = storing.stored.notified();
                 // Looked at again: it may have stored before it was listened to.
-                if self.detach_now(key, false).is_some() {
+                if self.is_storing(&storing) {
                     stored.await;
                 }
             }
@@ -293,8 +300,18 @@ impl<V: Send + Sync> Flights<V> {
         }
     }
 
+    /// Tells whether the leader of this flight is writing to the backend, and not that of a later one.
+    fn is_storing(&self, flight: &Arc<Flight<V>>) -> bool {
+        let slots = self.stripe(&flight.key).slots.lock();
+        matches!(
+            slots.get(&flight.key),
+            Some(Slot::Flight { flight: now, is_storing: true, .. }) if Arc::ptr_eq(now, flight)
+        )
+    }
+
     /// Detaches the flights of a scope, as [`detach`](Self::detach) does.
     pub(crate) async fn detach_scope(&self, scope: &Scope) {
+        self.forget_own_times(scope);
         if self.len() == 0 {
             return;
         }
@@ -363,3 +380,6 @@ impl<V> Flights<V> {
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

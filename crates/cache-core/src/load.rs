@@ -1,84 +1,16 @@
 //! What a load is told, what it gives back, and what is asked of it.
 
 mod counters;
+mod error;
 mod options;
 
 use std::fmt;
-use std::sync::Arc;
 
 pub(crate) use self::counters::LoadCounters;
 pub use self::counters::LoadStats;
+pub use self::error::LoadError;
 pub use self::options::LoadOptions;
-use crate::{Error, ErrorKind, Ttl};
-
-/// The result of a load.
-///
-/// Everybody who waited for one load gets the same error of its loader.
-#[derive(Debug, thiserror::Error)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "it was the loader or it was the cache"
-)]
-pub enum LoadError<E> {
-    /// The loader failed. Nothing was stored.
-    #[error("the loader failed")]
-    Loader(#[source] Arc<E>),
-    /// The cache failed, or the load took too long or waited for itself.
-    #[error(transparent)]
-    Cache(#[from] Error),
-}
-
-impl<E> LoadError<E> {
-    /// Returns the error of the loader, if it was the loader that failed.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    ///
-    /// use cache_core::LoadError;
-    ///
-    /// let error = LoadError::Loader(Arc::new("no such user"));
-    /// assert_eq!(error.loader(), Some(&"no such user"));
-    /// ```
-    #[must_use]
-    pub fn loader(&self) -> Option<&E> {
-        match self {
-            Self::Loader(error) => Some(error),
-            Self::Cache(_) => None,
-        }
-    }
-
-    /// Returns what the cache reports, if it was not the loader that failed.
-    ///
-    /// ```
-    /// use cache_core::{Error, ErrorKind, LoadError};
-    ///
-    /// let error: LoadError<std::io::Error> = Error::new(ErrorKind::LoadCycle).into();
-    /// assert_eq!(error.cache().map(Error::kind), Some(&ErrorKind::LoadCycle));
-    /// ```
-    #[must_use]
-    pub const fn cache(&self) -> Option<&Error> {
-        match self {
-            Self::Loader(_) => None,
-            Self::Cache(error) => Some(error),
-        }
-    }
-}
-
-// Written by hand: an error that is shared need not be cloneable.
-impl<E> Clone for LoadError<E> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Loader(error) => Self::Loader(Arc::clone(error)),
-            Self::Cache(error) => Self::Cache(error.clone()),
-        }
-    }
-}
-
-impl<E> From<ErrorKind> for LoadError<E> {
-    fn from(kind: ErrorKind) -> Self {
-        Self::Cache(kind.into())
-    }
-}
+use crate::Ttl;
 
 /// Why a loader runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -197,7 +129,10 @@ impl<V> Loaded<V> {
         self
     }
 
-    /// Gives the value to those who wait for it, and does not store it.
+    /// Gives the value to those who wait for it, and does not store it, as a time to live of zero does.
+    ///
+    /// What is older is not served any more: the value that a [`refresh`](crate::Cache::refresh) has found,
+    /// and the one that the cache [keeps](crate::CacheBuilder::keep_stale), are removed.
     pub fn not_stored(mut self) -> Self {
         self.what = match self.what {
             What::Value(value) => What::NotStored(value),

@@ -75,7 +75,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let expiry = expiry.map_err(|error| error.during(operation))?;
         let entries = borrowed(&raw).into_iter().zip(values).collect();
         let set = self.shared.backend.set_many(entries, expiry);
-        let written = self.superseding_many(keys, &raw, set).await;
+        let written = self.superseding(keys, &raw, set, |()| true).await;
         written.map_err(|error| error.during(operation))?;
         self.shared.counters.sets(keys.len() as u64);
         Ok(())
@@ -100,7 +100,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let raw = self.raw_many("mdelete", keys)?;
         let all = borrowed(&raw);
         let delete = self.shared.backend.delete_many(&all);
-        let deleted = self.superseding_many(keys, &raw, delete).await;
+        let deleted = self.superseding(keys, &raw, delete, |_| true).await;
         let deleted = deleted.map_err(|error| error.during("mdelete"))?;
         self.shared.counters.deletes(deleted);
         Ok(deleted)

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use futures_core::Stream;
 use futures_util::stream;
 
-use super::{Cache, SCAN_PAGE, Shared};
+use super::{Cache, SCAN_PAGE};
 use crate::{
-    CacheBackend, Condition, Cursor, ErrorKind, Expiry, Hit, Layer, ReadNow, Result, Scope,
-    SetOptions, Ttl, WriteOptions,
+    CacheBackend, Condition, Cursor, Expiry, Hit, Layer, ReadNow, Result, SetOptions, Ttl,
+    WriteOptions,
 };
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
@@ -59,7 +59,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let write = write.with_kept_expiry(options.keeps_ttl);
         let written = if options.tags.is_empty() {
             let set = self.shared.backend.set(&raw, value, write);
-            self.superseding(key, &raw, set).await
+            self.superseding(&[key], &[&*raw], set, |written| *written)
+                .await
         } else {
             Box::pin(self.write_tagged((key, &raw), value, write, options.tags)).await
         };
@@ -79,8 +80,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         condition: Condition,
     ) -> Result<bool> {
         let raw = self.raw(operation, key)?;
+        // The copy of a value that has expired goes too, but what a condition spares keeps it.
+        let is_sure = condition == Condition::Always;
         let delete = self.shared.backend.delete(&raw, condition);
-        let deleted = self.superseding(key, &raw, delete).await;
+        let changed = |deleted: &bool| is_sure || *deleted;
+        let deleted = self.superseding(&[key], &[&*raw], delete, changed).await;
         let deleted = deleted.map_err(|error| error.during(operation).for_key(key))?;
         self.shared.counters.deletes(u64::from(deleted));
         Ok(deleted)
@@ -112,81 +116,29 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         }))
     }
 
-    /// Writes a key, and sees to it that neither a load that is under way nor the copy of an old
-    /// value outlives the write.
+    /// Writes some keys, and sees to it that neither a load that is under way nor the copy of an old
+    /// value outlives what the write has `changed`.
     #[inline]
-    pub(super) async fn superseding<T>(
-        &self,
-        key: &str,
-        raw: &str,
-        write: impl Future<Output = Result<T>> + Send,
-    ) -> Result<T> {
-        let flights = &self.shared.flights;
-        flights.detach(raw).await;
-        let ticket = self.shared.keep_stale.map(|_| flights.ticket(raw));
-        self.drop_copy(key).await?;
-        let written = write.await;
-        // Who comes after the write does not join what began before its end.
-        flights.detach(raw).await;
-        if ticket.is_some_and(|ticket| !flights.is_current(raw, ticket)) {
-            // A load that began meanwhile may have left a copy of what is overwritten now.
-            self.drop_copy(key).await?;
-        }
-        written
-    }
-
-    /// Does the same for many keys.
-    pub(super) async fn superseding_many<T, K: AsRef<str> + Sync>(
+    pub(super) async fn superseding<T, K: AsRef<str> + Sync, R: AsRef<str> + Sync>(
         &self,
         keys: &[K],
-        raw: &[Cow<'_, str>],
+        raw: &[R],
         write: impl Future<Output = Result<T>> + Send,
+        changed: impl FnOnce(&T) -> bool + Send,
     ) -> Result<T> {
         self.detach_many(raw).await;
-        self.drop_copies(keys).await?;
+        let outdated = self.copies_of(keys);
         let written = write.await;
+        // Who comes after the write does not join what began before its end. In front of the copies: no
+        // load that began before can leave one from here on.
         self.detach_many(raw).await;
-        self.drop_copies(keys).await?;
-        written
+        outdated.after(written, changed).await
     }
 
-    /// Does the same where nothing is written if the write is refused: copies stay then.
-    pub(super) async fn superseding_unless_refused<T, K: AsRef<str> + Sync>(
-        &self,
-        keys: &[K],
-        raw: &[Cow<'_, str>],
-        write: impl Future<Output = Result<T>> + Send,
-    ) -> Result<T> {
-        self.detach_many(raw).await;
-        let written = write.await;
-        self.detach_many(raw).await;
-        let may_be_written = match &written {
-            Ok(_) => true,
-            Err(error) => matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable),
-        };
-        if may_be_written {
-            self.drop_copies(keys).await?;
-        }
-        written
-    }
-
-    async fn detach_many(&self, raw: &[Cow<'_, str>]) {
+    async fn detach_many<R: AsRef<str> + Sync>(&self, raw: &[R]) {
         for raw in raw {
-            self.shared.flights.detach(raw).await;
+            self.shared.flights.detach(raw.as_ref()).await;
         }
-    }
-
-    /// Clears a scope and the copies of values that have ended in it.
-    pub(super) async fn clear_with_copies(&self, scope: &Scope) -> Result<u64> {
-        let Shared {
-            backend, flights, ..
-        } = &*self.shared;
-        flights.detach_scope(scope).await;
-        self.clear_copies().await?;
-        let cleared = backend.clear(scope).await;
-        flights.detach_scope(scope).await;
-        self.clear_copies().await?;
-        cleared
     }
 
     pub(super) async fn remaining(
@@ -206,9 +158,10 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         expiry: Expiry,
     ) -> Result<bool> {
         let raw = self.raw(operation, key)?;
-        let changed = self.shared.backend.set_expiry(&raw, expiry).await;
-        let followed = self.move_copy(key, expiry).await;
-        followed.map_err(|error| error.during(operation).for_key(key))?;
+        let change = self.shared.backend.set_expiry(&raw, expiry);
+        let changed = self
+            .with_copy(key, expiry, change, |changed| *changed)
+            .await;
         changed.map_err(|error| error.during(operation).for_key(key))
     }
 

@@ -169,6 +169,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ) -> Result<bool> {
         let tags = tag_keys(&self.keyspace, tags)?;
         let set = self.put(raw, value, options, (&tags, None));
-        self.superseding(key, raw, set).await
+        self.superseding(&[key], &[raw], set, |written| *written)
+            .await
     }
 }

@@ -322,7 +322,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Transaction<'_, V, B>
             let raw = cache.raw_many(operation, &keys)?;
             let writes = borrowed(&raw).into_iter().zip(writes).collect();
             let commit = transactions.commit(watch, writes);
-            cache.superseding_unless_refused(&keys, &raw, commit).await
+            cache.superseding(&keys, &raw, commit, |()| true).await
         };
         committed.await.map_err(|error| error.during(operation))?;
         cache.shared.counters.sets(sets);

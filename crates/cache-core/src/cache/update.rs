@@ -194,17 +194,21 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
                 return Ok(true);
             }
             let delete = backend.delete(raw, options.condition);
-            let deleted = self.superseding(key, raw, delete).await?;
+            let deleted = self
+                .superseding(&[key], &[raw], delete, |deleted| *deleted)
+                .await?;
             counters.deletes(u64::from(deleted));
             return Ok(deleted);
         };
         let written = if tags.is_empty() {
             let set = backend.set(raw, value, options);
-            self.superseding(key, raw, set).await?
+            self.superseding(&[key], &[raw], set, |written| *written)
+                .await?
         } else {
             let tagging = Tagging::new(tags, None);
             let set = self.backend_tags()?.set(raw, value, options, tagging);
-            self.superseding(key, raw, set).await?
+            self.superseding(&[key], &[raw], set, |written| *written)
+                .await?
         };
         counters.sets(u64::from(written));
         Ok(written)
@@ -291,7 +295,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     async fn take_as(&self, operation: &'static str, key: &str) -> Result<Option<V>> {
         let raw = self.raw(operation, key)?;
         let take = self.shared.backend.take(&raw);
-        let taken = self.superseding(key, &raw, take).await;
+        let taken = self.superseding(&[key], &[&*raw], take, |_| true).await;
         let taken = taken.map_err(|error| error.during(operation).for_key(key))?;
         self.shared.counters.read(taken.is_some());
         self.shared.counters.deletes(u64::from(taken.is_some()));
@@ -326,16 +330,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         }
         let raw = self.raw(OPERATION, key)?;
         let expiry = self.resolve(OPERATION, key, ttl)?;
-        let found = async {
-            let found = self.shared.backend.get_ex(&raw, expiry).await?;
-            if found.is_some() {
-                self.move_copy(key, expiry).await?;
-            }
-            Ok(found)
-        };
-        let found = found
-            .await
-            .map_err(|error: Error| error.during(OPERATION).for_key(key))?;
+        let get = self.shared.backend.get_ex(&raw, expiry);
+        let found = self.with_copy(key, expiry, get, Option::is_some).await;
+        let found = found.map_err(|error| error.during(OPERATION).for_key(key))?;
         self.shared.counters.read(found.is_some());
         Ok(found)
     }

@@ -1,8 +1,8 @@
 //! Filling a cache before it is needed.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -14,6 +14,9 @@ use super::Cache;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge};
 use crate::{CacheBackend, Error, Result, Ttl};
+
+/// How late a timer may be. So much is made up for, or the rate would never be reached; a stall is not.
+const LATENESS: Duration = Duration::from_millis(10);
 
 /// How a cache is filled by [`Cache::warm`].
 ///
@@ -69,6 +72,9 @@ impl WarmOptions {
     }
 
     /// Limits how many pairs are written in a second, at least 1: others use the store too.
+    ///
+    /// No write has more pairs than that, whatever [`batch`](Self::batch) says. What a stall of the store or
+    /// of the stream has cost is not made up for by a burst.
     ///
     /// It needs a Tokio runtime with timers.
     pub const fn rate(mut self, pairs_per_second: u32) -> Self {
@@ -142,21 +148,45 @@ impl<K, V> fmt::Debug for WarmError<K, V> {
 
 /// When pairs may be written.
 struct Pace {
-    start: Instant,
     rate: Option<u32>,
-    issued: AtomicU64,
+    /// From when on the next ones may be.
+    next: Mutex<Instant>,
 }
 
 impl Pace {
+    fn new(rate: Option<u32>) -> Self {
+        let next = Mutex::new(Instant::now());
+        Self { rate, next }
+    }
+
+    /// Returns how many pairs one write may have: no more than there may be in a second.
+    fn most(&self, pairs: usize) -> usize {
+        let rate = self.rate.and_then(|rate| usize::try_from(rate).ok());
+        rate.map_or(pairs, |rate| rate.min(pairs))
+    }
+
     /// Waits until it is the turn of some more pairs.
     async fn wait(&self, pairs: usize) {
-        let before = self.issued.fetch_add(pairs as u64, Ordering::Relaxed);
-        if let Some(rate) = self.rate {
-            let seconds = before / u64::from(rate);
-            let rest = before % u64::from(rate) * 1_000_000_000 / u64::from(rate);
-            let turn = Duration::from_secs(seconds) + Duration::from_nanos(rest);
-            sleep_until(self.start + turn).await;
+        let Some(rate) = self.rate else {
+            return;
+        };
+        let time = Duration::from_secs_f64(pairs as f64 / f64::from(rate));
+        while let Some(next) = self.take_turn(time) {
+            sleep_until(next).await;
         }
+    }
+
+    /// Takes a turn of that length, or returns when the next one may be taken. None is taken in advance:
+    /// turns that are taken and not used would be used at once after a stall.
+    fn take_turn(&self, time: Duration) -> Option<Instant> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if *next > now {
+            return Some(*next);
+        }
+        let earliest = now.checked_sub(LATENESS).unwrap_or(now);
+        *next = earliest.max(*next) + time;
+        None
     }
 }
 
@@ -203,18 +233,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             unwritten: Vec::new(),
         };
         options.check().map_err(refuse)?;
-        let pace = Pace {
-            start: Instant::now(),
-            rate: options.rate,
-            issued: AtomicU64::new(0),
-        };
+        let pace = Pace::new(options.rate);
         let has_failed = AtomicBool::new(false);
         let (stop, stopped) = oneshot::channel::<()>();
         // Stopped in front of the batches, so that what is in an unfinished one comes out.
         let batches = pairs
             .map(|(key, value)| (key, value.into()))
             .take_until(stopped)
-            .chunks(options.batch);
+            .chunks(pace.most(options.batch));
         let write = async |batch: Vec<(K, V)>| {
             pace.wait(batch.len()).await;
             if has_failed.load(Ordering::Relaxed) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::cycles::{Place, Wait, loading};
 use super::sync::Ordering;
@@ -101,24 +101,39 @@ impl<V: Clone + Send + Sync> Join<V> {
     /// # Errors
     /// [`LoadCycle`](ErrorKind::LoadCycle): the flight waits for a load that the caller is part of.
     pub(crate) async fn arrive(self) -> Result<Arrival<V>> {
-        let Self { seat, boarded } = self;
-        let Some(_wait) = Wait::on(seat.flight.id) else {
+        let turn = self.turn().await?;
+        let has_turn = turn.map(SemaphorePermit::forget).is_some();
+        Ok(self.arrived(has_turn))
+    }
+
+    /// Waits until the flight has landed, or returns the turn to lead it. A turn that is dropped is that
+    /// of the next one who waits.
+    ///
+    /// # Errors
+    /// [`LoadCycle`](ErrorKind::LoadCycle): the flight waits for a load that the caller is part of.
+    pub(crate) async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>> {
+        let Some(_wait) = Wait::on(self.seat.flight.id) else {
             return Err(ErrorKind::LoadCycle.into());
         };
-        match seat.flight.turn.acquire().await {
-            Ok(turn) => turn.forget(),
-            Err(_closed) => {
-                let outcome = seat.outcome_since(boarded).cloned();
-                return Ok(Arrival::Landed(outcome.unwrap_or(Outcome::Nothing)));
-            }
+        // Closed, it has landed.
+        Ok(self.seat.flight.turn.acquire().await.ok())
+    }
+
+    /// Ends the wait for a flight, of which the caller has the turn or which has landed. A turn is
+    /// [forgotten](SemaphorePermit::forget) right before: nobody else has it then.
+    pub(crate) fn arrived(self, has_turn: bool) -> Arrival<V> {
+        let Self { seat, boarded } = self;
+        if !has_turn {
+            let outcome = seat.outcome_since(boarded).cloned();
+            return Arrival::Landed(outcome.unwrap_or(Outcome::Nothing));
         }
         // What the last leader has written, if anything, is not known.
         let lead = Lead::new(seat, true);
         if lead.is_attached() {
-            return Ok(Arrival::Lead(lead));
+            return Arrival::Lead(lead);
         }
         lead.land(|| Outcome::Nothing);
-        Ok(Arrival::Landed(Outcome::Nothing))
+        Arrival::Landed(Outcome::Nothing)
     }
 }
 
@@ -148,6 +163,15 @@ impl<V: Send + Sync> Lead<V> {
         self.seat.with_slot(|_| ()).is_some()
     }
 
+    /// Tells whether somebody waits for what the leader brings.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let is = |slots: &mut HashMap<Arc<str>, Slot<V>>| {
+            let slot = slots.get(&self.seat.flight.key);
+            matches!(slot, Some(Slot::Flight { seats: 2.., .. }))
+        };
+        self.seat.with_slot(is) == Some(true)
+    }
+
     /// Notes that what the leader brings is read from here on.
     pub(crate) fn begin(&self) {
         let Seat { flights, flight } = &self.seat;
@@ -164,6 +188,16 @@ impl<V: Send + Sync> Lead<V> {
     /// meanwhile. While it is held, writers of the key wait.
     pub(crate) fn store(&self) -> Option<Storing<'_, V>> {
         self.seat.set_storing(true).then_some(Storing(&self.seat))
+    }
+
+    /// Leaves the flight to one of those who wait; if nobody does, the key is not loaded for a while.
+    pub(crate) fn give_up(self, hold_off: HoldOff) {
+        let Seat { flights, flight } = &self.seat;
+        self.seat.with_slot(|slots| {
+            if let Some(Slot::Flight { seats: 1, .. }) = slots.get(&flight.key) {
+                flights.end(slots, &flight.key, Some(hold_off));
+            }
+        });
     }
 
     /// Ends the flight, and tells everybody who waits.

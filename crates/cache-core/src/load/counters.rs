@@ -38,14 +38,14 @@ pub(crate) struct LoadCounters {
 }
 
 impl LoadCounters {
-    pub(crate) fn loaded(&self, took: Duration) {
+    pub(crate) fn loaded(&self, took: Duration, has_failed: bool) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.loads.fetch_add(1, Ordering::Relaxed);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    pub(crate) fn failed(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+        if has_failed {
+            // A reader that sees the failure sees the load.
+            self.failures.fetch_add(1, Ordering::Release);
+        }
     }
 
     pub(crate) fn joined(&self) {
@@ -71,9 +71,10 @@ impl LoadCounters {
     }
 
     pub(crate) fn snapshot(&self, pending: usize) -> LoadStats {
+        let failures = self.failures.load(Ordering::Acquire);
         LoadStats {
             loads: self.loads.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
+            failures,
             time: Duration::from_nanos(self.nanos.load(Ordering::Relaxed)),
             joined: self.joined.load(Ordering::Relaxed),
             stale_served: self.stale_served.load(Ordering::Relaxed),

@@ -76,6 +76,9 @@ impl LoadOptions {
 
     /// Serves the last value for this long after it has ended, and loads a new one in the background.
     ///
+    /// A load that fails is not tried again for a second, or for the throttle of
+    /// [`fail_safe`](Self::fail_safe).
+    ///
     /// It takes a cache that [keeps](crate::CacheBuilder::keep_stale) ended values.
     pub const fn stale_while_revalidate(mut self, at_most: Duration) -> Self {
         self.stale_while_revalidate = Some(at_most);
@@ -97,8 +100,12 @@ impl LoadOptions {
     /// Loads a value again in the background when it is asked for after this share of its time to
     /// live, from 0 to 1.
     ///
-    /// The time to live is that of the options: a value that was stored with another is loaded
-    /// again when as little of it is left.
+    /// The time to live is the one that the loader [gave](crate::Loaded::ttl), and otherwise that of the
+    /// options. This process remembers those of loaders, for up to 65,536 keys of up to 1,024 bytes, until
+    /// the key is written. A value that was written, or that another process has stored, is loaded again
+    /// when as little of it is left as of a value with the time to live of the options.
+    ///
+    /// A load that fails is not tried again for a second.
     pub const fn refresh_ahead(mut self, share: f64) -> Self {
         self.refresh_ahead = Some(share);
         self

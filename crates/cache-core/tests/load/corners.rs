@@ -297,10 +297,8 @@ async fn a_store_that_is_dropped_before_its_copy_leaves_no_older_copy() {
     let source = Source::default();
     let load = get_with(&world, "key", options, &source, 2);
     source.has_begun().await;
-    // The old copy is removed, the value written; the new copy takes long, and the caller goes away.
-    world
-        .backend
-        .script([Fault::None, Fault::None, Fault::Delay(SECOND)]);
+    // The value is written; its copy takes long, and the caller goes away.
+    world.backend.script([Fault::None, Fault::Delay(SECOND)]);
     source.let_go(1);
     settle().await;
     load.abort();
@@ -339,8 +337,8 @@ async fn a_writer_beside_a_load_in_the_same_task_goes_on_after_a_while() {
 async fn a_set_removes_the_copy_of_a_load_that_it_overlaps() {
     let world = keeping();
     let options = LoadOptions::new().ttl(60).fail_safe(HOUR, SECOND);
-    // The removal of the copy takes effect; its reply takes a second.
-    world.backend.script([Fault::DelayReply(SECOND)]);
+    // It takes effect after a second.
+    world.backend.script([Fault::Delay(SECOND)]);
     let cache = world.cache.clone();
     let write = tokio::spawn(async move { cache.set_ex("key", 9u32, 60).await });
     settle().await;

@@ -1,8 +1,12 @@
 //! Loading, on a backend that answers at once and on one that takes its time.
 
+mod ahead;
+mod copies;
 mod corners;
+mod errors;
 mod flights;
 mod handover;
+mod leasing;
 mod many;
 mod outages;
 mod stale;

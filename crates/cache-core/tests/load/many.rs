@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use cache_core::{ErrorKind, LoadError, LoadOptions};
+use cache_core::{ErrorKind, LoadError, LoadOptions, Loaded};
 
-use super::{SECOND, Source, World, get, remote_world, settle, value, world, world_with};
+use super::{MS, SECOND, Source, World, get, remote_world, settle, value, world, world_with};
 
 /// The keys of each call of a loader.
 #[derive(Clone, Default)]
@@ -128,6 +128,130 @@ async fn a_bulk_load_that_is_dropped_hands_each_key_over() {
     settle().await;
     source.let_go(2);
     assert_eq!((value(a).await, value(b).await), (Some(10), Some(20)));
+    assert_eq!(world.cache.stats().loads.pending, 0);
+}
+
+/// Two hundred keys.
+fn many() -> Vec<String> {
+    (0..200).map(|number| format!("key {number}")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulk_load_that_is_dropped_is_one_call_of_who_takes_over() {
+    for world in [world(), remote_world()] {
+        let calls = Calls::default();
+        let get = || {
+            let (cache, calls) = (world.cache.clone(), calls.clone());
+            tokio::spawn(async move {
+                let load = |keys| calls.clone().load(keys);
+                let found = cache.get_many_or_load(&many(), load).await;
+                found
+                    .expect("the cache works")
+                    .into_iter()
+                    .flatten()
+                    .count()
+            })
+        };
+        let dropped = get();
+        settle().await;
+        let (second, third) = (get(), get());
+        settle().await;
+        dropped.abort();
+        assert_eq!(second.await.unwrap(), 200);
+        assert_eq!(third.await.unwrap(), 200);
+        let lengths: Vec<usize> = calls.get().iter().map(Vec::len).collect();
+        assert_eq!(lengths, [200, 200]);
+        let loads = world.cache.stats().loads;
+        assert_eq!((loads.joined, loads.pending), (400, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_bulk_load_that_takes_too_long_there_is_time_for_all_its_keys() {
+    let options = LoadOptions::new().hard_timeout(SECOND);
+    let world = world_with(|builder| builder.load_options(options));
+    let cache = world.cache.clone();
+    let hangs = tokio::spawn(async move {
+        let load = async |_| std::future::pending::<Result<Vec<(String, u32)>, io::Error>>().await;
+        let found = cache.get_many_or_load(&many(), load).await;
+        found
+            .expect("the cache works")
+            .into_iter()
+            .flatten()
+            .count()
+    });
+    tokio::time::sleep(SECOND / 2).await;
+    let load = async |keys: Vec<String>| {
+        tokio::time::sleep(50 * MS).await;
+        Ok::<_, io::Error>(keys.into_iter().map(|key| (key, 7)))
+    };
+    let found = world.cache.get_many_or_load(&many(), load).await.unwrap();
+    assert!(found.into_iter().all(|found| matches!(found, Ok(Some(7)))));
+    assert_eq!(hangs.await.unwrap(), 0);
+    let loads = world.cache.stats().loads;
+    assert_eq!((loads.loads, loads.failures, loads.pending), (2, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_invalidation_of_a_tag_a_bulk_load_that_was_joined_is_one_call() {
+    let world = world();
+    let calls = Calls::default();
+    let get = || {
+        let (cache, calls) = (world.cache.clone(), calls.clone());
+        tokio::spawn(async move {
+            let load = async |keys| {
+                let pairs = calls.clone().load(keys).await?.into_iter();
+                let tagged = pairs.map(|(key, value)| (key, Loaded::value(value).tags(["tag"])));
+                Ok::<_, io::Error>(tagged.collect::<Vec<_>>())
+            };
+            let found = cache.get_many_or_load(&many(), load).await;
+            found
+                .expect("the cache works")
+                .into_iter()
+                .flatten()
+                .count()
+        })
+    };
+    let first = get();
+    settle().await;
+    world.cache.delete_by_tag("tag").await.unwrap();
+    let second = get();
+    assert_eq!(first.await.unwrap(), 200);
+    assert_eq!(second.await.unwrap(), 200);
+    let lengths: Vec<usize> = calls.get().iter().map(Vec::len).collect();
+    assert_eq!(lengths, [200, 200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loader_of_what_was_handed_over_may_load_what_its_call_waits_for() {
+    let world = world();
+    let source = Source::default();
+    let (a, b) = (get(&world, "a", &source, 1), get(&world, "b", &source, 2));
+    settle().await;
+    let (cache, inner) = (world.cache.clone(), world.cache.clone());
+    let begun = Source::default();
+    let bulk = tokio::spawn({
+        let begun = begun.clone();
+        async move {
+            let load = async |keys: Vec<String>| {
+                // The load of the other key is given up meanwhile.
+                begun.clone().load(0).await?;
+                let b = inner.get_or_insert_with("b", async || 5).await;
+                let b = b.expect("it does not wait for itself");
+                Ok::<_, io::Error>(keys.into_iter().map(move |key| (key, b)))
+            };
+            let found = cache.get_many_or_load(&["a", "b"], load).await;
+            let found: Result<Vec<_>, _> = found.expect("it works").into_iter().collect();
+            found.expect("the loader works")
+        }
+    });
+    settle().await;
+    a.abort();
+    begun.has_begun().await;
+    b.abort();
+    begun.let_go(1);
+    let found = tokio::time::timeout(60 * SECOND, bulk).await;
+    assert_eq!(found.expect("it hangs").unwrap(), [Some(5), Some(5)]);
     assert_eq!(world.cache.stats().loads.pending, 0);
 }
 

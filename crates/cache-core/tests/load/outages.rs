@@ -3,7 +3,7 @@
 use cache_conformance::Fault;
 use cache_core::{ErrorKind, LoadOptions};
 
-use super::{Source, failing, get, not_called, settle, value, world};
+use super::{SECOND, Source, failing, get, not_called, settle, value, world};
 
 #[tokio::test(start_paused = true)]
 async fn a_cache_that_cannot_be_read_is_gone_past_and_counted_with_one_load_for_all() {
@@ -39,6 +39,39 @@ async fn who_asks_for_it_gets_the_error_of_the_cache() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_load_for_which_no_time_is_left_is_neither_a_load_nor_a_failure() {
+    let world = world();
+    let options = LoadOptions::new().hard_timeout(SECOND);
+    // The read takes all the time that there is.
+    world.backend.script([Fault::DelayReply(2 * SECOND)]);
+    let load = world
+        .cache
+        .get_or_load_with("key", options, |_| not_called());
+    let error = load.await.unwrap_err();
+    let limit = SECOND;
+    assert_eq!(
+        error.cache().unwrap().kind(),
+        &ErrorKind::LoadTimeout { limit }
+    );
+    let loads = world.cache.stats().loads;
+    assert_eq!((loads.loads, loads.failures, loads.pending), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loader_that_asks_for_its_own_key_is_one_failure_of_one_load() {
+    let world = world();
+    let cache = world.cache.clone();
+    let inner = async move |_| match cache.refresh("key", |_| not_called()).await {
+        Err(error) => Err::<u32, _>(std::io::Error::other(error.cache().unwrap().clone())),
+        Ok(_) => panic!("it waits for itself"),
+    };
+    let outer = world.cache.get_or_load("key", inner).await;
+    assert!(outer.unwrap_err().loader().is_some());
+    let loads = world.cache.stats().loads;
+    assert_eq!((loads.loads, loads.failures, loads.pending), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_value_that_cannot_be_stored_is_returned_and_counted() {
     let world = world();
     // The read and the ticket for tags go well, the write does not.
@@ -66,7 +99,8 @@ async fn texts_and_debug_output_show_no_values() {
         .get_or_load("secret-key", |_| failing())
         .await
         .unwrap_err();
-    assert_eq!(error.to_string(), "the loader failed");
+    let text = "the loader failed: the database is down";
+    assert_eq!(error.to_string(), text);
     let loaded = cache_core::Loaded::value("secret");
     assert!(!format!("{loaded:?}").contains("secret"));
     let load = async |context: cache_core::LoadContext<u32>| {

@@ -78,6 +78,79 @@ async fn a_rate_is_kept() {
     assert!(took >= 99 * SECOND / 10 && took < 10 * SECOND, "{took:?}");
 }
 
+/// Writes rows at 10 in a second after a stall, and returns when each was taken and how many pairs were
+/// stored within each second after the stall.
+async fn stored_in_each_second(
+    batch: usize,
+    mut rows: impl futures_core::Stream<Item = (String, u32)> + Send + Unpin,
+    stall: Duration,
+) -> Vec<u64> {
+    let world = world();
+    world.backend.script([Fault::None, Fault::Delay(stall)]);
+    let start = Instant::now();
+    let told: Arc<Mutex<Vec<(Duration, u64)>>> = Arc::default();
+    let heard = Arc::clone(&told);
+    let options = WarmOptions::new()
+        .batch(batch)
+        .concurrency(1)
+        .rate(10)
+        .on_progress(move |stored| {
+            heard
+                .lock()
+                .expect("not poisoned")
+                .push((start.elapsed(), stored));
+        });
+    world
+        .cache
+        .warm(&mut rows, options)
+        .await
+        .expect("it works");
+    let told = told.lock().expect("not poisoned");
+    let until = |time: Duration| {
+        let then = told.iter().rev().find(|(at, _)| *at <= time);
+        then.map_or(0, |(_, stored)| *stored)
+    };
+    let second = |number: u32| stall + number * SECOND;
+    let seconds = (1..12).map(|number| until(second(number)) - until(second(number - 1)));
+    seconds.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_stall_of_the_store_there_is_no_burst() {
+    for batch in [1, 5, 10] {
+        let stored = stored_in_each_second(batch, rows(100), 10 * SECOND).await;
+        // What was on its way when the store stalled, and its share of the second.
+        assert!(stored[0] <= 10 + batch as u64, "{batch}: {stored:?}");
+        assert!(
+            stored.iter().all(|pairs| *pairs <= 10 + batch as u64),
+            "{batch}: {stored:?}"
+        );
+        assert!(
+            stored[1..8].iter().all(|pairs| *pairs >= 9),
+            "{batch}: {stored:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_stall_of_the_stream_there_is_no_burst() {
+    let slow = rows(100).enumerate().then(async |(number, row)| {
+        if number == 5 {
+            tokio::time::sleep(10 * SECOND).await;
+        }
+        row
+    });
+    let stored = stored_in_each_second(1, Box::pin(slow), 10 * SECOND).await;
+    assert!(stored.iter().all(|pairs| *pairs <= 11), "{stored:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_no_burst_either() {
+    let stored = stored_in_each_second(256, rows(100), Duration::ZERO).await;
+    assert!(stored.iter().all(|pairs| *pairs <= 20), "{stored:?}");
+    assert_eq!(stored[1..8], [10; 7]);
+}
+
 #[tokio::test]
 async fn bad_options_and_bad_keys_are_errors_that_name_them() {
     let world = world();

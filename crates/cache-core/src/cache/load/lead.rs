@@ -12,18 +12,18 @@ use tracing::Instrument;
 use super::lease::{Grant, Leased};
 use super::lookup::Before;
 use super::steps::load_span;
-use super::store::Fresh;
+use super::store::{Filled, Fresh};
 use crate::cache::Cache;
 use crate::cache::tags::tag_keys;
-use crate::flights::{HoldOff, Lead, Outcome, Verdict};
+use crate::flights::{HoldOff, Lead, Outcome, OwnTime, Verdict};
 use crate::load::What;
 use crate::{
-    CacheBackend, Condition, Error, ErrorKind, LoadContext, LoadError, LoadOptions, LoadReason,
-    Loaded, Result, TagTicket, Ttl, Version,
+    CacheBackend, Condition, Error, ErrorKind, Expiry, LoadContext, LoadError, LoadOptions,
+    LoadReason, Loaded, Result, TagTicket, Ttl, Version,
 };
 
-/// For how long a key is not loaded ahead again after that has failed.
-const AHEAD_THROTTLE: Duration = Duration::from_secs(1);
+/// For how long a key is not loaded in the background again after that has failed.
+const BACKGROUND_THROTTLE: Duration = Duration::from_secs(1);
 
 /// What a leader needs. It owns all of it, so that it can go to the background.
 pub(super) struct Leading<V, B> {
@@ -53,10 +53,10 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Returns the condition on which a value is stored in its place.
-    fn condition(self, now: u64) -> Condition {
-        // What has expired by itself is not there any more, and nobody has deleted it.
-        Condition::unchanged(self.version.filter(|_| now < self.ends))
+    /// Returns the version if the entry has not expired by itself since: then it is not there any more, and
+    /// nobody has deleted it.
+    fn present(self, now: u64) -> Option<Version> {
+        self.version.filter(|_| now < self.ends)
     }
 }
 
@@ -101,7 +101,13 @@ where
                 lead.land(|| Outcome::Loaded(Some(value.clone())));
                 return Ok(Some(value));
             }
-            Err(error) => return Err(LoadError::Cache(self.named(error))),
+            Err(error) => {
+                // Of those who wait, some may have more time; none has a better store.
+                if !matches!(error.kind(), ErrorKind::LoadTimeout { .. }) {
+                    lead.land(|| Outcome::Unclaimed(error.clone()));
+                }
+                return Err(LoadError::Cache(self.named(error)));
+            }
         };
         let context = LoadContext {
             key: self.key.clone(),
@@ -215,13 +221,17 @@ where
                 (self.before.value(), true)
             }
         };
-        let is_stored = is_stored && !self.before.is_outage;
+        let is_stored = is_stored && !ttl.is_some_and(Ttl::is_over);
         let winner = match &value {
-            Some(value) if is_stored => self.store(&lead, value, ttl, &tags, rights).await,
             _ if self.before.is_outage => Ok(None),
+            Some(value) if is_stored => self.store(&lead, value, ttl, &tags, rights).await,
             _ => {
-                let origin = rights.origin.map(|origin| origin.version);
-                self.forget(&lead, origin, value.is_none()).await
+                let forgotten = match rights.origin {
+                    Ok(origin) => self.forget(&lead, origin.version).await,
+                    Err(error) => Err(error),
+                };
+                self.counted(forgotten);
+                Ok(None)
             }
         };
         let keys = tag_keys(&self.cache.keyspace, &tags);
@@ -248,16 +258,23 @@ where
 
     /// Ends the flight with the error of the loader, or gives it up.
     fn fail(&self, lead: Lead<V>, failure: Outcome<V>) {
-        self.cache.shared.loads.failed();
-        let throttle = match (self.before.reason, self.options.fail_safe) {
-            (LoadReason::Refresh, _) => None,
-            (_, Some(fail_safe)) if self.before.last.is_some() => Some(fail_safe.throttle),
-            (LoadReason::Ahead, _) => Some(AHEAD_THROTTLE),
-            _ => None,
+        let (reason, last) = (self.before.reason, &self.before.last);
+        let fail_safe = self.options.fail_safe.filter(|_| last.is_some());
+        let is_background = match reason {
+            LoadReason::Ahead => true,
+            LoadReason::Stale => self.before.is_within(self.options.stale_while_revalidate),
+            LoadReason::Miss | LoadReason::Refresh => false,
+        };
+        let throttle = match fail_safe {
+            _ if reason == LoadReason::Refresh => None,
+            Some(fail_safe) => Some(fail_safe.throttle),
+            None => is_background.then_some(BACKGROUND_THROTTLE),
         };
         match (failure, self.hold_off(throttle, Verdict::Failed)) {
             // Somebody else may still have the time, and nothing says that it is not worth it.
             (Outcome::Broken(_), None) => drop(lead),
+            // Nor has a caller that waits anything to serve in the place of the error.
+            (Outcome::Broken(_), Some(hold_off)) if fail_safe.is_none() => lead.give_up(hold_off),
             (failure, hold_off) => lead.land_and_hold_off(hold_off, || failure),
         }
     }
@@ -277,14 +294,11 @@ where
         &self,
         lead: &Lead<V>,
         value: &V,
-        ttl: Option<Ttl>,
+        given: Option<Ttl>,
         tags: &[String],
         rights: Rights<V, B>,
     ) -> Result<Option<V>> {
-        let ttl = ttl.or(self.options.ttl).unwrap_or(Ttl::DEFAULT);
-        if ttl.is_over() {
-            return Ok(None);
-        }
+        let ttl = given.or(self.options.ttl).unwrap_or(Ttl::DEFAULT);
         let expiry = self.cache.resolve(self.operation, &self.key, ttl)?;
         let expiry = expiry.shortened_by(self.options.ttl_jitter.unwrap_or_default());
         if !tags.is_empty() {
@@ -295,46 +309,70 @@ where
             ticket,
             origin,
         } = rights;
+        let origin = match origin {
+            Ok(origin) => origin.present(self.cache.shared.clock.nanos()),
+            // It is not known what the value may replace.
+            Err(error) => return Ok(self.not_stored(lead, error, None).await),
+        };
         let since = match ticket {
             Err(error) if !tags.is_empty() => {
                 // Without a ticket it cannot be told whether the tags are still those of the value.
-                self.counted::<()>(Err(error));
-                return Ok(None);
+                return Ok(self.not_stored(lead, error, origin).await);
             }
             ticket => ticket.unwrap_or_default(),
         };
         let fresh = Fresh {
+            own_time: self.own_time(given, expiry),
             key: &self.key,
             value,
             expiry,
             tags,
             since: since.as_ref(),
         };
-        if let Some(leased) = leased {
-            let stored = self.cache.fill_lease(lead, &fresh, leased).await;
-            self.counted(stored);
-            return Ok(None);
-        }
-        let Some(origin) = self.counted(origin) else {
-            return Ok(None);
+        let filled = match leased {
+            Some(leased) => self.cache.fill_lease(lead, &fresh, leased).await,
+            None => {
+                let condition = Condition::unchanged(origin.clone());
+                self.cache.fill(lead, &fresh, condition).await
+            }
         };
-        let condition = origin.condition(self.cache.shared.clock.nanos());
-        let stored = self.cache.fill(lead, &fresh, condition).await;
-        Ok(self.counted(stored).flatten())
+        match filled {
+            Ok(Filled::Found(found)) => Ok(Some(found)),
+            Ok(Filled::Stored | Filled::Overtaken) => Ok(None),
+            Err(error) => Ok(self.not_stored(lead, error, origin).await),
+        }
     }
 
-    /// Removes what is older than what was loaded and not stored: the copy that has outlived its
-    /// value, and the value itself if there is none any more.
-    async fn forget(
-        &self,
-        lead: &Lead<V>,
-        origin: Result<Option<Version>>,
-        is_gone: bool,
-    ) -> Result<Option<V>> {
-        let gone = self.counted(origin).flatten().filter(|_| is_gone);
-        let forgotten = self.cache.unfill(lead, &self.key, gone).await;
-        self.counted(forgotten);
-        Ok(None)
+    /// Returns the time to live of a value if a load ahead could not tell it from the options:
+    /// because the loader gave it, or because jitter has made it so short that it would be due at once.
+    fn own_time(&self, given: Option<Ttl>, expiry: Expiry) -> Option<OwnTime> {
+        let (share, ttl) = (self.options.refresh_ahead?, expiry.remaining()?);
+        let usual = self.cache.usual_ttl(&self.options);
+        let is_short = usual.is_some_and(|usual| ttl < usual.mul_f64(1.0 - share));
+        let clock = &self.cache.shared.clock;
+        (given.is_some() || is_short).then(|| OwnTime {
+            ttl,
+            now: clock.nanos(),
+            until: clock.deadline_nanos(ttl),
+        })
+    }
+
+    /// Counts that a value could not be stored. Those who wait get it, so what is older must not be served
+    /// any more; if nobody does, what is there stays until its time is over.
+    async fn not_stored(&self, lead: &Lead<V>, error: Error, origin: Option<Version>) -> Option<V> {
+        self.counted::<()>(Err(error));
+        let is_ahead = self.before.reason == LoadReason::Ahead && origin.is_some();
+        if !is_ahead || lead.is_waited_for() {
+            // It is counted already.
+            let _ = self.forget(lead, origin).await;
+        }
+        None
+    }
+
+    /// Removes what is older than what was loaded and not stored: the copy that has outlived its value,
+    /// and the value itself if it is the one that was there.
+    async fn forget(&self, lead: &Lead<V>, origin: Option<Version>) -> Result<()> {
+        self.cache.unfill(lead, &self.key, origin).await
     }
 
     fn counted<T>(&self, outcome: Result<T>) -> Option<T> {

@@ -12,7 +12,7 @@ use crate::cache::tags::tag_names;
 use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use crate::{
     CacheBackend, Entry, Error, Expiry, LoadContext, LoadError, LoadOptions, LoadReason, Loaded,
-    ReadNow, Result, Ttl,
+    ReadNow, Result,
 };
 
 /// Puts a load in the background.
@@ -71,8 +71,15 @@ impl<V: Clone> Before<V> {
     }
 
     fn last_within(&self, limit: Option<Duration>) -> Option<V> {
-        let last = self.last.as_ref()?;
-        (last.ended <= limit?).then(|| last.value.clone())
+        self.is_within(limit).then(|| self.value()).flatten()
+    }
+
+    /// Tells whether there is a last value that ended no longer ago than that.
+    pub(super) fn is_within(&self, limit: Option<Duration>) -> bool {
+        let ended = self.last.as_ref().map(|last| last.ended);
+        ended
+            .zip(limit)
+            .is_some_and(|(ended, limit)| ended <= limit)
     }
 
     /// Returns the last value, if there is one.
@@ -257,12 +264,9 @@ where
     /// Tells whether a value with this time left is to be loaded again.
     fn is_due(&self, left: Duration) -> bool {
         let (options, shared) = (&self.options, &self.cache.shared);
-        let ttl = options
-            .ttl
-            .unwrap_or(Ttl::DEFAULT)
-            .resolve(shared.default_ttl);
         let is_ahead = options.refresh_ahead.is_some_and(|share| {
-            let ttl = ttl.ok().and_then(Expiry::remaining);
+            let own = shared.flights.own_ttl(self.raw);
+            let ttl = own.or_else(|| self.cache.usual_ttl(options));
             ttl.is_some_and(|ttl| left <= ttl.mul_f64(1.0 - share))
         });
         let is_early = options.early_refresh.is_some_and(|beta| {
@@ -295,8 +299,13 @@ where
             };
             let outcome = match self.join(join, soft).await {
                 Ok(Arrival::Lead(lead)) => return self.lead(lead, before, soft, load).await,
+                Ok(Arrival::Landed(Outcome::Broken(error))) | Err(error) => {
+                    Outcome::Broken(self.named(error))
+                }
+                Ok(Arrival::Landed(Outcome::Unclaimed(error))) if self.fails_on_outage() => {
+                    Outcome::Broken(self.named(error))
+                }
                 Ok(Arrival::Landed(outcome)) => outcome,
-                Err(error) => Outcome::Broken(self.named(error)),
             };
             match answer(outcome) {
                 Some(Err(failure)) => return self.or_last(fallback, Err(failure)),
@@ -306,6 +315,10 @@ where
             // What the flight was about is over; whoever leads the next one reads again.
             ticket = Ticket::OUTDATED;
         }
+    }
+
+    fn fails_on_outage(&self) -> bool {
+        self.options.fail_on_outage == Some(true)
     }
 
     fn or_last<E>(&self, last: Option<V>, answer: Answer<V, E>) -> Answer<V, E> {

@@ -1,5 +1,7 @@
 //! Loads many keys with one call of the loader.
 
+mod joins;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,11 +14,11 @@ use tracing::Instrument;
 
 use super::lead::{Leading, Origin, Rights};
 use super::lookup::Before;
-use super::steps::{Answer, answer, load_span};
+use super::steps::{Answer, load_span};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
 use crate::cache::Cache;
-use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
+use crate::flights::{Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use crate::{CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result, TagTicket};
 
 const OPERATION: &str = "get_many_or_load";
@@ -29,8 +31,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// The loader gets the absent keys that nobody else loads, and returns pairs of a key and its
     /// value, in any order; the value is a `V`, an `Option<V>` or a [`Loaded<V>`]. A key that it
-    /// leaves out has nothing. It runs again for keys that
-    /// others gave up to load. Two calls whose keys overlap never wait for each other in a circle:
+    /// leaves out has nothing. It runs again for keys that others gave up to load: once for all that one
+    /// call of others has given up. Two calls whose keys overlap never wait for each other in a circle:
     /// each loads its own keys before it waits for those of others.
     ///
     /// Of the defaults it takes the time to live, `ttl_jitter`, `hard_timeout`, `absent_ttl` and
@@ -76,9 +78,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let missing = bulk.read(keys, &raw).await;
         let (leads, joins) = bulk.board(missing.map_err(|error| error.during(OPERATION))?);
         bulk.lead(leads, &load).await;
-        for (raw, join) in joins {
-            bulk.join(raw, join, &load).await;
-        }
+        bulk.join(joins, &load).await;
         Ok(raw.iter().map(|raw| bulk.answer(raw)).collect())
     }
 }
@@ -206,7 +206,6 @@ where
             }
             Ok(Err(error)) => {
                 let error = Arc::new(error);
-                self.cache.shared.loads.failed();
                 for lead in leads {
                     let failure = LoadError::Loader(Arc::clone(&error));
                     self.note(lead.key(), Err(failure));
@@ -215,7 +214,6 @@ where
                 }
             }
             Err(error) => {
-                self.cache.shared.loads.failed();
                 let error = error.during(OPERATION);
                 for lead in leads {
                     self.note(lead.key(), Err(LoadError::Cache(error.clone())));
@@ -303,34 +301,6 @@ where
         let loaded = loaded.unwrap_or_else(Loaded::absent);
         let kept = leading.keep(lead, loaded, rights).await;
         (raw, kept.map_err(LoadError::Cache))
-    }
-
-    /// Waits for the load of somebody else, and does it if that is given up.
-    async fn join<F, Fut, I, L>(&mut self, raw: &'c str, join: Join<V>, load: &F)
-    where
-        F: Fn(Vec<String>) -> Fut + Send + Sync,
-        Fut: Future<Output = Result<I, E>> + Send,
-        I: IntoIterator<Item = (String, L)> + Send,
-        L: Into<Loaded<V>>,
-    {
-        let flights = &self.cache.shared.flights;
-        let mut join = join;
-        loop {
-            let arrival = self.cache.join(join, &self.options, self.deadline).await;
-            let answer = match arrival {
-                Ok(Arrival::Lead(lead)) => return self.lead(vec![lead], load).await,
-                Ok(Arrival::Landed(outcome)) => answer(outcome),
-                Err(error) => Some(Err(LoadError::Cache(error.during(OPERATION)))),
-            };
-            if let Some(answer) = answer {
-                self.answers.insert(raw, answer);
-                return;
-            }
-            join = match flights.board(raw, Ticket::OUTDATED) {
-                Boarding::Lead(lead) => return self.lead(vec![lead], load).await,
-                Boarding::Join(join) => join,
-            };
-        }
     }
 
     fn name(&self, lead: &Lead<V>) -> &'c str {

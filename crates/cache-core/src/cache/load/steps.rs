@@ -29,6 +29,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Ok(limit.and_then(|limit| Instant::now().checked_add(limit)))
     }
 
+    /// Returns the time to live that a value has to which its loader gives none.
+    pub(super) fn usual_ttl(&self, options: &LoadOptions) -> Option<Duration> {
+        let ttl = options.ttl.unwrap_or(Ttl::DEFAULT);
+        ttl.resolve(self.shared.default_ttl).ok()?.remaining()
+    }
+
     /// Loads although the cache has failed, and counts that; unless the options forbid it.
     pub(super) fn go_past_outage(&self, options: &LoadOptions, error: Error) -> Result<()> {
         if options.fail_on_outage == Some(true) {
@@ -38,14 +44,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Ok(())
     }
 
-    /// Runs a loader for some flights, within the time that there is.
-    pub(super) async fn run_loader<T: Send>(
+    /// Runs a loader for some flights, within the time that there is, and counts it.
+    pub(super) async fn run_loader<T: Send, E: Send>(
         &self,
         leads: &[Lead<V>],
         options: &LoadOptions,
         deadline: Option<Instant>,
-        load: impl Future<Output = T> + Send,
-    ) -> Result<T> {
+        load: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<Result<T, E>> {
         let started = self.shared.clock.nanos();
         let load = flights::run(leads, load);
         let loaded = match deadline {
@@ -57,8 +63,16 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             }
             None => load.await,
         };
+        if let Err(error) = &loaded
+            && *error.kind() == ErrorKind::LoadCycle
+        {
+            // It has not run.
+            return loaded;
+        }
         let took = self.shared.clock.nanos().saturating_sub(started);
-        self.shared.loads.loaded(Duration::from_nanos(took));
+        let has_failed = !matches!(loaded, Ok(Ok(_)));
+        let loads = &self.shared.loads;
+        loads.loaded(Duration::from_nanos(took), has_failed);
         loaded
     }
 
@@ -103,6 +117,6 @@ pub(super) fn answer<V, E: Send + Sync + 'static>(outcome: Outcome<V>) -> Option
             .map(|error| Err(LoadError::Loader(error)))
             .ok(),
         Outcome::Broken(error) => Some(Err(LoadError::Cache(error))),
-        Outcome::Nothing => None,
+        Outcome::Unclaimed(_) | Outcome::Nothing => None,
     }
 }

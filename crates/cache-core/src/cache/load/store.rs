@@ -3,11 +3,11 @@
 use super::lease::Leased;
 use super::lookup::Last;
 use crate::cache::Cache;
+use crate::cache::copies::Outdated;
 use crate::cache::tags::{borrowed, tag_keys, tag_names};
-use crate::flights::Lead;
+use crate::flights::{Lead, OwnTime};
 use crate::{
-    CacheBackend, Condition, Expiry, MAX_TTL, Result, TagTicket, Tagging, Version, Versioned,
-    WriteOptions,
+    CacheBackend, Condition, Expiry, Result, TagTicket, Tagging, Version, Versioned, WriteOptions,
 };
 
 /// A value that was loaded, and how it is to be stored.
@@ -18,44 +18,79 @@ pub(super) struct Fresh<'f, V> {
     /// The names of its tags.
     pub(super) tags: &'f [String],
     pub(super) since: Option<&'f TagTicket>,
+    /// Its time to live, if the options do not tell it.
+    pub(super) own_time: Option<OwnTime>,
+}
+
+/// What is there after a value was to be stored.
+pub(super) enum Filled<V> {
+    /// The value.
+    Stored,
+    /// Another one.
+    Found(V),
+    /// Another value, or none: the key was written, deleted or evicted meanwhile.
+    Overtaken,
 }
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
-    /// Stores what was loaded, unless the key was written meanwhile; returns what is there if
-    /// somebody else's value is.
+    /// Stores what was loaded, unless the key was written meanwhile.
     pub(super) async fn fill(
         &self,
         lead: &Lead<V>,
         fresh: &Fresh<'_, V>,
         condition: Condition,
-    ) -> Result<Option<V>> {
-        let (backend, raw) = (&self.shared.backend, lead.key());
+    ) -> Result<Filled<V>> {
         let tags = tag_keys(&self.keyspace, fresh.tags)?;
         let tagging = (&*tags, fresh.since);
         let Some(_storing) = lead.store() else {
-            return Ok(None);
+            return Ok(Filled::Overtaken);
         };
-        // The order: at no moment does an old copy stand behind a new value.
-        self.drop_copy(fresh.key).await?;
+        let outdated = self.copies_of(&[fresh.key]);
+        let put = self.put_or_find(lead.key(), fresh, condition, tagging);
+        let filled = match put.await {
+            Ok(filled) => filled,
+            Err(error) => {
+                // The caller that is told the error removes it, and the value too if need be.
+                outdated.leave();
+                return Err(error);
+            }
+        };
+        match filled {
+            Filled::Stored => self.follow(lead, fresh, outdated).await,
+            // The copy is that of what is there.
+            Filled::Found(_) => outdated.leave(),
+            // A task that has deleted the key has removed the copy; of an evicted key it is too old.
+            Filled::Overtaken => outdated.remove().await?,
+        }
+        Ok(filled)
+    }
+
+    /// Writes what was loaded, and returns what is there if the condition does not hold.
+    async fn put_or_find(
+        &self,
+        raw: &str,
+        fresh: &Fresh<'_, V>,
+        condition: Condition,
+        tagging: (&[String], Option<&TagTicket>),
+    ) -> Result<Filled<V>> {
         let put = |condition| {
             let options = WriteOptions::new(fresh.expiry, condition);
             self.put(raw, fresh.value.clone(), options, tagging)
         };
         let was_absent = condition == Condition::IfAbsent;
-        if !put(condition).await? {
-            let Versioned { entry, version } = backend.get_versioned(raw).await?;
-            if let Some(found) = entry {
-                return Ok(Some(found.value));
-            }
-            // What is there cannot be read: it is in the way of what is loaded because there is nothing.
-            let replace = version.map_or(Condition::Always, Condition::IfVersion);
-            if !was_absent || !put(replace).await? {
-                return Ok(None);
-            }
+        if put(condition).await? {
+            return Ok(Filled::Stored);
         }
-        self.shared.counters.sets(1);
-        self.keep_copy(fresh).await?;
-        Ok(None)
+        let Versioned { entry, version } = self.shared.backend.get_versioned(raw).await?;
+        if let Some(found) = entry {
+            return Ok(Filled::Found(found.value));
+        }
+        // What is there cannot be read: it is in the way of what is loaded because there is nothing.
+        let replace = version.map_or(Condition::Always, Condition::IfVersion);
+        if was_absent && put(replace).await? {
+            return Ok(Filled::Stored);
+        }
+        Ok(Filled::Overtaken)
     }
 
     /// Stores what was loaded under a lease, unless the key was written meanwhile, here or elsewhere.
@@ -64,62 +99,106 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         lead: &Lead<V>,
         fresh: &Fresh<'_, V>,
         leased: Leased<V, B>,
-    ) -> Result<()> {
+    ) -> Result<Filled<V>> {
+        let (backend, raw) = (&self.shared.backend, lead.key());
         let tags = tag_keys(&self.keyspace, fresh.tags)?;
-        let (Some(_storing), Some(leases)) = (lead.store(), self.shared.backend.leases()) else {
-            return Ok(());
+        let (Some(_storing), Some(leases)) = (lead.store(), backend.leases()) else {
+            return Ok(Filled::Overtaken);
         };
-        self.drop_copy(fresh.key).await?;
+        let outdated = self.copies_of(&[fresh.key]);
         let (lease, value) = (leased.lease(), fresh.value.clone());
-        let is_filled = if tags.is_empty() {
-            leases.fill(lead.key(), lease, value, fresh.expiry).await?
+        let filled = if tags.is_empty() {
+            leases.fill(raw, lease, value, fresh.expiry).await
         } else {
             let names = borrowed(&tags);
             let tagging = Tagging::new(&names, fresh.since);
             let tags = self.backend_tags()?;
-            tags.fill(lead.key(), lease, value, fresh.expiry, tagging)
-                .await?
+            tags.fill(raw, lease, value, fresh.expiry, tagging).await
+        };
+        let is_filled = match filled {
+            Ok(is_filled) => is_filled,
+            Err(error) => {
+                outdated.leave();
+                return Err(error);
+            }
         };
         leased.settle();
         if is_filled {
-            self.shared.counters.sets(1);
-            self.keep_copy(fresh).await?;
+            self.follow(lead, fresh, outdated).await;
+            return Ok(Filled::Stored);
         }
-        Ok(())
+        // The lease was lost: to somebody whose value is there, with its copy, or to time.
+        if outdated.is_none() || backend.expiry(raw).await?.is_some() {
+            outdated.leave();
+        } else {
+            outdated.remove().await?;
+        }
+        Ok(Filled::Overtaken)
     }
 
-    /// Removes the copy of a value, and the value too if it is gone, unless the key was written
-    /// meanwhile.
+    /// Removes what is older than a value that was loaded and is not stored, unless the key was written
+    /// meanwhile: the copy, and the value too if it is the one that `was_there`.
     pub(super) async fn unfill(
         &self,
         lead: &Lead<V>,
         key: &str,
-        gone: Option<Version>,
+        was_there: Option<Version>,
     ) -> Result<()> {
-        if gone.is_none() && self.shared.keep_stale.is_none() {
+        let outdated = self.copies_of(&[key]);
+        if was_there.is_none() && outdated.is_none() {
             return Ok(());
         }
-        if let Some(_storing) = lead.store() {
-            self.drop_copy(key).await?;
-            if let Some(version) = gone {
-                let condition = Condition::IfVersion(version);
-                self.shared.backend.delete(lead.key(), condition).await?;
+        let Some(_storing) = lead.store() else {
+            outdated.leave();
+            return Ok(());
+        };
+        let deleted = match was_there.map(Condition::IfVersion) {
+            Some(condition) => {
+                let delete = self.shared.backend.delete(lead.key(), condition);
+                delete.await.map(drop)
             }
-        }
-        Ok(())
+            None => Ok(()),
+        };
+        let removed = outdated.remove().await;
+        deleted.and(removed)
     }
 
-    /// Keeps a copy of a value beyond its end, with tags of its own: what ends a value is not what
-    /// ends its copy.
-    async fn keep_copy(&self, fresh: &Fresh<'_, V>) -> Result<()> {
-        if let Some(expiry) = self.copy_expiry(fresh.expiry) {
-            let options = WriteOptions::new(expiry, Condition::Always);
-            let copy = self.keyspace.copy_of(fresh.key);
-            let tags = tag_keys(&self.keyspace.copies(), fresh.tags)?;
-            self.put(&copy, fresh.value.clone(), options, (&*tags, fresh.since))
-                .await?;
+    /// Puts a copy of a value that was stored in the place of that of an older one, with tags of its own:
+    /// what ends a value is not what ends its copy.
+    ///
+    /// It comes after the value, as [`Outdated`] does. That it fails is counted.
+    async fn follow(&self, lead: &Lead<V>, fresh: &Fresh<'_, V>, outdated: Outdated<'_, V, B>) {
+        self.shared.counters.sets(1);
+        let flights = &self.shared.flights;
+        flights.set_own_time(lead.key(), fresh.own_time);
+        // A writer that has waited for too long has removed the copy already.
+        let expiry = self.copy_expiry(fresh.expiry);
+        let followed = match expiry.filter(|_| lead.is_attached()) {
+            Some(expiry) => self.keep_copy(fresh, expiry).await,
+            None => {
+                if outdated.remove().await.is_err() {
+                    self.shared.loads.not_stored();
+                }
+                return;
+            }
+        };
+        if followed.is_ok() {
+            outdated.leave();
+            return;
         }
-        Ok(())
+        self.shared.loads.not_stored();
+        // Better none than that of an older value. It is counted already if that fails too.
+        let _ = outdated.remove().await;
+    }
+
+    async fn keep_copy(&self, fresh: &Fresh<'_, V>, expiry: Expiry) -> Result<()> {
+        let options = WriteOptions::new(expiry, Condition::Always);
+        let copy = self.keyspace.copy_of(fresh.key);
+        let tags = tag_keys(&self.keyspace.copies(), fresh.tags)?;
+        let tagging = (&*tags, fresh.since);
+        self.put(&copy, fresh.value.clone(), options, tagging)
+            .await
+            .map(drop)
     }
 }
 
@@ -140,52 +219,5 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
                 ended: keep.saturating_sub(left),
             })
         }))
-    }
-
-    /// Returns when the copy of a value ends, if one is kept.
-    fn copy_expiry(&self, expiry: Expiry) -> Option<Expiry> {
-        let (ttl, keep) = (expiry.remaining()?, self.shared.keep_stale?);
-        Some(Expiry::After(ttl.saturating_add(keep).min(MAX_TTL)))
-    }
-
-    /// Lets the copy of a key end as its value does that has got another end.
-    pub(in crate::cache) async fn move_copy(&self, key: &str, expiry: Expiry) -> Result<()> {
-        if let Some(expiry) = self.copy_expiry(expiry) {
-            let copy = self.keyspace.copy_of(key);
-            self.shared.backend.set_expiry(&copy, expiry).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes the copies of many keys.
-    pub(in crate::cache) async fn drop_copies<K: AsRef<str> + Sync>(
-        &self,
-        keys: &[K],
-    ) -> Result<()> {
-        if self.shared.keep_stale.is_some() {
-            let copies = keys.iter().map(|key| self.keyspace.copy_of(key.as_ref()));
-            let copies: Vec<String> = copies.collect();
-            let copies: Vec<&str> = copies.iter().map(String::as_str).collect();
-            self.shared.backend.delete_many(&copies).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes all copies of this namespace.
-    pub(in crate::cache) async fn clear_copies(&self) -> Result<()> {
-        if self.shared.keep_stale.is_some() {
-            let copies = self.keyspace.copies().scope("");
-            self.shared.backend.clear(&copies).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes the copy of a key that is about to be written.
-    pub(in crate::cache) async fn drop_copy(&self, key: &str) -> Result<()> {
-        if self.shared.keep_stale.is_some() {
-            let copy = self.keyspace.copy_of(key);
-            self.shared.backend.delete(&copy, Condition::Always).await?;
-        }
-        Ok(())
     }
 }

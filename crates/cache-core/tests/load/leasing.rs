@@ -1,0 +1,176 @@
+//! Loads on a store whose leases are lost, or are never granted.
+
+use std::io;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cache_core::{
+    Cache, CacheBackend, CacheBuilder, Claim, Clock, Condition, Cursor, Entry, ErrorKind, Expiry,
+    LoadLease, LoadLeases, LoadOptions, ManualClock, Page, Result, Scope, WriteOptions,
+};
+use cache_local::{LocalBackend, LocalConfig};
+use tokio::time::Instant;
+
+use super::{MS, SECOND, failing, not_called};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What becomes of the leases of a store.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    /// Their claim takes a second, and fails.
+    Refused,
+    /// They are over when they are filled; the key is absent, or somebody else's value is there.
+    Lost(Option<u32>),
+}
+
+#[derive(Debug)]
+struct Leasing(LocalBackend<u32>, Fate);
+
+impl CacheBackend<u32> for Leasing {
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry<u32>>> {
+        self.0.get_entry(key).await
+    }
+    async fn set(&self, key: &str, value: u32, options: WriteOptions) -> Result<bool> {
+        CacheBackend::set(&self.0, key, value, options).await
+    }
+    async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
+        self.0.delete(key, condition).await
+    }
+    async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
+        self.0.set_expiry(key, expiry).await
+    }
+    async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
+        self.0.scan(scope, cursor, limit).await
+    }
+    fn leases(&self) -> Option<&dyn LoadLeases<u32>> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl LoadLeases<u32> for Leasing {
+    async fn claim(&self, _key: &str, _ttl: Duration) -> Result<Claim<u32>> {
+        match self.1 {
+            Fate::Refused => {
+                tokio::time::sleep(SECOND).await;
+                Err(ErrorKind::Timeout.into())
+            }
+            Fate::Lost(_) => Ok(Claim::Granted(LoadLease::new(1, 1))),
+        }
+    }
+    async fn extend(&self, _key: &str, _lease: LoadLease, _ttl: Duration) -> Result<bool> {
+        Ok(true)
+    }
+    async fn fill(
+        &self,
+        key: &str,
+        _lease: LoadLease,
+        _value: u32,
+        _expiry: Expiry,
+    ) -> Result<bool> {
+        if let Fate::Lost(Some(other)) = self.1 {
+            let options = WriteOptions::new(Expiry::Never, Condition::Always);
+            CacheBackend::set(&self.0, key, other, options).await?;
+        }
+        Ok(false)
+    }
+    async fn release(&self, _key: &str, _lease: LoadLease) -> Result<()> {
+        Ok(())
+    }
+    async fn discard(&self, _key: &str, _value: u32) -> Result<()> {
+        Ok(())
+    }
+    async fn ended(&self, _key: &str, at_most: Duration) {
+        tokio::time::sleep(at_most).await;
+    }
+}
+
+fn leasing(fate: Fate) -> (Cache<u32, Leasing>, ManualClock) {
+    let (clock, hand) = Clock::manual();
+    let config = LocalConfig::new().clock(clock.clone());
+    let local = LocalBackend::new(config).expect("the configuration is right");
+    let builder = CacheBuilder::with_backend(Leasing(local, fate)).clock(clock);
+    let options = LoadOptions::new().ttl(60);
+    let builder = builder.keep_stale(HOUR).load_options(options);
+    (builder.build(), hand)
+}
+
+fn get(
+    cache: &Cache<u32, Leasing>,
+    fails: bool,
+    value: Option<u32>,
+) -> tokio::task::JoinHandle<Option<u32>> {
+    let cache = cache.clone();
+    tokio::spawn(async move {
+        let options = LoadOptions::new().fail_on_outage(fails);
+        let load = async move |_| match value {
+            Some(value) => Ok::<_, io::Error>(value),
+            None => not_called().await,
+        };
+        let found = cache.get_or_load_with("key", options, load).await;
+        found
+            .map_err(|error| {
+                let error = error.cache().expect("the cache fails").clone();
+                assert_eq!(error.kind(), &ErrorKind::Timeout);
+                assert_eq!(error.operation(), Some("get_or_load"));
+            })
+            .ok()
+            .flatten()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_a_claim_that_fails_get_its_error() {
+    let (cache, _hand) = leasing(Fate::Refused);
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..20).map(|_| get(&cache, true, None)).collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), None);
+    }
+    assert_eq!(start.elapsed(), SECOND);
+    let loads = cache.stats().loads;
+    assert_eq!((loads.loads, loads.failures, loads.pending), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_past_outages_loads_though_the_claim_of_another_has_failed() {
+    let (cache, _hand) = leasing(Fate::Refused);
+    let start = Instant::now();
+    let fails = get(&cache, true, None);
+    tokio::task::yield_now().await;
+    let passes: Vec<_> = (0..20).map(|_| get(&cache, false, Some(7))).collect();
+    assert_eq!(fails.await.unwrap(), None);
+    for task in passes {
+        assert_eq!(task.await.unwrap(), Some(7));
+    }
+    assert_eq!(start.elapsed(), 2 * SECOND);
+    assert_eq!(cache.stats().loads.loads, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_lost_a_lease_leaves_no_older_copy_but_that_of_the_winner() {
+    let options = LoadOptions::new().ttl(60).fail_safe(HOUR, MS);
+    for (winner, served) in [(None, None), (Some(3), Some(1))] {
+        let (cache, hand) = leasing(Fate::Lost(winner));
+        // Loaded ahead and so without a lease, it has a copy.
+        let load = async |_| Ok::<_, io::Error>(1);
+        let first = cache.refresh("key", load).await;
+        assert_eq!(first.unwrap(), Some(1));
+        cache.expire("key", 1).await.unwrap();
+        hand.advance(2 * SECOND);
+        let load = async |_| Ok::<_, io::Error>(2);
+        let second = cache.get_or_load_with("key", options, load).await;
+        assert_eq!(second.unwrap(), Some(2));
+        assert_eq!(cache.get("key").await.unwrap(), winner);
+        // It is evicted.
+        cache
+            .backend()
+            .0
+            .delete("key", Condition::Always)
+            .await
+            .unwrap();
+        let then = cache.get_or_load_with("key", options, |_| failing()).await;
+        assert_eq!(then.ok().flatten(), served);
+    }
+}
