@@ -209,8 +209,11 @@ enum Meanwhile {
 async fn while_loading(world: &World, meanwhile: Meanwhile) {
     let other = cache_core::Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
     match meanwhile {
-        Meanwhile::Set => other.set_ex("key", 9u32, 100).await.unwrap(),
-        Meanwhile::Delete => assert!(other.delete("key").await.unwrap()),
+        Meanwhile::Set => other
+            .set_ex("key", 9u32, 100)
+            .await
+            .expect("memory does not fail"),
+        Meanwhile::Delete => assert!(other.delete("key").await.expect("memory does not fail")),
         Meanwhile::Nothing => {}
         Meanwhile::ItExpires => world.hand.advance(Duration::from_secs(101)),
     }

@@ -14,9 +14,11 @@ async fn count(url: &str) -> Option<u64> {
     let mut tasks = JoinSet::new();
     let mut caches = Vec::new();
     for _ in 0..2 {
-        let config = RedisConfig::from_url(url).unwrap();
+        let config = RedisConfig::from_url(url).expect("the URL is right");
         let config = config.command_timeout(Duration::from_secs(10));
-        let store = RedisStore::connect(config).await.unwrap();
+        let store = RedisStore::connect(config)
+            .await
+            .expect("the server is there");
         caches.push(Cache::<u64>::new(EncodedBackend::new(
             store,
             MsgPackCodec::new(),
@@ -27,12 +29,15 @@ async fn count(url: &str) -> Option<u64> {
         tasks.spawn(async move {
             for _ in 0..125 {
                 let more = |count: Option<&u64>| count.unwrap_or(&0) + 1;
-                cache.update("count", more).await.unwrap();
+                cache
+                    .update("count", more)
+                    .await
+                    .expect("others let it win");
             }
         });
     }
     tasks.join_all().await;
-    caches[0].get("count").await.unwrap()
+    caches[0].get("count").await.expect("the server is healthy")
 }
 
 #[tokio::test(flavor = "multi_thread")]

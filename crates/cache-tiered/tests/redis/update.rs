@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::connect;
 
 fn one_more(count: Option<&String>) -> String {
-    let count = count.map_or(0, |count| count.parse::<u64>().unwrap());
+    let count = count.map_or(0, |count| count.parse::<u64>().expect("a number"));
     (count + 1).to_string()
 }
 
