@@ -15,7 +15,7 @@ use crossbeam_utils::CachePadded;
 use crate::budget::{Budget, UNBOUNDED};
 use crate::config::{Limits, LocalConfig, Weigher};
 use crate::entry::{Content, Entry, Handle, NEVER};
-use crate::removal::{Listener, Outbox, Removed, Replaced};
+use crate::removal::{Listener, Outbox, Replaced};
 use crate::shard::{Ledger, Locked, Write, Written};
 use crate::shards::Shards;
 use crate::sync::{AtomicU64, Guarded, Ordering, yield_now};
@@ -108,7 +108,7 @@ impl<V> Store<V> {
     fn locked<R>(&self, shard: usize, change: impl FnOnce(&mut Locked<'_, V>) -> R) -> R {
         let mut outbox = Outbox::new();
         let result = self.lock(shard, &mut outbox, change);
-        self.deliver(&outbox);
+        self.deliver(&outbox, None);
         result
     }
 
@@ -134,17 +134,22 @@ impl<V> Store<V> {
         })
     }
 
-    /// Tells the listener what was removed. If it panics, it hears of the rest all the same.
-    fn deliver(&self, outbox: &Outbox<V>) {
-        let Some(listener) = &self.listener else {
+    /// Tells the listener what was removed, then what a write replaced under its key. If it
+    /// panics, it hears of the rest all the same.
+    fn deliver(&self, outbox: &Outbox<V>, replaced: Option<(&str, &Replaced<V>)>) {
+        let Some(listener) = self.listener.as_deref() else {
             return;
         };
-        let tell = |removed: &Removed<V>| {
-            catch_unwind(AssertUnwindSafe(|| removed.tell(listener.as_ref()))).err()
-        };
-        let panics: Vec<_> = outbox.iter().filter_map(tell).collect();
-        if let Some(first) = panics.into_iter().next() {
-            resume_unwind(first);
+        let guarded = |tell: &dyn Fn()| catch_unwind(AssertUnwindSafe(tell)).err();
+        let mut first = None;
+        for removed in outbox.iter() {
+            first = first.or(guarded(&|| removed.tell(listener)));
+        }
+        if let Some((key, replaced)) = replaced {
+            first = first.or(guarded(&|| replaced.tell(key, listener)));
+        }
+        if let Some(panic) = first {
+            resume_unwind(panic);
         }
     }
 
@@ -232,10 +237,8 @@ impl<V> Store<V> {
         };
         // Nothing is reserved any more when the user's code runs.
         self.budget.release(mem::take(&mut write.credit));
-        self.deliver(&outbox);
-        if let (Some(listener), Some(replaced)) = (&self.listener, &write.replaced) {
-            replaced.tell(write.key, listener.as_ref());
-        }
+        let replaced = write.replaced.as_ref();
+        self.deliver(&outbox, replaced.map(|replaced| (write.key, replaced)));
         written
     }
 
