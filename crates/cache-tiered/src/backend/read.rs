@@ -35,12 +35,19 @@ where
 
     /// Returns the entry of the first tier, if it may serve it.
     async fn in_l1(&self, key: &str) -> Option<Entry<V>> {
-        let may_serve = self.may_serve();
-        if !may_serve {
+        if !self.may_serve() {
             self.counters.bypassed.add(1);
-            if self.write_policy != WritePolicy::LocalOnOutage {
-                return None;
-            }
+        }
+        self.servable(key).await
+    }
+
+    /// Returns what the first tier holds and may serve: all while the lease holds, then only what the
+    /// second tier did not take.
+    async fn servable(&self, key: &str) -> Option<Entry<V>> {
+        // Asked before the first tier is: what it holds then was right at that moment.
+        let may_serve = self.may_serve();
+        if !may_serve && self.write_policy != WritePolicy::LocalOnOutage {
+            return None;
         }
         let held = self.held(key).await?;
         if may_serve || held.value.epoch() == LOCAL_ONLY {
@@ -231,9 +238,9 @@ where
             let newer = time::timeout(PATIENCE, self.newer(lead.key)).await;
             match newer {
                 Ok(Some(newer)) => newer,
-                Ok(None) => found,
-                Err(_) => {
-                    // Whatever it brings may be older than what is told now.
+                _ => {
+                    // What a later read brings, or the first tier holds and may not serve now, may be
+                    // older than what is told.
                     self.forget_key(lead.key).await;
                     found
                 }
@@ -252,8 +259,7 @@ where
                 _ => {}
             }
         }
-        let held = self.held(key).await?;
-        self.unwrapped(held).map(|entry| Ok(Some(entry)))
+        self.servable(key).await.map(|entry| Ok(Some(entry)))
     }
 
     /// Puts an entry in the first tier, or takes out what is older than its absence.
