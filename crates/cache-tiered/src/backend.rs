@@ -313,8 +313,7 @@ where
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
-        self.tiers.settle(key).await?;
-        self.tiers.l2.expiry(key).await
+        self.tiers.expiry(key).await
     }
 
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {

@@ -19,6 +19,10 @@ use crate::recovery::Task;
 /// hand, so no longer than nobody notices.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// How far the times that two answers of the second tier give to one value may lie apart: as long as
+/// the slower of them was on its way.
+const TRAVEL: Duration = Duration::from_millis(50);
+
 impl<V, L1, L2> Tiers<V, L1, L2>
 where
     V: Clone + Send + Sync + 'static,
@@ -55,6 +59,37 @@ where
         } else {
             None
         }
+    }
+
+    /// Asks the second tier for the time that a key has left, and forgets what the first tier holds if
+    /// it is another value: a read may not go back behind what was seen.
+    pub(super) async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
+        self.settle(key).await?;
+        let started = self.clock.nanos();
+        let seen = self.l2.expiry(key).await?;
+        let is_known = match seen {
+            None => false,
+            Some(seen) => {
+                let held = self.held(key).await;
+                held.is_none_or(|held| self.has_left(&held.value, seen, started))
+            }
+        };
+        if !is_known {
+            self.forget_key(key).await;
+        }
+        Ok(seen)
+    }
+
+    /// Tells whether a value of the first tier has as much time left as the second tier said after
+    /// `asked`.
+    fn has_left(&self, held: &Promoted<V>, seen: Expiry, asked: u64) -> bool {
+        let now = self.clock.nanos();
+        let apart = TRAVEL.saturating_add(Duration::from_nanos(now.saturating_sub(asked)));
+        let left = held.remaining(now).map(Expiry::remaining);
+        left.is_some_and(|left| match (left, seen.remaining()) {
+            (Some(held), Some(seen)) => held.abs_diff(seen) <= apart,
+            (held, seen) => held == seen,
+        })
     }
 
     /// Returns what an entry of the first tier is in the second, unless its time there is over.
