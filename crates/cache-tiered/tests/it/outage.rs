@@ -232,7 +232,7 @@ async fn superseded_without_the_bus(
     settle().await;
     fleet.pass(BOUND).await;
     let write = fleet.store.set("key", "new".into(), always()).await;
-    assert!(write.unwrap());
+    assert!(write.expect("the store answers"));
     fleet.pass(BOUND * 3 / 2).await;
     assert_eq!(node.stats().lease, Lease::Lapsed);
     let first = node.slow_get("key", BOUND * 2);
@@ -240,7 +240,7 @@ async fn superseded_without_the_bus(
     fleet.pass(BOUND / 2 + MS).await;
     second(&node).await;
     fleet.pass(BOUND * 2).await;
-    let told = first.await.unwrap();
+    let told = first.await.expect("it does not panic");
     alive.send_replace(true);
     node.tiered.ready().await;
     (told, fleet, node, alive)
