@@ -65,8 +65,9 @@ use crate::stats::Counters;
 ///
 /// A read fails as the second tier does; see [`OnL2Error`] for another choice. A write that fails
 /// as [`Timeout`] or [`Unavailable`] has an unknown
-/// outcome: it may have happened, and may still happen. A `delete` that fails is tried again in the
-/// background, and until it succeeds what the second tier holds under the key is not served.
+/// outcome: it may have happened, and may still happen. A `delete` that fails, whatever its error, is
+/// tried again in the background, and until it succeeds what the second tier holds under the key is
+/// not served.
 pub struct TieredBackend<V, L1, L2> {
     tiers: Arc<Tiers<V, L1, L2>>,
     /// The tasks that listen and that try again.

@@ -67,9 +67,11 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// Tells whether a write that failed like this may have happened, at least in part.
-fn may_have_happened(error: &Error) -> bool {
-    !matches!(
+/// Tells whether a write that failed like this fails whenever it is tried, and did not happen.
+///
+/// One that was refused may be let in later: passwords and permissions change.
+fn can_never_succeed(error: &Error) -> bool {
+    matches!(
         error.kind(),
         ErrorKind::InvalidInput { .. }
             | ErrorKind::TooLarge { .. }
@@ -150,10 +152,12 @@ where
     fn note_failure(&self, change: Change<'_>, error: &Error, again: Option<Task>) {
         let is_unknown = error.is_transient();
         self.counters.unknown_writes.add(u64::from(is_unknown));
-        if let Some(task) = again.filter(|_| is_unknown) {
+        if can_never_succeed(error) {
+            return;
+        }
+        let told = self.needs_publish().then_some(Task::AnnounceTwice);
+        if let Some(task) = again.or(told) {
             change.leave_to(&self.recovery, task);
-        } else if self.needs_publish() && may_have_happened(error) {
-            change.leave_to(&self.recovery, Task::AnnounceTwice);
         }
     }
 
@@ -182,7 +186,7 @@ where
         };
         let written = self.write(Change::Key(key), |written| *written, set).await;
         match (written, spare) {
-            (Err(error), Some(value)) if may_have_happened(&error) => self
+            (Err(error), Some(value)) if !can_never_succeed(&error) => self
                 .keep_alone(key, value, options.expiry, tagging)
                 .await
                 .ok_or(error),
@@ -304,25 +308,52 @@ where
             }
             time::sleep(delay + delay.mul_f64(fastrand::f64() / 2.0)).await;
             let batch = self.recovery.batch();
-            match self.replay(&batch).await {
+            let is_progress = match self.replay(&batch).await {
                 Ok(()) => {
-                    self.counters.recovered.add(batch.len());
-                    self.recovery.done(&batch);
-                    let (keys, scopes) = batch.rest();
-                    self.recovery.add_keys(keys, Task::Announce);
-                    for scope in scopes {
-                        self.recovery.add_scope(scope, Task::Announce);
-                    }
-                    delay = pause;
+                    self.replayed(&batch);
+                    true
                 }
-                Err(error) if error.is_transient() => {
-                    delay = (delay * 2).clamp(pause, LONGEST_DELAY);
+                Err(error) if error.is_transient() => false,
+                Err(_) => self.replay_each(&batch).await,
+            };
+            delay = if is_progress {
+                pause
+            } else {
+                (delay * 2).clamp(pause, LONGEST_DELAY)
+            };
+        }
+    }
+
+    /// Does one by one what was refused together, and tells whether some of it succeeded.
+    async fn replay_each(&self, batch: &Batch) -> bool {
+        let mut is_progress = false;
+        for one in batch.each() {
+            match self.replay(&one).await {
+                Ok(()) => {
+                    self.replayed(&one);
+                    is_progress = true;
+                }
+                Err(error) if error.is_transient() => break,
+                Err(error) if can_never_succeed(&error) => {
+                    tracing::warn!(%error, "a failed delete or message is given up");
+                    self.recovery.give_up(&one);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "failed deletes and messages are given up");
-                    self.recovery.give_up(&batch);
+                    tracing::warn!(%error, "a failed delete or message is refused again");
+                    self.recovery.postpone(&one);
                 }
             }
+        }
+        is_progress
+    }
+
+    fn replayed(&self, batch: &Batch) {
+        self.counters.recovered.add(batch.len());
+        self.recovery.done(batch);
+        let (keys, scopes) = batch.rest();
+        self.recovery.add_keys(keys, Task::Announce);
+        for scope in scopes {
+            self.recovery.add_scope(scope, Task::Announce);
         }
     }
 
