@@ -120,7 +120,7 @@ impl<V> Store<V> {
         outbox: &mut Outbox<V>,
         change: impl FnOnce(&mut Locked<'_, V>) -> R,
     ) -> R {
-        let share = self.share();
+        let (share, invalidations) = (self.share(), self.tags.now());
         self.shards.write(shard, |table| {
             let mut ledger = self.ledgers[shard].lock();
             change(&mut Locked {
@@ -130,6 +130,7 @@ impl<V> Store<V> {
                 budget: &self.budget,
                 clock: &self.clock,
                 share,
+                invalidations,
             })
         })
     }
@@ -351,21 +352,25 @@ impl<V> Store<V> {
         self.ledgers.len()
     }
 
-    /// Frees expired entries of a shard for one lock hold; returns how many, and whether there
-    /// may be more.
-    pub(crate) fn sweep_some(&self, shard: usize) -> (u64, bool) {
-        self.locked(shard, |locked| locked.expire(FREED_PER_HOLD))
+    /// Frees absent entries of a shard for one lock hold: expired ones, and those that the first so
+    /// many invalidations of tags concern; returns how many, and whether there may be more.
+    pub(crate) fn sweep_some(&self, shard: usize, invalidations: u64) -> (u64, bool) {
+        self.locked(shard, |locked| {
+            let (expired, more_expired) = locked.expire(FREED_PER_HOLD);
+            let (invalidated, more) = locked.free_invalidated(invalidations, SLOTS_PER_HOLD);
+            (expired + invalidated, more_expired || more)
+        })
     }
 
-    /// Frees the entries whose time is over, and returns how many there were.
+    /// Frees the entries that are absent, and returns how many there were.
     ///
     /// The shards take turns: one that is locked again and again leaves its readers no gap.
     pub(crate) fn sweep(&self) -> u64 {
-        let mut freed = 0;
+        let (mut freed, invalidations) = (0, self.tags.now());
         let mut busy: Vec<usize> = (0..self.shards()).collect();
         while !busy.is_empty() {
             busy.retain(|shard| {
-                let (some, more) = self.sweep_some(*shard);
+                let (some, more) = self.sweep_some(*shard, invalidations);
                 freed += some;
                 more
             });
