@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Cursor, Entry, Error, Expiry, FlushCause,
-    InvalidationBus, InvalidationListener, Lease, LoadLeases, Page, ReadNow, Result, Scope, Tags,
-    TierStats, Transactions, WriteOptions,
+    InvalidationBus, Lease, LoadLeases, Page, ReadNow, Result, Scope, Tags, TierStats,
+    Transactions, WriteOptions,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -147,8 +147,7 @@ where
         }
         let mut tasks = vec![runtime.spawn(Arc::clone(&tiers).recover())];
         if let Some(bus) = tiers.bus.clone() {
-            let listener: Arc<dyn InvalidationListener> = Arc::clone(&tiers) as _;
-            tasks.push(runtime.spawn(async move { bus.listen(listener).await }));
+            tasks.extend(listen::start(bus, Arc::clone(&tiers) as _, &runtime));
         }
         Ok(Self {
             tiers,
