@@ -6,7 +6,7 @@
 mod doubts;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cache_core::{Scope, is_tag_key};
@@ -34,6 +34,8 @@ pub(crate) struct Recovery {
     queue: Mutex<Queue>,
     /// Whether any key is not believed: most reads look no further.
     distrusts: AtomicBool,
+    /// The number of the newest task.
+    newest: AtomicU64,
     capacity: usize,
     wake: Notify,
 }
@@ -46,12 +48,18 @@ struct Queue {
     deleted: BTreeMap<u64, String>,
     told: BTreeMap<u64, String>,
     doubts: Doubts,
+    /// The number of the newest task when the last doubt was added.
+    doubted: u64,
     deletes: usize,
     /// Of these, those of keys that name tags.
     tag_deletes: usize,
     next: u64,
     dropped: u64,
 }
+
+/// How many tasks there had been at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(u64);
 
 /// Some of what is left to do, oldest first.
 #[derive(Debug, Default)]
@@ -163,6 +171,14 @@ impl Queue {
             self.remove_scopes(|number, _| number == oldest);
             self.doubts.add_all();
         }
+        self.doubted = self.next + 1;
+    }
+
+    /// Believes a key again, unless doubts are newer than the mark.
+    fn settle(&mut self, key: &str, mark: Mark) {
+        if self.doubted <= mark.0 {
+            self.doubts.settle(key);
+        }
     }
 
     /// Tells whether there is a key that is not believed.
@@ -176,6 +192,7 @@ impl Recovery {
         Self {
             queue: Mutex::default(),
             distrusts: AtomicBool::new(false),
+            newest: AtomicU64::new(0),
             capacity,
             wake: Notify::new(),
         }
@@ -186,6 +203,7 @@ impl Recovery {
         let result = change(&mut queue);
         self.distrusts
             .store(queue.distrusts_any(), Ordering::Release);
+        self.newest.store(queue.next, Ordering::Release);
         result
     }
 
@@ -218,24 +236,40 @@ impl Recovery {
         self.wake.notify_one();
     }
 
-    /// Forgets what was left to do about keys: a later operation has succeeded.
-    pub(crate) fn supersede<'k>(&self, keys: impl IntoIterator<Item = &'k str>) {
+    /// Returns what tells tasks that there are now from later ones.
+    #[inline]
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.newest.load(Ordering::Acquire))
+    }
+
+    /// Forgets what was left to do about keys at this mark: an operation that began then has succeeded.
+    /// What has failed since may have come after it.
+    pub(crate) fn supersede<'k>(&self, keys: impl IntoIterator<Item = &'k str>, mark: Mark) {
         if self.distrusts_any() {
             self.change(|queue| {
                 for key in keys {
-                    queue.remove(key);
-                    queue.doubts.settle(key);
+                    if queue
+                        .keys
+                        .get(key)
+                        .is_some_and(|(number, _)| *number <= mark.0)
+                    {
+                        queue.remove(key);
+                    }
+                    queue.settle(key, mark);
                 }
             });
         }
     }
 
-    pub(crate) fn supersede_scope(&self, scope: &Scope) {
+    /// Does the same for all keys of a scope.
+    pub(crate) fn supersede_scope(&self, scope: &Scope, mark: Mark) {
         if self.distrusts_any() {
             self.change(|queue| {
-                queue.remove_scopes(|_, other| other == scope);
-                let inside = |key: &&String| scope.contains(key);
-                let keys: Vec<String> = queue.keys.keys().filter(inside).cloned().collect();
+                queue.remove_scopes(|number, other| other == scope && number <= mark.0);
+                let keys = queue.keys.iter();
+                let inside =
+                    keys.filter(|(key, (number, _))| *number <= mark.0 && scope.contains(key));
+                let keys: Vec<String> = inside.map(|(key, _)| key.clone()).collect();
                 for key in keys {
                     queue.remove(&key);
                 }

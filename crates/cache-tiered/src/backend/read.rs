@@ -137,8 +137,9 @@ where
     /// Does what could not be done to a key of the second tier, or to a tag.
     async fn settle_alone(&self, key: &str) -> Result<()> {
         if self.recovery.distrusts(key) {
+            let mark = self.recovery.mark();
             self.delete_in_l2(&[key]).await?;
-            self.recovery.supersede([key]);
+            self.recovery.supersede([key], mark);
             // Others may have read since what the failed delete had left there.
             let change = Change::Key(key).to_invalidation();
             if self.publish(&change).await.is_err() {

@@ -13,7 +13,7 @@ use tokio::time;
 use super::Tiers;
 use crate::config::WritePolicy;
 use crate::promoted::{LOCAL_ONLY, Promoted};
-use crate::recovery::{Batch, Recovery, Task};
+use crate::recovery::{Batch, Mark, Recovery, Task};
 
 /// The longest pause between two attempts to do what has failed.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -43,11 +43,11 @@ impl Change<'_> {
         }
     }
 
-    fn supersede(self, recovery: &Recovery) {
+    fn supersede(self, recovery: &Recovery, mark: Mark) {
         match self {
-            Self::Key(key) => recovery.supersede([key]),
-            Self::Keys(keys) => recovery.supersede(keys.iter().copied()),
-            Self::Scope(scope) => recovery.supersede_scope(scope),
+            Self::Key(key) => recovery.supersede([key], mark),
+            Self::Keys(keys) => recovery.supersede(keys.iter().copied(), mark),
+            Self::Scope(scope) => recovery.supersede_scope(scope, mark),
         }
     }
 }
@@ -121,10 +121,11 @@ where
             change,
             is_armed: needs_publish,
         };
+        let mark = self.recovery.mark();
         let outcome = run.await;
         let changed = match &outcome {
             Ok(answer) => {
-                change.supersede(&self.recovery);
+                change.supersede(&self.recovery, mark);
                 changed(answer)
             }
             Err(error) => {

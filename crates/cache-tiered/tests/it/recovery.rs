@@ -355,3 +355,23 @@ async fn a_queue_full_of_clears_makes_everything_doubtful_once() {
     assert_eq!(node.get("@a:key").await, some("new"));
     assert_eq!(node.get("@b:key").await, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_late_answer_to_an_older_write_undoes_no_failed_delete() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    // The write is done before the delete, and its answer comes after the delete has failed.
+    let late = Duration::from_millis(20);
+    node.network.script([Fault::DelayReply(late), DOWN]);
+    let tiered = Arc::clone(&node.tiered);
+    let writing = tokio::spawn(async move { tiered.set("key", "old".into(), always()).await });
+    settle().await;
+    assert_eq!(fleet.store.get("key").await.unwrap(), some("old"));
+    // Nothing is repeated meanwhile.
+    node.network.every(1, DOWN);
+    assert!(node.tiered.delete("key").await.is_err());
+    assert!(writing.await.unwrap().unwrap());
+    assert_eq!(node.stats().recovery_pending, 1);
+    node.network.heal();
+    assert_eq!(node.get("key").await, None);
+}
