@@ -36,6 +36,10 @@ pub trait InvalidationBus: Debug + Send + Sync + 'static {
     /// Listens, and tells `listener` what it hears, until the future is dropped.
     ///
     /// It does not end by itself: what fails is tried again, with growing delays.
+    ///
+    /// Several caches may listen to one bus. Then each is told what the others publish; a bus that
+    /// spares a cache its own messages knows the caches apart, or counts who listens as the first
+    /// thing it does: no cache publishes before it listens.
     async fn listen(&self, listener: Arc<dyn InvalidationListener>);
 
     /// Tells all other caches that something has changed in the store.

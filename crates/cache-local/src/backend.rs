@@ -20,10 +20,10 @@ use crate::sweeper::Sweeper;
 /// The in-process backend: values as they are, in a `DashMap`.
 ///
 /// A read takes the shared lock of one shard, touches no queue and never does maintenance.
-/// Expired entries are absent at once; they are freed by writes to their shard, a few at a time,
-/// and by a background task every [`cleanup_interval`](LocalConfig::cleanup_interval). The task
-/// starts with the first write, within a tokio runtime, of an entry that can expire, and ends
-/// with the cache. Without a runtime everything works; [`sweep`](Self::sweep) frees by hand.
+/// Entries that expire, and those of which a tag is invalidated, are absent at once; they are freed
+/// by writes to their shard, a few at a time, and by a background task every
+/// [`cleanup_interval`](LocalConfig::cleanup_interval). The task starts within a tokio runtime with
+/// the first write of an entry that can expire or the first invalidation, and ends with the cache. Without a runtime everything works; [`sweep`](Self::sweep) frees by hand.
 ///
 /// A bounded cache never holds more than its bound, over all shards together; what leaves is
 /// chosen by an adaptive S3-FIFO. User code (`Clone` and `Drop` of values, the weigher, the
@@ -67,7 +67,8 @@ impl<V> LocalBackend<V> {
         }
     }
 
-    /// Frees the entries whose time is over and returns how many there were.
+    /// Frees the entries whose time is over or of which a tag was invalidated, and returns how many
+    /// there were.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {

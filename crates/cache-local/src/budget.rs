@@ -2,25 +2,31 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicI64, AtomicU64, Guarded, Ordering};
 
 /// The capacity of a cache without a bound.
 pub(crate) const UNBOUNDED: u64 = u64::MAX;
 
-/// Capacity and what is used of it, in weight.
+/// Capacity and what is left of it, in weight.
 ///
 /// Weight is reserved before an entry is stored and released after it is removed, so what is
-/// stored never exceeds the capacity, whatever threads do.
+/// stored never exceeds the capacity, whatever threads do. Writes and resizes change one number,
+/// the room: a write that knew the old capacity alone could reserve what a resize has just taken
+/// away.
 pub(crate) struct Budget {
     capacity: CachePadded<AtomicU64>,
-    used: CachePadded<AtomicU64>,
+    /// What may still be reserved; negative while a lowered capacity is exceeded.
+    room: CachePadded<AtomicI64>,
+    /// Held while the capacity changes.
+    resizing: Guarded<()>,
 }
 
 impl Budget {
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
             capacity: CachePadded::new(AtomicU64::new(capacity)),
-            used: CachePadded::new(AtomicU64::new(0)),
+            room: CachePadded::new(AtomicI64::new(signed(capacity))),
+            resizing: Guarded::default(),
         }
     }
 
@@ -29,42 +35,53 @@ impl Budget {
     }
 
     pub(crate) fn set_capacity(&self, capacity: u64) {
-        self.capacity.store(capacity, Ordering::SeqCst);
+        let _alone = self.resizing.lock();
+        let before = self.capacity.swap(capacity, Ordering::SeqCst);
+        let more = signed(capacity) - signed(before);
+        self.room.fetch_add(more, Ordering::SeqCst);
     }
 
     /// Returns what is stored, and what is reserved for writes that are under way.
+    ///
+    /// It exceeds the capacity only while a resize evicts; beside a resize it may be too small.
     pub(crate) fn used(&self) -> u64 {
-        self.used.load(Ordering::SeqCst)
+        let capacity = self.capacity.load(Ordering::SeqCst);
+        let room = self.room.load(Ordering::SeqCst);
+        u64::try_from(signed(capacity).saturating_sub(room)).unwrap_or_default()
     }
 
     /// Reserves `weight` if it fits.
     pub(crate) fn reserve(&self, weight: u64) -> bool {
-        let mut used = self.used.load(Ordering::Relaxed);
-        loop {
-            let Some(more) = used
-                .checked_add(weight)
-                .filter(|more| *more <= self.capacity())
-            else {
-                return false;
-            };
+        let Ok(weight) = i64::try_from(weight) else {
+            return false;
+        };
+        let mut room = self.room.load(Ordering::Relaxed);
+        while room >= weight {
+            let less = room - weight;
             match self
-                .used
-                .compare_exchange_weak(used, more, Ordering::SeqCst, Ordering::Relaxed)
+                .room
+                .compare_exchange_weak(room, less, Ordering::SeqCst, Ordering::Relaxed)
             {
                 Ok(_) => return true,
-                Err(now) => used = now,
+                Err(now) => room = now,
             }
         }
+        false
     }
 
     pub(crate) fn release(&self, weight: u64) {
         if weight > 0 {
-            self.used.fetch_sub(weight, Ordering::SeqCst);
+            self.room.fetch_add(signed(weight), Ordering::SeqCst);
         }
     }
 
     /// Tells whether more is stored than the capacity, which was lowered.
     pub(crate) fn is_exceeded(&self) -> bool {
-        self.used() > self.capacity()
+        self.room.load(Ordering::SeqCst) < 0
     }
+}
+
+/// What no machine can hold is as good as no bound.
+fn signed(weight: u64) -> i64 {
+    i64::try_from(weight).unwrap_or(i64::MAX)
 }

@@ -107,7 +107,7 @@ impl<V> LocalConfig<V> {
         self
     }
 
-    /// Sets how often the background task frees expired entries; zero runs none.
+    /// Sets how often the background task frees expired and invalidated entries; zero runs none.
     pub const fn cleanup_interval(mut self, interval: Duration) -> Self {
         self.cleanup_interval = if interval.is_zero() {
             None

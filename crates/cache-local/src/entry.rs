@@ -52,6 +52,14 @@ pub(crate) struct Content<V> {
     pub(crate) tags: Option<Box<EntryTags>>,
 }
 
+impl<V> Content<V> {
+    /// Tells whether one of its tags was invalidated since it was read.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.tags.as_ref().is_some_and(|tags| tags.are_over())
+    }
+}
+
 /// What a shard decides about an entry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
@@ -142,8 +150,13 @@ impl<V> Entry<V> {
         if is_over(self.deadline(), clock) {
             return Some(RemovalCause::Expired);
         }
-        let tags = self.tags.as_ref()?;
-        tags.are_over().then_some(RemovalCause::Invalidated)
+        self.is_invalidated().then_some(RemovalCause::Invalidated)
+    }
+
+    /// Tells whether one of its tags was invalidated.
+    #[inline]
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.tags.as_ref().is_some_and(|tags| tags.are_over())
     }
 
     /// Returns the keys that name the tags.

@@ -88,8 +88,8 @@ impl Policy {
         }
     }
 
-    /// Picks the entry to evict, never the one in the slot `except`, and remembers it; the
-    /// caller removes it.
+    /// Picks the entry to evict, never the one in the slot `except`, and remembers it unless it is
+    /// absent already; the caller removes it.
     pub(crate) fn victim<V>(
         &mut self,
         table: &Table<'_, V>,
@@ -110,6 +110,9 @@ impl Policy {
             let (slot, hash) = queue.oldest(&self.nodes)?;
             let entry = table.at(hash, slot)?;
             let spared = Some(slot) == except;
+            if !spared && entry.is_invalidated() {
+                return Some((slot, hash));
+            }
             match (line, entry.hits()) {
                 (Line::Small, hits) if spared => self.move_to(Line::Main, entry, hits),
                 (Line::Main, _) if spared => self.main.rotate(&self.nodes),

@@ -1,10 +1,13 @@
 //! One shard while its locks are held: table, eviction policy and timers change together.
 
+mod walk;
+
 use std::mem;
 use std::ops::Range;
 
 use cache_core::{Clock, Condition, Scope, Version};
 
+use self::walk::Walk;
 use crate::budget::Budget;
 use crate::entry::{Content, Handle, NEVER, Place};
 use crate::policy::Policy;
@@ -15,6 +18,9 @@ use crate::timers::Timers;
 /// Expired entries that one write frees on the side.
 const FREED_PER_WRITE: usize = 8;
 
+/// Slots in which one write that needs room looks for entries of which a tag was invalidated.
+const WALKED_PER_WRITE: u32 = 64;
+
 /// Times that one write evicts, or frees expired entries, while it holds the locks of a shard.
 const EVICTED_PER_WRITE: usize = 64;
 
@@ -24,6 +30,7 @@ const EVICTED_PER_WRITE: usize = 64;
 pub(crate) struct Ledger {
     pub(crate) policy: Policy,
     pub(crate) timers: Timers,
+    walk: Walk,
     pub(crate) evicted_for_capacity: u64,
     pub(crate) evicted_by_resize: u64,
     pub(crate) expired: u64,
@@ -109,11 +116,24 @@ pub(crate) struct Locked<'a, V> {
     pub(crate) clock: &'a Clock,
     /// The weight of a shard that holds its fair share.
     pub(crate) share: u64,
+    /// How many invalidations of tags there were.
+    pub(crate) invalidations: u64,
 }
 
 impl<V> Locked<'_, V> {
     /// Does a write, as far as this shard can.
     pub(crate) fn write(&mut self, write: &mut Write<'_, V>) -> Written {
+        let is_over = write.content.as_ref().is_some_and(Content::is_over);
+        let written = self.put(write);
+        if is_over && written == Written::Done {
+            // It has replaced what was there, and is absent itself. No walk would come for it.
+            self.live(write.hash, write.key);
+        }
+        written
+    }
+
+    #[inline]
+    fn put(&mut self, write: &mut Write<'_, V>) -> Written {
         self.expire(FREED_PER_WRITE);
         loop {
             let Some(place) = self.table.get_mut(write.hash, write.key) else {
@@ -321,6 +341,7 @@ impl<V> Locked<'_, V> {
         own: Option<u32>,
         last: bool,
     ) -> bool {
+        let mut is_walked = false;
         for _ in 0..EVICTED_PER_WRITE {
             if write.credit >= need {
                 return true;
@@ -331,6 +352,14 @@ impl<V> Locked<'_, V> {
                 return true;
             }
             if self.expire(FREED_PER_WRITE).0 > 0 {
+                continue;
+            }
+            if !mem::replace(&mut is_walked, true)
+                && self
+                    .free_invalidated(self.invalidations, WALKED_PER_WRITE)
+                    .0
+                    > 0
+            {
                 continue;
             }
             if !last && !self.is_well_filled() {

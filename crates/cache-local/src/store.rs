@@ -15,7 +15,7 @@ use crossbeam_utils::CachePadded;
 use crate::budget::{Budget, UNBOUNDED};
 use crate::config::{Limits, LocalConfig, Weigher};
 use crate::entry::{Content, Entry, Handle, NEVER};
-use crate::removal::{Listener, Outbox, Removed, Replaced};
+use crate::removal::{Listener, Outbox, Replaced};
 use crate::shard::{Ledger, Locked, Write, Written};
 use crate::shards::Shards;
 use crate::sync::{AtomicU64, Guarded, Ordering, yield_now};
@@ -108,7 +108,7 @@ impl<V> Store<V> {
     fn locked<R>(&self, shard: usize, change: impl FnOnce(&mut Locked<'_, V>) -> R) -> R {
         let mut outbox = Outbox::new();
         let result = self.lock(shard, &mut outbox, change);
-        self.deliver(&outbox);
+        self.deliver(&outbox, None);
         result
     }
 
@@ -120,7 +120,7 @@ impl<V> Store<V> {
         outbox: &mut Outbox<V>,
         change: impl FnOnce(&mut Locked<'_, V>) -> R,
     ) -> R {
-        let share = self.share();
+        let (share, invalidations) = (self.share(), self.tags.now());
         self.shards.write(shard, |table| {
             let mut ledger = self.ledgers[shard].lock();
             change(&mut Locked {
@@ -130,21 +130,27 @@ impl<V> Store<V> {
                 budget: &self.budget,
                 clock: &self.clock,
                 share,
+                invalidations,
             })
         })
     }
 
-    /// Tells the listener what was removed. If it panics, it hears of the rest all the same.
-    fn deliver(&self, outbox: &Outbox<V>) {
-        let Some(listener) = &self.listener else {
+    /// Tells the listener what was removed, then what a write replaced under its key. If it
+    /// panics, it hears of the rest all the same.
+    fn deliver(&self, outbox: &Outbox<V>, replaced: Option<(&str, &Replaced<V>)>) {
+        let Some(listener) = self.listener.as_deref() else {
             return;
         };
-        let tell = |removed: &Removed<V>| {
-            catch_unwind(AssertUnwindSafe(|| removed.tell(listener.as_ref()))).err()
-        };
-        let panics: Vec<_> = outbox.iter().filter_map(tell).collect();
-        if let Some(first) = panics.into_iter().next() {
-            resume_unwind(first);
+        let guarded = |tell: &dyn Fn()| catch_unwind(AssertUnwindSafe(tell)).err();
+        let mut first = None;
+        for removed in outbox.iter() {
+            first = first.or(guarded(&|| removed.tell(listener)));
+        }
+        if let Some((key, replaced)) = replaced {
+            first = first.or(guarded(&|| replaced.tell(key, listener)));
+        }
+        if let Some(panic) = first {
+            resume_unwind(panic);
         }
     }
 
@@ -232,10 +238,8 @@ impl<V> Store<V> {
         };
         // Nothing is reserved any more when the user's code runs.
         self.budget.release(mem::take(&mut write.credit));
-        self.deliver(&outbox);
-        if let (Some(listener), Some(replaced)) = (&self.listener, &write.replaced) {
-            replaced.tell(write.key, listener.as_ref());
-        }
+        let replaced = write.replaced.as_ref();
+        self.deliver(&outbox, replaced.map(|replaced| (write.key, replaced)));
         written
     }
 
@@ -351,21 +355,25 @@ impl<V> Store<V> {
         self.ledgers.len()
     }
 
-    /// Frees expired entries of a shard for one lock hold; returns how many, and whether there
-    /// may be more.
-    pub(crate) fn sweep_some(&self, shard: usize) -> (u64, bool) {
-        self.locked(shard, |locked| locked.expire(FREED_PER_HOLD))
+    /// Frees absent entries of a shard for one lock hold: expired ones, and those that the first so
+    /// many invalidations of tags concern; returns how many, and whether there may be more.
+    pub(crate) fn sweep_some(&self, shard: usize, invalidations: u64) -> (u64, bool) {
+        self.locked(shard, |locked| {
+            let (expired, more_expired) = locked.expire(FREED_PER_HOLD);
+            let (invalidated, more) = locked.free_invalidated(invalidations, SLOTS_PER_HOLD);
+            (expired + invalidated, more_expired || more)
+        })
     }
 
-    /// Frees the entries whose time is over, and returns how many there were.
+    /// Frees the entries that are absent, and returns how many there were.
     ///
     /// The shards take turns: one that is locked again and again leaves its readers no gap.
     pub(crate) fn sweep(&self) -> u64 {
-        let mut freed = 0;
+        let (mut freed, invalidations) = (0, self.tags.now());
         let mut busy: Vec<usize> = (0..self.shards()).collect();
         while !busy.is_empty() {
             busy.retain(|shard| {
-                let (some, more) = self.sweep_some(*shard);
+                let (some, more) = self.sweep_some(*shard, invalidations);
                 freed += some;
                 more
             });

@@ -1,4 +1,4 @@
-//! The background task that frees expired entries.
+//! The background task that frees entries that are absent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -80,12 +80,15 @@ async fn run<V: Send + Sync>(store: Weak<Store<V>>, mut ticks: Interval, _runnin
     loop {
         ticks.tick().await;
         let mut shard = 0;
+        // Later invalidations are for the next turn.
+        let mut invalidations = None;
         // The cache is gone: so is the task.
         while let Some(store) = store.upgrade() {
             if shard == store.shards() {
                 break;
             }
-            let (_, more) = store.sweep_some(shard);
+            let until = *invalidations.get_or_insert_with(|| store.tags().now());
+            let (_, more) = store.sweep_some(shard, until);
             drop(store);
             shard += usize::from(!more);
             // A long sweep leaves the thread to other tasks in between.

@@ -69,10 +69,13 @@ impl TagTable {
     /// Makes every entry absent that has one of the tags.
     pub(crate) fn invalidate(&self, keys: &[&str]) {
         let mut table = self.table.lock();
-        let ended = self.now.fetch_add(1, Ordering::AcqRel) + 1;
+        // The number changes under the lock alone. Whoever knows the new one finds every entry over
+        // that it concerns.
+        let ended = self.now() + 1;
         for key in keys {
             table.tag(key).ended.store(ended, Ordering::Release);
         }
+        self.now.store(ended, Ordering::Release);
     }
 
     /// Returns how many tags are remembered.

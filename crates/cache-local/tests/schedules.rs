@@ -264,6 +264,23 @@ fn resizing_and_clearing_race_writers_and_leave_counts_that_agree() {
 }
 
 #[test]
+fn a_write_beside_a_resize_stays_within_the_new_bound() {
+    explore(|| {
+        let (backend, _) = backend(2);
+        now(backend.set("there", 1, ALWAYS)).unwrap();
+        let writer = {
+            let backend = Arc::clone(&backend);
+            thread::spawn(move || now(backend.set("new", 2, ALWAYS)).unwrap())
+        };
+        backend.resize(1).unwrap();
+        assert!(backend.stats().weight <= Some(1));
+        assert!(writer.join().unwrap());
+        assert_eq!(backend.stats().entries, Some(1));
+        is_sound(&backend, 1);
+    });
+}
+
+#[test]
 fn a_read_beside_an_overwrite_an_eviction_or_a_delete_sees_a_value_of_its_key() {
     explore(|| {
         let (backend, _) = backend(1);

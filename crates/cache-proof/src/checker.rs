@@ -6,6 +6,7 @@
 //! which the outcome is unknown: it takes effect at any moment after its start, or never, so its
 //! own version is right at any later time, and it makes no other version wrong.
 
+mod deletes;
 mod excerpt;
 mod health;
 mod reads;
@@ -37,6 +38,8 @@ pub(crate) struct Limits {
     pub(crate) lifetime_slack: Nanos,
     /// How long a call may take, without what the machine itself takes.
     pub(crate) deadline: Nanos,
+    /// How long a process may take to repeat a failed delete while nothing is wrong, if it does that.
+    pub(crate) repeat_deletes: Option<Nanos>,
     /// The least share of reads that find a value, and find it in the first tier.
     pub(crate) hit_ratio: f64,
     pub(crate) l1_ratio: f64,
@@ -74,6 +77,7 @@ pub(crate) fn check(history: &History, limits: &Limits) -> Report {
     checker.deadlines();
     checker.reads();
     checker.order();
+    checker.failed_deletes();
     checker.store();
     checker.hit_ratios();
     checker.report

@@ -16,6 +16,7 @@
 //! | H6 | a value that outlives its time to live |
 //! | H7 | an operation that does not end in time |
 //! | H11 | a cache that hardly ever hits while nothing is wrong |
+//! | H12 | what a failed delete should have removed, read by its own process, or by any when it had its time to be repeated |
 //!
 //! H10, the linearizability of a key in the absence of faults, is the test `linearizable` of this
 //! crate; H9, that no two loads of a key run at the same time, is the test `stampede`. H8 is for locks,

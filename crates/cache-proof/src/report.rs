@@ -62,6 +62,8 @@ pub enum Rule {
     Deadline,
     /// H11: the cache is one.
     HitRatio,
+    /// H12: a delete that has failed is repeated, and its process serves nothing older meanwhile.
+    FailedDelete,
 }
 
 /// Something that must not be.

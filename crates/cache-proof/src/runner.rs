@@ -138,6 +138,8 @@ fn limits(plan: &Plan) -> Limits {
         lifetime_slack: 5 * MS,
         // What has to be deleted first, a write, and messages to others about both.
         deadline: nanos(COMMAND_TIMEOUT) * 4 + 50 * MS,
+        // Its attempts lie up to 7.5 s apart; then it takes a call, and others hear of it.
+        repeat_deletes: (plan.mode != Mode::Redis).then_some(10_000 * MS),
         hit_ratio: plan.least_hits,
         l1_ratio,
     }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use cache_core::{
     BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, Expiry,
-    FlushCause, InvalidationBus, InvalidationListener, Lease, LoadLeases, Page, ReadNow, Result,
-    Scope, Tags, TierStats, Transactions, Versioned, WriteOptions,
+    FlushCause, InvalidationBus, Lease, LoadLeases, Page, ReadNow, Result, Scope, Tags, TierStats,
+    Transactions, Versioned, WriteOptions,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -65,8 +65,9 @@ use crate::stats::Counters;
 ///
 /// A read fails as the second tier does; see [`OnL2Error`] for another choice. A write that fails
 /// as [`Timeout`] or [`Unavailable`] has an unknown
-/// outcome: it may have happened, and may still happen. A `delete` that fails is tried again in the
-/// background, and until it succeeds what the second tier holds under the key is not served.
+/// outcome: it may have happened, and may still happen. A `delete` that fails, whatever its error, is
+/// tried again in the background, and until it succeeds what the second tier holds under the key is
+/// not served.
 pub struct TieredBackend<V, L1, L2> {
     tiers: Arc<Tiers<V, L1, L2>>,
     /// The tasks that listen and that try again.
@@ -146,8 +147,7 @@ where
         }
         let mut tasks = vec![runtime.spawn(Arc::clone(&tiers).recover())];
         if let Some(bus) = tiers.bus.clone() {
-            let listener: Arc<dyn InvalidationListener> = Arc::clone(&tiers) as _;
-            tasks.push(runtime.spawn(async move { bus.listen(listener).await }));
+            tasks.extend(listen::start(bus, Arc::clone(&tiers) as _, &runtime));
         }
         Ok(Self {
             tiers,
@@ -323,7 +323,10 @@ where
 
     async fn get_versioned(&self, key: &str) -> Result<Versioned<V>> {
         self.tiers.settle(key).await?;
-        self.tiers.l2.get_versioned(key).await
+        let found = self.tiers.l2.get_versioned(key).await?;
+        // Whatever it says is newer than what the first tier may hold.
+        self.tiers.forget_key(key).await;
+        Ok(found)
     }
 
     async fn take(&self, key: &str) -> Result<Option<V>> {
@@ -341,8 +344,7 @@ where
     }
 
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
-        self.tiers.settle(key).await?;
-        self.tiers.l2.expiry(key).await
+        self.tiers.expiry(key).await
     }
 
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {

@@ -227,6 +227,11 @@ impl TieredConfig {
 
     /// Limits how many keys are kept of which a delete or a message has failed, 10,000 unless it is
     /// set; beyond, the oldest is given up and counted.
+    ///
+    /// Messages are given up before deletes. What the second tier holds under the key of a delete that
+    /// is given up is still not served by this process: the key is deleted when it is read next. For
+    /// that it is remembered in a space of at most 2 MiB that does not grow, where other keys may be
+    /// taken for it; these are deleted once as well.
     pub const fn recovery_capacity(mut self, keys: usize) -> Self {
         self.recovery_capacity = keys;
         self

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,8 @@ const CAPACITY: usize = 4096;
 /// Carries changes between caches of one process that share a second tier.
 ///
 /// Each cache has its own handle: the bus for the first, [`another`](Self::another) for the rest. What
-/// a cache publishes is told to all but itself.
+/// a cache publishes is told to all but itself. Caches that share a handle are told everything, what
+/// they have published included.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -42,6 +43,8 @@ pub struct MemoryBus {
     hub: Arc<Hub>,
     id: u64,
     bound: Duration,
+    /// How many caches have listened on this handle.
+    listeners: AtomicUsize,
 }
 
 struct Hub {
@@ -68,6 +71,7 @@ impl MemoryBus {
             hub: Arc::new(hub),
             id: 0,
             bound,
+            listeners: AtomicUsize::new(0),
         }
     }
 
@@ -78,11 +82,13 @@ impl MemoryBus {
             hub: Arc::clone(&self.hub),
             id: self.hub.handles.fetch_add(1, Ordering::Relaxed),
             bound: self.bound,
+            listeners: AtomicUsize::new(0),
         }
     }
 
     async fn tell(&self, listener: &dyn InvalidationListener, (from, change): (u64, Invalidation)) {
-        if from != self.id {
+        // Who has changed something knows, if it was the only one who could.
+        if from != self.id || self.listeners.load(Ordering::SeqCst) > 1 {
             listener.changed(&change).await;
         }
     }
@@ -99,6 +105,7 @@ impl InvalidationBus for MemoryBus {
     }
 
     async fn listen(&self, listener: Arc<dyn InvalidationListener>) {
+        self.listeners.fetch_add(1, Ordering::SeqCst);
         let mut messages = self.hub.messages.subscribe();
         // Nothing was heard before.
         listener.flush(FlushCause::Connected).await;

@@ -1,11 +1,18 @@
 //! Deletes and messages that have failed, kept until they succeed.
+//!
+//! There is room for so many. A message makes room for a delete, never the other way round; a delete
+//! for which there is none is not repeated, but its key is doubted from then on.
+
+mod doubts;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cache_core::{Scope, is_tag_key};
 use tokio::sync::Notify;
+
+use self::doubts::Doubts;
 
 /// The most keys of one attempt.
 const BATCH: usize = 256;
@@ -25,8 +32,10 @@ pub(crate) enum Task {
 #[derive(Debug)]
 pub(crate) struct Recovery {
     queue: Mutex<Queue>,
-    /// How many of the tasks are deletes: most reads look no further.
-    deletes: AtomicUsize,
+    /// Whether any key is not believed: most reads look no further.
+    distrusts: AtomicBool,
+    /// The number of the newest task.
+    newest: AtomicU64,
     capacity: usize,
     wake: Notify,
 }
@@ -35,13 +44,22 @@ pub(crate) struct Recovery {
 struct Queue {
     keys: HashMap<String, (u64, Task)>,
     scopes: Vec<(u64, Scope, Task)>,
-    order: BTreeMap<u64, String>,
+    /// The keys by age: those to be deleted, and those to be told of.
+    deleted: BTreeMap<u64, String>,
+    told: BTreeMap<u64, String>,
+    doubts: Doubts,
+    /// The number of the newest task when the last doubt was added.
+    doubted: u64,
     deletes: usize,
     /// Of these, those of keys that name tags.
     tag_deletes: usize,
     next: u64,
     dropped: u64,
 }
+
+/// How many tasks there had been at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(u64);
 
 /// Some of what is left to do, oldest first.
 #[derive(Debug, Default)]
@@ -60,10 +78,17 @@ impl Queue {
         self.keys.len() + self.scopes.len()
     }
 
+    fn order(&mut self, task: Task) -> &mut BTreeMap<u64, String> {
+        match task {
+            Task::Delete => &mut self.deleted,
+            Task::Announce | Task::AnnounceTwice => &mut self.told,
+        }
+    }
+
     fn insert(&mut self, key: &str, task: Task) {
         let number = self.number();
         self.keys.insert(key.to_owned(), (number, task));
-        self.order.insert(number, key.to_owned());
+        self.order(task).insert(number, key.to_owned());
         let is_delete = task == Task::Delete;
         self.deletes += usize::from(is_delete);
         self.tag_deletes += usize::from(is_delete && is_tag_key(key));
@@ -72,11 +97,21 @@ impl Queue {
     /// Removes a key and returns what was left to do about it.
     fn remove(&mut self, key: &str) -> Option<Task> {
         let (number, task) = self.keys.remove(key)?;
-        self.order.remove(&number);
+        self.order(task).remove(&number);
         let is_delete = task == Task::Delete;
         self.deletes -= usize::from(is_delete);
         self.tag_deletes -= usize::from(is_delete && is_tag_key(key));
         Some(task)
+    }
+
+    /// Removes a key if that task of it is still the last one.
+    fn remove_numbered(&mut self, number: u64, key: &str) -> Option<Task> {
+        let (now, _) = self.keys.get(key)?;
+        if *now == number {
+            self.remove(key)
+        } else {
+            None
+        }
     }
 
     fn insert_scope(&mut self, scope: &Scope, task: Task) {
@@ -94,18 +129,61 @@ impl Queue {
         });
     }
 
-    fn drop_oldest(&mut self) {
-        let oldest_key = self.order.first_key_value();
-        let oldest_key = oldest_key.map(|(number, key)| (*number, key.clone()));
-        let oldest_scope = self.scopes.first().map(|(number, ..)| *number);
-        match (oldest_key, oldest_scope) {
+    /// Makes room for one more task if there is none, and tells whether it did: no message pushes a
+    /// delete out.
+    fn make_room(&mut self, capacity: usize, task: Task) -> bool {
+        if self.len() < capacity {
+            return true;
+        }
+        self.dropped += 1;
+        if self.drop_message() {
+            return true;
+        }
+        if task == Task::Delete {
+            self.doubt_oldest();
+        }
+        task == Task::Delete
+    }
+
+    /// Gives up the oldest message, and tells whether there was one.
+    fn drop_message(&mut self) -> bool {
+        let mut scopes = self.scopes.iter();
+        let scope = scopes.find(|(.., task)| *task != Task::Delete);
+        let scope = scope.map(|(number, ..)| *number);
+        let key = self.told.first_key_value();
+        match (key.map(|(number, key)| (*number, key.clone())), scope) {
             (Some((number, key)), scope) if scope.is_none_or(|scope| number < scope) => {
                 self.remove(&key);
             }
             (_, Some(scope)) => self.remove_scopes(|number, _| number == scope),
-            _ => return,
+            _ => return false,
         }
-        self.dropped += 1;
+        true
+    }
+
+    /// Gives up a delete, of which the key is doubted from now on.
+    fn doubt_oldest(&mut self) {
+        if let Some(key) = self.deleted.first_key_value().map(|(_, key)| key.clone()) {
+            self.remove(&key);
+            self.doubts.add(&key, is_tag_key(&key));
+        } else if let Some((oldest, ..)) = self.scopes.first() {
+            let oldest = *oldest;
+            self.remove_scopes(|number, _| number == oldest);
+            self.doubts.add_all();
+        }
+        self.doubted = self.next + 1;
+    }
+
+    /// Believes a key again, unless doubts are newer than the mark.
+    fn settle(&mut self, key: &str, mark: Mark) {
+        if self.doubted <= mark.0 {
+            self.doubts.settle(key);
+        }
+    }
+
+    /// Tells whether there is a key that is not believed.
+    fn distrusts_any(&self) -> bool {
+        self.deletes > 0 || !self.doubts.is_empty()
     }
 }
 
@@ -113,7 +191,8 @@ impl Recovery {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             queue: Mutex::default(),
-            deletes: AtomicUsize::new(0),
+            distrusts: AtomicBool::new(false),
+            newest: AtomicU64::new(0),
             capacity,
             wake: Notify::new(),
         }
@@ -122,7 +201,9 @@ impl Recovery {
     fn change<R>(&self, change: impl FnOnce(&mut Queue) -> R) -> R {
         let mut queue = self.lock();
         let result = change(&mut queue);
-        self.deletes.store(queue.deletes, Ordering::Release);
+        self.distrusts
+            .store(queue.distrusts_any(), Ordering::Release);
+        self.newest.store(queue.next, Ordering::Release);
         result
     }
 
@@ -133,12 +214,11 @@ impl Recovery {
     pub(crate) fn add_keys<'k>(&self, keys: impl IntoIterator<Item = &'k str>, task: Task) {
         self.change(|queue| {
             for key in keys {
-                let before = queue.remove(key);
-                if queue.len() >= self.capacity {
-                    queue.drop_oldest();
-                }
                 // A delete that is left to do is not undone by less.
-                queue.insert(key, before.map_or(task, |before| before.max(task)));
+                let task = queue.remove(key).map_or(task, |before| before.max(task));
+                if queue.make_room(self.capacity, task) {
+                    queue.insert(key, task);
+                }
             }
         });
         self.wake.notify_one();
@@ -147,33 +227,49 @@ impl Recovery {
     pub(crate) fn add_scope(&self, scope: &Scope, task: Task) {
         self.change(|queue| {
             let same = queue.scopes.iter().find(|(_, other, _)| other == scope);
-            let before = same.map(|(.., task)| *task);
+            let task = same.map_or(task, |(.., before)| task.max(*before));
             queue.remove_scopes(|_, other| other == scope);
-            if queue.len() >= self.capacity {
-                queue.drop_oldest();
+            if queue.make_room(self.capacity, task) {
+                queue.insert_scope(scope, task);
             }
-            queue.insert_scope(scope, before.map_or(task, |before| before.max(task)));
         });
         self.wake.notify_one();
     }
 
-    /// Forgets what was left to do about keys: a later operation has succeeded.
-    pub(crate) fn supersede<'k>(&self, keys: impl IntoIterator<Item = &'k str>) {
-        if self.has_deletes() {
+    /// Returns what tells tasks that there are now from later ones.
+    #[inline]
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.newest.load(Ordering::Acquire))
+    }
+
+    /// Forgets what was left to do about keys at this mark: an operation that began then has succeeded.
+    /// What has failed since may have come after it.
+    pub(crate) fn supersede<'k>(&self, keys: impl IntoIterator<Item = &'k str>, mark: Mark) {
+        if self.distrusts_any() {
             self.change(|queue| {
                 for key in keys {
-                    queue.remove(key);
+                    if queue
+                        .keys
+                        .get(key)
+                        .is_some_and(|(number, _)| *number <= mark.0)
+                    {
+                        queue.remove(key);
+                    }
+                    queue.settle(key, mark);
                 }
             });
         }
     }
 
-    pub(crate) fn supersede_scope(&self, scope: &Scope) {
-        if self.has_deletes() {
+    /// Does the same for all keys of a scope.
+    pub(crate) fn supersede_scope(&self, scope: &Scope, mark: Mark) {
+        if self.distrusts_any() {
             self.change(|queue| {
-                queue.remove_scopes(|_, other| other == scope);
-                let inside = |key: &&String| scope.contains(key);
-                let keys: Vec<String> = queue.keys.keys().filter(inside).cloned().collect();
+                queue.remove_scopes(|number, other| other == scope && number <= mark.0);
+                let keys = queue.keys.iter();
+                let inside =
+                    keys.filter(|(key, (number, _))| *number <= mark.0 && scope.contains(key));
+                let keys: Vec<String> = inside.map(|(key, _)| key.clone()).collect();
                 for key in keys {
                     queue.remove(&key);
                 }
@@ -182,14 +278,14 @@ impl Recovery {
     }
 
     #[inline]
-    fn has_deletes(&self) -> bool {
-        self.deletes.load(Ordering::Acquire) > 0
+    fn distrusts_any(&self) -> bool {
+        self.distrusts.load(Ordering::Acquire)
     }
 
     /// Tells whether what the second tier holds under a key has to be deleted first.
     #[inline]
     pub(crate) fn distrusts(&self, key: &str) -> bool {
-        self.has_deletes() && {
+        self.distrusts_any() && {
             let queue = self.lock();
             let own = queue
                 .keys
@@ -198,14 +294,17 @@ impl Recovery {
             let covers = |(_, scope, task): &(u64, Scope, Task)| {
                 *task == Task::Delete && scope.contains(key)
             };
-            own || queue.scopes.iter().any(covers)
+            own || queue.doubts.contain(key) || queue.scopes.iter().any(covers)
         }
     }
 
     /// Tells whether a tag has to be invalidated in the second tier first.
     #[inline]
     pub(crate) fn distrusts_tags(&self) -> bool {
-        self.has_deletes() && self.lock().tag_deletes > 0
+        self.distrusts_any() && {
+            let queue = self.lock();
+            queue.tag_deletes > 0 || queue.doubts.has_tags()
+        }
     }
 
     /// Waits until there is something to do.
@@ -225,8 +324,14 @@ impl Recovery {
             let (_, task) = queue.keys.get(key)?;
             Some((*number, key.clone(), *task))
         };
+        let oldest = |order: &BTreeMap<u64, String>| -> Vec<_> {
+            order.iter().take(BATCH).filter_map(task).collect()
+        };
+        let mut keys = [oldest(&queue.deleted), oldest(&queue.told)].concat();
+        keys.sort_unstable_by_key(|(number, ..)| *number);
+        keys.truncate(BATCH);
         Batch {
-            keys: queue.order.iter().take(BATCH).filter_map(task).collect(),
+            keys,
             scopes: queue.scopes.clone(),
         }
     }
@@ -235,9 +340,7 @@ impl Recovery {
     pub(crate) fn done(&self, batch: &Batch) {
         self.change(|queue| {
             for (number, key, _) in &batch.keys {
-                if queue.order.contains_key(number) {
-                    queue.remove(key);
-                }
+                queue.remove_numbered(*number, key);
             }
             queue.remove_scopes(|number, _| batch.scopes.iter().any(|(done, ..)| *done == number));
         });
@@ -247,6 +350,17 @@ impl Recovery {
     pub(crate) fn give_up(&self, batch: &Batch) {
         self.done(batch);
         self.lock().dropped += batch.len();
+    }
+
+    /// Leaves what was refused for later: it is the newest from now on, so that it holds up nothing.
+    pub(crate) fn postpone(&self, batch: &Batch) {
+        self.change(|queue| {
+            for (number, key, _) in &batch.keys {
+                if let Some(task) = queue.remove_numbered(*number, key) {
+                    queue.insert(key, task);
+                }
+            }
+        });
     }
 
     /// Returns how much is left to do and how much was given up.
@@ -259,6 +373,19 @@ impl Recovery {
 impl Batch {
     pub(crate) fn len(&self) -> u64 {
         (self.keys.len() + self.scopes.len()) as u64
+    }
+
+    /// Returns the tasks one by one.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Self> {
+        let keys = self.keys.iter().map(|key| Self {
+            keys: vec![key.clone()],
+            scopes: Vec::new(),
+        });
+        let scopes = self.scopes.iter().map(|scope| Self {
+            keys: Vec::new(),
+            scopes: vec![scope.clone()],
+        });
+        keys.chain(scopes)
     }
 
     /// Returns those that are to be told once more, with nothing else left to do.

@@ -39,6 +39,7 @@ impl<V: Clone + Send + Sync + 'static> Tags<V> for LocalBackend<V> {
 
     async fn invalidate(&self, tags: &[&str]) -> Result<()> {
         self.store.tags().invalidate(tags);
+        self.sweeper.ensure(&self.store);
         Ok(())
     }
 }

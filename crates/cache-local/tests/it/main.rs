@@ -5,6 +5,7 @@
 mod bound;
 mod expiry;
 mod input;
+mod invalidated;
 mod reentry;
 mod removal;
 mod runtime;

@@ -205,3 +205,32 @@ async fn a_listener_that_panics_leaves_a_cache_that_works() {
     assert_eq!(rig.cache.get("bomb").await.unwrap(), None);
     assert_eq!(rig.entries(), 1);
 }
+
+#[tokio::test]
+async fn a_listener_that_panics_hears_of_the_value_that_the_same_write_replaced() {
+    let log = Log::default();
+    let sink = Arc::clone(&log);
+    let weigh = |_: &str, value: &u32| *value;
+    let config = LocalConfig::new().max_weight(3, weigh).shards(1);
+    let rig: Rig<u32> = Rig::new(config.on_removal(move |removal| {
+        sink.lock()
+            .unwrap()
+            .push(event(removal.key, *removal.value, removal.cause));
+        assert_ne!(removal.key, "bomb");
+    }));
+    rig.cache.set("bomb", 2u32).await.unwrap();
+    rig.cache.set("key", 1u32).await.unwrap();
+    let cache = rig.cache.clone();
+    let panicked = tokio::spawn(async move { cache.set("key", 3u32).await })
+        .await
+        .unwrap_err();
+    assert!(panicked.is_panic());
+    assert_eq!(
+        take(&log),
+        [
+            event("bomb", 2, RemovalCause::Capacity),
+            event("key", 1, RemovalCause::Replaced),
+        ]
+    );
+    assert_eq!(rig.cache.get("key").await.unwrap(), Some(3));
+}

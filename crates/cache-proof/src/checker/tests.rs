@@ -1,6 +1,7 @@
 //! Histories made by hand: what each rule lets pass and what it finds.
 
 mod calls;
+mod deletes;
 mod reads;
 mod stories;
 
@@ -17,6 +18,7 @@ const LIMITS: Limits = Limits {
     recovery: 2000 * MS,
     lifetime_slack: 5 * MS,
     deadline: 550 * MS,
+    repeat_deletes: Some(10_000 * MS),
     hit_ratio: 0.5,
     l1_ratio: 0.3,
 };

@@ -71,7 +71,27 @@ impl<'h> Writes<'h> {
         })
     }
 
-    /// Finds the same for who looks into the store, where invalidated values stay.
+    /// Finds the deletes of unknown outcome that would make a version wrong if they had succeeded.
+    pub(super) fn failed_deletes(
+        &self,
+        key: u32,
+        version: u64,
+    ) -> impl Iterator<Item = &'h Operation> {
+        let of_key = self.by_key.get(&key).into_iter();
+        let newer = of_key.flat_map(move |of_key| of_key.range(version + 1..));
+        let failed = newer.map(|(_, write)| *write);
+        let failed = failed.filter(|write| write.kind.removes() && write.is_open());
+        failed.filter(move |write| self.concerns(write, key, version))
+    }
+
+    /// Tells whether a store may have brought back, before a read has ended, what a delete had removed at
+    /// some time after its start.
+    pub(super) fn is_back(&self, delete: &Operation, end: Nanos) -> bool {
+        let mut losses = self.losses.iter();
+        losses.any(|loss| loss.at <= end && loss.until >= delete.start)
+    }
+
+    /// Finds the same as [`newer`](Self::newer) for who looks into the store, where invalidated values stay.
     pub(super) fn newer_in_store(
         &self,
         key: u32,

@@ -3,6 +3,7 @@
 mod subscriber;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +44,9 @@ use crate::random;
 /// # Ok(()) }
 /// ```
 ///
+/// A cache is not told what it has published itself, unless it shares the bus: of several caches with one
+/// `PubSubBus` each is told everything. A bus for each of them spares them their own messages.
+///
 /// # How it knows that nothing is missing
 ///
 /// Four times within the bound it sends a message to itself over the store's connections, and
@@ -59,6 +63,8 @@ pub struct PubSubBus {
     channel: String,
     /// What tells our messages from those of others.
     origin: u128,
+    /// How many caches have listened.
+    listeners: AtomicUsize,
 }
 
 impl PubSubBus {
@@ -85,6 +91,7 @@ impl PubSubBus {
         let bus = Self {
             channel: store.keys().channel(),
             origin: random::long_number(),
+            listeners: AtomicUsize::new(0),
             keys: store.keys().clone(),
             settings: Arc::new(settings),
             link,
@@ -97,6 +104,11 @@ impl PubSubBus {
             Err(error) => Err(error.during("connect bus")),
             Ok(_) => Ok(bus),
         }
+    }
+
+    /// Tells whether our messages may be news: to each of several caches are those of the others.
+    fn is_shared(&self) -> bool {
+        self.listeners.load(Ordering::SeqCst) > 1
     }
 
     /// Sends a message, once.
@@ -133,6 +145,7 @@ impl InvalidationBus for PubSubBus {
     }
 
     async fn listen(&self, listener: Arc<dyn InvalidationListener>) {
+        self.listeners.fetch_add(1, Ordering::SeqCst);
         let mut outage = Outage::new("pub/sub");
         loop {
             let error = match Subscriber::begin(self, self.config.bound).await {

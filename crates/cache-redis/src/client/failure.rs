@@ -43,6 +43,12 @@ const KINDS: &[(&str, ErrorKind)] = &[
     ("WRONGPASS", ErrorKind::Unauthorized),
 ];
 
+/// What servers say if a user may run a script and not what the script does; some without `NOPERM`.
+const REFUSED_IN_SCRIPT: [&str; 2] = [
+    "ACL failure in script",
+    "The user executing the script can't ",
+];
+
 /// The longest text of a server that is kept, in characters.
 const MAX_TEXT: usize = 200;
 
@@ -154,6 +160,7 @@ impl Failure {
                 answered.map_or(ErrorKind::Backend, |(_, kind)| kind.clone())
             }
             FredKind::Auth => ErrorKind::Unauthorized,
+            _ if is_refused_in_script(text) => ErrorKind::Unauthorized,
             FredKind::Timeout => ErrorKind::Timeout,
             FredKind::IO
             | FredKind::Canceled
@@ -188,10 +195,8 @@ impl Failure {
             FredKind::Backpressure => "too many commands wait for the connection",
             _ => text,
         };
-        let quotes = [", with args beginning with", " user_script:"];
-        let end = quotes.iter().filter_map(|quote| text.find(quote)).min();
-        let text = &text[..end.unwrap_or(text.len())];
-        text.chars()
+        own_words(text)
+            .chars()
             .take(MAX_TEXT)
             .filter(|c| !c.is_control())
             .collect()
@@ -203,6 +208,19 @@ impl Failure {
 pub(crate) fn is_torn(error: &Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref());
     cause.is_some_and(|Cause(text)| text.starts_with("TRYAGAIN"))
+}
+
+/// Returns what a server says before it quotes arguments or the script.
+fn own_words(text: &str) -> &str {
+    let quotes = [", with args beginning with", " user_script:"];
+    let end = quotes.iter().filter_map(|quote| text.find(quote)).min();
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// Tells whether a user may run a script and not what the script does.
+fn is_refused_in_script(text: &str) -> bool {
+    let says = |words: &&str| own_words(text).contains(*words);
+    text.starts_with("ERR ") && REFUSED_IN_SCRIPT.iter().any(says)
 }
 
 /// Tells whether a text of an unknown kind comes from a server: these start with a word in capitals.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope};
+use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope, WriteOptions};
 use cache_redis::{ConnectionState, RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -103,6 +103,43 @@ async fn what_a_user_may_not_do_is_unauthorized_and_the_rest_works() {
     assert_eq!(*error.kind(), ErrorKind::Unauthorized);
     assert_eq!(store.wire_stats().unauthorized, 2);
     assert_eq!(store.state(), ConnectionState::Connected);
+}
+
+/// Scripts may run, and what they do may not: as a role that lost `+@write` has it.
+#[tokio::test]
+async fn what_a_user_may_not_do_within_a_script_is_unauthorized() {
+    const MAY: &str = "reader on >pw ~cache:* -@all +@read +@scripting +ping +hello +info";
+    for flavor in [Flavor::Redis7, Flavor::Redis8, Flavor::Valkey9] {
+        let server = Server::builder(flavor).acl_user(MAY).start();
+        server.command(&["SET", "cache:a", "value"]).assert_ok();
+        let config = config(&server).username("reader").password("pw");
+        let store = RedisStore::connect(config).await.unwrap();
+        let never = WriteOptions::new(Expiry::Never, Condition::IfPresent);
+        let refused = [
+            store.delete("a", Condition::Always).await.map(drop),
+            store.delete_many(&["a", "b"]).await.map(drop),
+            store.set("a", Bytes::new(), never).await.map(drop),
+            store.set_expiry("a", Expiry::Never).await.map(drop),
+            store.tags().unwrap().invalidate(&["@_tag:a"]).await,
+            store
+                .leases()
+                .unwrap()
+                .claim("b", Duration::from_secs(1))
+                .await
+                .map(drop),
+        ];
+        for (place, refused) in refused.into_iter().enumerate() {
+            let error = refused.unwrap_err();
+            let text = chain(&error);
+            assert_eq!(
+                *error.kind(),
+                ErrorKind::Unauthorized,
+                "{flavor:?} {place}: {text}"
+            );
+            assert!(!error.is_transient());
+        }
+        assert_eq!(store.wire_stats().unauthorized, 6);
+    }
 }
 
 #[tokio::test]

@@ -32,7 +32,10 @@ where
     async fn claim(&self, key: &str, ttl: Duration) -> Result<Claim<V>> {
         // What a failed delete has left there is not to be found.
         self.tiers.settle(key).await?;
-        self.tiers.leases()?.claim(key, ttl).await
+        let claim = self.tiers.leases()?.claim(key, ttl).await?;
+        // Whatever it says is newer than what the first tier may hold.
+        self.tiers.forget_key(key).await;
+        Ok(claim)
     }
 
     async fn extend(&self, key: &str, lease: LoadLease, ttl: Duration) -> Result<bool> {

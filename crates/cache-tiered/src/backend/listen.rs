@@ -1,14 +1,33 @@
 //! What the backend does about the news of the bus.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 
 use async_trait::async_trait;
 use cache_core::bus::Moment;
-use cache_core::{CacheBackend, FlushCause, Invalidation, InvalidationListener};
+use cache_core::{CacheBackend, FlushCause, Invalidation, InvalidationBus, InvalidationListener};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::Tiers;
 use super::read::nanos;
 use crate::promoted::Promoted;
+
+/// Begins to listen to a bus, and leaves the rest to a task; `None` if the bus has ended already.
+///
+/// The first step is done before this returns: a bus that caches share has to know of this one before
+/// it publishes anything, or the others would take that for their own.
+pub(super) fn start(
+    bus: Arc<dyn InvalidationBus>,
+    listener: Arc<dyn InvalidationListener>,
+    runtime: &Handle,
+) -> Option<JoinHandle<()>> {
+    let mut listening = Box::pin(async move { bus.listen(listener).await });
+    let mut nobody_waits = Context::from_waker(Waker::noop());
+    let ended = listening.as_mut().poll(&mut nobody_waits).is_ready();
+    (!ended).then(|| runtime.spawn(listening))
+}
 
 #[async_trait]
 impl<V, L1, L2> InvalidationListener for Tiers<V, L1, L2>

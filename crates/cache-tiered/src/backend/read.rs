@@ -19,6 +19,10 @@ use crate::recovery::Task;
 /// hand, so no longer than nobody notices.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// How far the times that two answers of the second tier give to one value may lie apart: as long as
+/// the slower of them was on its way.
+const TRAVEL: Duration = Duration::from_millis(50);
+
 impl<V, L1, L2> Tiers<V, L1, L2>
 where
     V: Clone + Send + Sync + 'static,
@@ -35,12 +39,19 @@ where
 
     /// Returns the entry of the first tier, if it may serve it.
     async fn in_l1(&self, key: &str) -> Option<Entry<V>> {
-        let may_serve = self.may_serve();
-        if !may_serve {
+        if !self.may_serve() {
             self.counters.bypassed.add(1);
-            if self.write_policy != WritePolicy::LocalOnOutage {
-                return None;
-            }
+        }
+        self.servable(key).await
+    }
+
+    /// Returns what the first tier holds and may serve: all while the lease holds, then only what the
+    /// second tier did not take.
+    async fn servable(&self, key: &str) -> Option<Entry<V>> {
+        // Asked before the first tier is: what it holds then was right at that moment.
+        let may_serve = self.may_serve();
+        if !may_serve && self.write_policy != WritePolicy::LocalOnOutage {
+            return None;
         }
         let held = self.held(key).await?;
         if may_serve || held.value.epoch() == LOCAL_ONLY {
@@ -48,6 +59,37 @@ where
         } else {
             None
         }
+    }
+
+    /// Asks the second tier for the time that a key has left, and forgets what the first tier holds if
+    /// it is another value: a read may not go back behind what was seen.
+    pub(super) async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
+        self.settle(key).await?;
+        let started = self.clock.nanos();
+        let seen = self.l2.expiry(key).await?;
+        let is_known = match seen {
+            None => false,
+            Some(seen) => {
+                let held = self.held(key).await;
+                held.is_none_or(|held| self.has_left(&held.value, seen, started))
+            }
+        };
+        if !is_known {
+            self.forget_key(key).await;
+        }
+        Ok(seen)
+    }
+
+    /// Tells whether a value of the first tier has as much time left as the second tier said after
+    /// `asked`.
+    fn has_left(&self, held: &Promoted<V>, seen: Expiry, asked: u64) -> bool {
+        let now = self.clock.nanos();
+        let apart = TRAVEL.saturating_add(Duration::from_nanos(now.saturating_sub(asked)));
+        let left = held.remaining(now).map(Expiry::remaining);
+        left.is_some_and(|left| match (left, seen.remaining()) {
+            (Some(held), Some(seen)) => held.abs_diff(seen) <= apart,
+            (held, seen) => held == seen,
+        })
     }
 
     /// Returns what an entry of the first tier is in the second, unless its time there is over.
@@ -97,8 +139,9 @@ where
     /// Does what could not be done to a key of the second tier, or to a tag.
     async fn settle_alone(&self, key: &str) -> Result<()> {
         if self.recovery.distrusts(key) {
+            let mark = self.recovery.mark();
             self.delete_in_l2(&[key]).await?;
-            self.recovery.supersede([key]);
+            self.recovery.supersede([key], mark);
             // Others may have read since what the failed delete had left there.
             let change = Change::Key(key).to_invalidation();
             if self.publish(&change).await.is_err() {
@@ -233,9 +276,9 @@ where
             let newer = time::timeout(PATIENCE, self.newer(lead.key)).await;
             match newer {
                 Ok(Some(newer)) => newer,
-                Ok(None) => found,
-                Err(_) => {
-                    // Whatever it brings may be older than what is told now.
+                _ => {
+                    // What a later read brings, or the first tier holds and may not serve now, may be
+                    // older than what is told.
                     self.forget_key(lead.key).await;
                     found
                 }
@@ -254,8 +297,7 @@ where
                 _ => {}
             }
         }
-        let held = self.held(key).await?;
-        self.unwrapped(held).map(|entry| Ok(Some(entry)))
+        self.servable(key).await.map(|entry| Ok(Some(entry)))
     }
 
     /// Puts an entry in the first tier, or takes out what is older than its absence.

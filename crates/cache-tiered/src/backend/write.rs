@@ -13,7 +13,7 @@ use tokio::time;
 use super::Tiers;
 use crate::config::WritePolicy;
 use crate::promoted::{LOCAL_ONLY, Promoted};
-use crate::recovery::{Batch, Recovery, Task};
+use crate::recovery::{Batch, Mark, Recovery, Task};
 
 /// The longest pause between two attempts to do what has failed.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -43,11 +43,11 @@ impl Change<'_> {
         }
     }
 
-    fn supersede(self, recovery: &Recovery) {
+    fn supersede(self, recovery: &Recovery, mark: Mark) {
         match self {
-            Self::Key(key) => recovery.supersede([key]),
-            Self::Keys(keys) => recovery.supersede(keys.iter().copied()),
-            Self::Scope(scope) => recovery.supersede_scope(scope),
+            Self::Key(key) => recovery.supersede([key], mark),
+            Self::Keys(keys) => recovery.supersede(keys.iter().copied(), mark),
+            Self::Scope(scope) => recovery.supersede_scope(scope, mark),
         }
     }
 }
@@ -67,9 +67,11 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// Tells whether a write that failed like this may have happened, at least in part.
-fn may_have_happened(error: &Error) -> bool {
-    !matches!(
+/// Tells whether a write that failed like this fails whenever it is tried, and did not happen.
+///
+/// One that was refused may be let in later: passwords and permissions change.
+fn can_never_succeed(error: &Error) -> bool {
+    matches!(
         error.kind(),
         ErrorKind::InvalidInput { .. }
             | ErrorKind::TooLarge { .. }
@@ -119,10 +121,11 @@ where
             change,
             is_armed: needs_publish,
         };
+        let mark = self.recovery.mark();
         let outcome = run.await;
         let changed = match &outcome {
             Ok(answer) => {
-                change.supersede(&self.recovery);
+                change.supersede(&self.recovery, mark);
                 changed(answer)
             }
             Err(error) => {
@@ -150,10 +153,12 @@ where
     fn note_failure(&self, change: Change<'_>, error: &Error, again: Option<Task>) {
         let is_unknown = error.is_transient();
         self.counters.unknown_writes.add(u64::from(is_unknown));
-        if let Some(task) = again.filter(|_| is_unknown) {
+        if can_never_succeed(error) {
+            return;
+        }
+        let told = self.needs_publish().then_some(Task::AnnounceTwice);
+        if let Some(task) = again.or(told) {
             change.leave_to(&self.recovery, task);
-        } else if self.needs_publish() && may_have_happened(error) {
-            change.leave_to(&self.recovery, Task::AnnounceTwice);
         }
     }
 
@@ -183,7 +188,7 @@ where
         };
         let written = self.write(Change::Key(key), |written| *written, set).await;
         match (written, spare) {
-            (Err(error), Some((value, expiry))) if may_have_happened(&error) => self
+            (Err(error), Some((value, expiry))) if !can_never_succeed(&error) => self
                 .keep_alone(key, value, expiry, tagging)
                 .await
                 .ok_or(error),
@@ -305,25 +310,52 @@ where
             }
             time::sleep(delay + delay.mul_f64(fastrand::f64() / 2.0)).await;
             let batch = self.recovery.batch();
-            match self.replay(&batch).await {
+            let is_progress = match self.replay(&batch).await {
                 Ok(()) => {
-                    self.counters.recovered.add(batch.len());
-                    self.recovery.done(&batch);
-                    let (keys, scopes) = batch.rest();
-                    self.recovery.add_keys(keys, Task::Announce);
-                    for scope in scopes {
-                        self.recovery.add_scope(scope, Task::Announce);
-                    }
-                    delay = pause;
+                    self.replayed(&batch);
+                    true
                 }
-                Err(error) if error.is_transient() => {
-                    delay = (delay * 2).clamp(pause, LONGEST_DELAY);
+                Err(error) if error.is_transient() => false,
+                Err(_) => self.replay_each(&batch).await,
+            };
+            delay = if is_progress {
+                pause
+            } else {
+                (delay * 2).clamp(pause, LONGEST_DELAY)
+            };
+        }
+    }
+
+    /// Does one by one what was refused together, and tells whether some of it succeeded.
+    async fn replay_each(&self, batch: &Batch) -> bool {
+        let mut is_progress = false;
+        for one in batch.each() {
+            match self.replay(&one).await {
+                Ok(()) => {
+                    self.replayed(&one);
+                    is_progress = true;
+                }
+                Err(error) if error.is_transient() => break,
+                Err(error) if can_never_succeed(&error) => {
+                    tracing::warn!(%error, "a failed delete or message is given up");
+                    self.recovery.give_up(&one);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "failed deletes and messages are given up");
-                    self.recovery.give_up(&batch);
+                    tracing::warn!(%error, "a failed delete or message is refused again");
+                    self.recovery.postpone(&one);
                 }
             }
+        }
+        is_progress
+    }
+
+    fn replayed(&self, batch: &Batch) {
+        self.counters.recovered.add(batch.len());
+        self.recovery.done(batch);
+        let (keys, scopes) = batch.rest();
+        self.recovery.add_keys(keys, Task::Announce);
+        for scope in scopes {
+            self.recovery.add_scope(scope, Task::Announce);
         }
     }
 

@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cache_conformance::FaultyBackend;
 use cache_core::bus::Moment;
-use cache_core::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
-use cache_tiered::MemoryBus;
+use cache_core::{
+    CacheBackend, Condition, FlushCause, Invalidation, InvalidationBus, InvalidationListener,
+};
+use cache_tiered::{MemoryBus, TieredBackend, TieredConfig};
 
-use super::{BOUND, Fleet, settle, some};
+use super::{BOUND, Fleet, always, settle, some};
 
 /// Writes down what it hears.
 #[derive(Default)]
@@ -121,4 +124,31 @@ async fn the_tasks_end_with_the_backend() {
         .metrics()
         .num_alive_tasks();
     assert_eq!(after, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn caches_that_share_one_handle_of_a_bus_hear_each_other() {
+    let fleet = Fleet::new();
+    let bus = Arc::new(fleet.bus.another());
+    let shared = || TieredConfig::with_shared_bus(bus.clone());
+    let one = fleet.node_with(shared()).await;
+    one.set("key", "1").await;
+    assert_eq!(one.get("key").await, some("1"));
+    let network = Arc::new(FaultyBackend::new(Arc::clone(&fleet.store)));
+    let config = shared().clock(fleet.clock.clone());
+    let other = TieredBackend::new(super::local(&fleet.clock), network, config).unwrap();
+    // It has not listened for a moment yet.
+    other.set("key", "2".into(), always()).await.unwrap();
+    settle().await;
+    assert_eq!(one.held("key"), None);
+    assert_eq!(one.get("key").await, some("2"));
+
+    other.ready().await;
+    assert_eq!(other.get("key").await.unwrap(), some("2"));
+    one.set("key", "3").await;
+    settle().await;
+    assert_eq!(other.get("key").await.unwrap(), some("3"));
+    other.delete("key", Condition::Always).await.unwrap();
+    settle().await;
+    assert_eq!(one.get("key").await, None);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_conformance::Fault;
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope};
+use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope, WriteOptions};
 
 use super::{Fleet, always, settle, some};
 
@@ -346,4 +346,73 @@ async fn a_flush_makes_everything_invalid_at_once() {
     assert_eq!(reading.await.unwrap(), None);
     assert_eq!(node.get("key").await, some("value"));
     assert_eq!(node.held("key"), some("value"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_exists_has_seen_is_not_taken_back_by_a_read() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    node.get("key").await;
+    // Another process deletes it, and its message is late.
+    assert!(fleet.store.delete("key", Condition::Always).await.unwrap());
+    assert_eq!(node.held("key"), some("old"));
+    assert_eq!(node.tiered.expiry("key").await.unwrap(), None);
+    assert_eq!(node.held("key"), None);
+    assert_eq!(node.get("key").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_began_before_exists_saw_nothing_is_not_kept() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    let reading = node.slow_get("key", LATE);
+    settle().await;
+    assert!(fleet.store.delete("key", Condition::Always).await.unwrap());
+    assert_eq!(node.tiered.expiry("key").await.unwrap(), None);
+    assert_eq!(reading.await.unwrap(), some("old"));
+    assert_eq!(node.get("key").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_to_live_that_memory_does_not_know_ends_what_it_holds() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    let times = [Expiry::Never, Expiry::After(Duration::from_secs(10))];
+    for (before, after) in [(0, 1), (1, 0)] {
+        let put = async |value: &str, expiry| {
+            let options = WriteOptions::new(expiry, Condition::Always);
+            let set = fleet.store.set("key", value.into(), options);
+            assert!(set.await.unwrap());
+        };
+        put("old", times[before]).await;
+        node.tiered.flush();
+        node.get("key").await;
+        put("new", times[after]).await;
+        assert_eq!(node.held("key"), some("old"));
+        let seen = node.tiered.expiry("key").await.unwrap();
+        assert_eq!(seen, Some(times[after]));
+        assert_eq!(node.get("key").await, some("new"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_to_live_that_memory_knows_leaves_what_it_holds() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    for expiry in [Expiry::Never, Expiry::After(Duration::from_secs(10))] {
+        let options = WriteOptions::new(expiry, Condition::Always);
+        node.tiered
+            .set("key", "value".into(), options)
+            .await
+            .unwrap();
+        node.get("key").await;
+        fleet.pass(Duration::from_secs(1)).await;
+        // The answer is late, and so the time in it is too.
+        node.network.script([Fault::DelayReply(LATE)]);
+        let asking = node.tiered.expiry("key");
+        assert!(asking.await.unwrap().is_some());
+        assert_eq!(node.held("key"), some("value"));
+    }
 }

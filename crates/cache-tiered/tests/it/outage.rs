@@ -218,3 +218,57 @@ async fn a_write_is_kept_alone_during_an_outage_if_that_was_asked_for() {
     assert_eq!(node.get("key").await, None);
     assert_eq!(node.stats().recovery_pending, 0);
 }
+
+/// A read that is slow, and a second one that took its place and came to no end, while the lease
+/// has lapsed and memory holds what was there before another process wrote.
+///
+/// Returns what the slow read was told, and the node, whose bus is back.
+async fn superseded_without_the_bus(
+    second: impl AsyncFnOnce(&Node),
+) -> (Option<String>, Fleet, Node, watch::Sender<bool>) {
+    let fleet = Fleet::new();
+    let (node, alive) = with_cut(&fleet, |config| config).await;
+    alive.send_replace(false);
+    settle().await;
+    fleet.pass(BOUND).await;
+    let write = fleet.store.set("key", "new".into(), always()).await;
+    assert!(write.expect("the store answers"));
+    fleet.pass(BOUND * 3 / 2).await;
+    assert_eq!(node.stats().lease, Lease::Lapsed);
+    let first = node.slow_get("key", BOUND * 2);
+    settle().await;
+    fleet.pass(BOUND / 2 + MS).await;
+    second(&node).await;
+    fleet.pass(BOUND * 2).await;
+    let told = first.await.expect("it does not panic");
+    alive.send_replace(true);
+    node.tiered.ready().await;
+    (told, fleet, node, alive)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_read_without_the_bus_is_not_answered_from_memory_when_a_later_one_fails() {
+    let fail = async |node: &Node| {
+        node.network.script([DOWN]);
+        assert!(node.tiered.get("key").await.is_err());
+    };
+    let (told, _fleet, node, _alive) = superseded_without_the_bus(fail).await;
+    assert_eq!(told, some("new"));
+    // Nor is that taken back when the bus returns.
+    assert_eq!(node.held("key"), None);
+    assert_eq!(node.get("key").await, some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_read_without_the_bus_is_not_answered_from_memory_when_a_later_one_is_dropped() {
+    let abort = async |node: &Node| {
+        let later = node.slow_get("key", BOUND);
+        settle().await;
+        later.abort();
+        settle().await;
+    };
+    let (told, _fleet, node, _alive) = superseded_without_the_bus(abort).await;
+    assert_eq!(told, some("new"));
+    assert_eq!(node.held("key"), None);
+    assert_eq!(node.get("key").await, some("new"));
+}

@@ -190,13 +190,203 @@ async fn the_queue_holds_its_limit_and_counts_what_it_gives_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_refuses_for_good_is_given_up() {
+async fn what_can_never_succeed_is_given_up() {
     let fleet = Fleet::new();
     let node = fleet.node().await;
-    node.network
-        .script([DOWN, Fault::Fail(ErrorKind::Unauthorized)]);
+    let never = || {
+        let what = "deletes".into();
+        Fault::Fail(ErrorKind::Unsupported { what })
+    };
+    // Together with others, then alone.
+    node.network.script([DOWN, never(), never()]);
     assert!(node.tiered.delete("key", Condition::Always).await.is_err());
     fleet.pass(Duration::from_secs(5)).await;
     let stats = node.stats();
     assert_eq!((stats.recovery_pending, stats.recovery_dropped), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_was_refused_is_repeated_as_any_other() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    for refused in [ErrorKind::Unauthorized, ErrorKind::Backend] {
+        let refused = Fault::Fail(refused);
+        node.set("key", "old").await;
+        node.set("@other:key", "old").await;
+        node.network.every(1, refused.clone());
+        assert!(node.tiered.delete("key", Condition::Always).await.is_err());
+        let other = Scope::of(&["other"], "").unwrap();
+        assert!(node.tiered.clear(&other).await.is_err());
+        assert!(node.tiered.get("key").await.is_err());
+        fleet.pass(Duration::from_secs(60)).await;
+        let stats = node.stats();
+        assert_eq!((stats.recovery_pending, stats.recovery_dropped), (2, 0));
+        // The password is right again.
+        node.network.heal();
+        fleet.pass(Duration::from_secs(10)).await;
+        assert_eq!(fleet.store.get("key").await.unwrap(), None);
+        assert_eq!(fleet.store.get("@other:key").await.unwrap(), None);
+        assert_eq!(node.stats().recovery_pending, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_that_are_refused_again_and_again_hold_up_no_others() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    let keys: Vec<String> = (0..600).map(|number| format!("key {number:03}")).collect();
+    for key in &keys {
+        node.set(key, "old").await;
+    }
+    node.network.every(1, DOWN);
+    for key in &keys {
+        assert!(node.tiered.delete(key, Condition::Always).await.is_err());
+    }
+    // Each batch is refused as a whole, and half of the keys alone as well.
+    node.network.every(2, Fault::Fail(ErrorKind::Unauthorized));
+    fleet.pass(Duration::from_secs(120)).await;
+    node.network.heal();
+    fleet.pass(Duration::from_secs(120)).await;
+    for key in &keys {
+        assert_eq!(fleet.store.get(key).await.unwrap(), None, "{key}");
+    }
+    let stats = node.stats();
+    assert_eq!((stats.recovery_pending, stats.recovery_dropped), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_push_no_delete_out_of_the_queue() {
+    let fleet = Fleet::new();
+    let node = fleet.node_with(fleet.config().recovery_capacity(4)).await;
+    node.set("deleted", "old").await;
+    node.network.every(1, DOWN);
+    assert!(
+        node.tiered
+            .delete("deleted", Condition::Always)
+            .await
+            .is_err()
+    );
+    for number in 0..10 {
+        let key = format!("written {number}");
+        let write = node.tiered.set(&key, "new".into(), always());
+        assert!(write.await.is_err());
+    }
+    let stats = node.stats();
+    assert_eq!((stats.recovery_pending, stats.recovery_dropped), (4, 7));
+    node.network.heal();
+    fleet.pass(Duration::from_secs(10)).await;
+    assert_eq!(fleet.store.get("deleted").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_full_of_deletes_takes_no_message() {
+    let fleet = Fleet::new();
+    let node = fleet.node_with(fleet.config().recovery_capacity(2)).await;
+    node.network.every(1, DOWN);
+    for key in ["a", "b"] {
+        fleet.store.set(key, "old".into(), always()).await.unwrap();
+        assert!(node.tiered.delete(key, Condition::Always).await.is_err());
+    }
+    assert!(node.tiered.set("c", "new".into(), always()).await.is_err());
+    node.network.heal();
+    fleet.pass(Duration::from_secs(10)).await;
+    for key in ["a", "b"] {
+        assert_eq!(fleet.store.get(key).await.unwrap(), None);
+    }
+    assert_eq!(node.stats().recovery_dropped, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_delete_has_left_that_the_queue_could_not_hold_is_not_served() {
+    let fleet = Fleet::new();
+    let node = fleet.node_with(fleet.config().recovery_capacity(10)).await;
+    let tag = cache_core::tag_keys(&[], "tag").unwrap()[0].clone();
+    let tags = fleet.store.tags().unwrap();
+    let names = [tag.as_str()];
+    let tagging = cache_core::Tagging::new(&names, None);
+    tags.set("tagged", "old".into(), always(), tagging)
+        .await
+        .unwrap();
+    let keys: Vec<String> = (0..100).map(|number| format!("key {number}")).collect();
+    for key in &keys {
+        node.set(key, "old").await;
+    }
+    node.set("other", "stays").await;
+    node.network.every(1, DOWN);
+    assert!(
+        node.tiered
+            .tags()
+            .unwrap()
+            .invalidate(&[&tag])
+            .await
+            .is_err()
+    );
+    for key in &keys {
+        assert!(node.tiered.delete(key, Condition::Always).await.is_err());
+    }
+    assert_eq!(node.stats().recovery_pending, 10);
+    node.network.heal();
+    fleet.pass(Duration::from_secs(60)).await;
+    let stats = node.stats();
+    assert_eq!((stats.recovery_pending, stats.recovery_dropped), (0, 91));
+    for key in &keys {
+        assert_eq!(node.get(key).await, None, "{key}");
+        assert_eq!(fleet.store.get(key).await.unwrap(), None, "{key}");
+    }
+    assert_eq!(node.get("tagged").await, None);
+    assert_eq!(node.get("other").await, some("stays"));
+    // What is written later is believed, whoever writes it.
+    node.set("key 0", "new").await;
+    assert_eq!(node.get("key 0").await, some("new"));
+    fleet
+        .store
+        .set("key 1", "new".into(), always())
+        .await
+        .unwrap();
+    assert_eq!(node.get("key 1").await, some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_full_of_clears_makes_everything_doubtful_once() {
+    let fleet = Fleet::new();
+    let node = fleet.node_with(fleet.config().recovery_capacity(1)).await;
+    for key in ["@a:key", "@b:key"] {
+        fleet.store.set(key, "old".into(), always()).await.unwrap();
+    }
+    node.network.every(1, DOWN);
+    for name in ["a", "b"] {
+        let scope = Scope::of(&[name], "").unwrap();
+        assert!(node.tiered.clear(&scope).await.is_err());
+    }
+    node.network.heal();
+    fleet.pass(Duration::from_secs(10)).await;
+    assert_eq!(fleet.store.get("@a:key").await.unwrap(), some("old"));
+    assert_eq!(node.get("@a:key").await, None);
+    fleet
+        .store
+        .set("@a:key", "new".into(), always())
+        .await
+        .unwrap();
+    assert_eq!(node.get("@a:key").await, some("new"));
+    assert_eq!(node.get("@b:key").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_late_answer_to_an_older_write_undoes_no_failed_delete() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    // The write is done before the delete, and its answer comes after the delete has failed.
+    let late = Duration::from_millis(20);
+    node.network.script([Fault::DelayReply(late), DOWN]);
+    let tiered = Arc::clone(&node.tiered);
+    let writing = tokio::spawn(async move { tiered.set("key", "old".into(), always()).await });
+    settle().await;
+    assert_eq!(fleet.store.get("key").await.unwrap(), some("old"));
+    // Nothing is repeated meanwhile.
+    node.network.every(1, DOWN);
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
+    assert!(writing.await.unwrap().unwrap());
+    assert_eq!(node.stats().recovery_pending, 1);
+    node.network.heal();
+    assert_eq!(node.get("key").await, None);
 }

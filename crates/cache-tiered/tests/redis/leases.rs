@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Claim, Condition, Expiry, LoadLease, LoadLeases};
+use cache_core::{CacheBackend, Claim, Condition, Expiry, LoadLease, LoadLeases, WriteOptions};
 use cache_testbed::{Flavor, Server};
 
 use super::{BOUND, Bus, Tiered, connect_with, eventually, held, warm};
@@ -93,4 +93,47 @@ async fn what_was_evicted_elsewhere_is_forgotten_when_something_newer_is_filled_
         }
         assert!(nodes[1].delete("key", Condition::Always).await.unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_claim_has_seen_is_not_taken_back_by_a_read() {
+    let server = Server::builder(Flavor::Redis7).start();
+    // This bus does not hear of what is written past the tiers: as if the message were late.
+    let nodes = [
+        connect_with(server.port(), Bus::PubSub).await,
+        connect_with(server.port(), Bus::PubSub).await,
+    ];
+    let put = async |value: &str| {
+        let options = WriteOptions::new(Expiry::Never, Condition::Always);
+        let set = nodes[1].l2().set("key", value.to_owned(), options);
+        assert!(set.await.unwrap());
+    };
+    let delete = async || {
+        let delete = CacheBackend::<String>::delete(nodes[1].l2(), "key", Condition::Always);
+        assert!(delete.await.unwrap());
+    };
+    put("1").await;
+    warm(&nodes[0], &["key"]).await;
+    put("2").await;
+    assert_eq!(held(&nodes[0], "key").as_deref(), Some("1"));
+    match leases(&nodes[0]).claim("key", TTL).await.unwrap() {
+        Claim::Found(value) => assert_eq!(value, "2"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(nodes[0].get("key").await.unwrap().as_deref(), Some("2"));
+
+    warm(&nodes[0], &["key"]).await;
+    delete().await;
+    let lease = granted(&nodes[1], "key").await;
+    assert_eq!(held(&nodes[0], "key").as_deref(), Some("2"));
+    let waits = leases(&nodes[0]).claim("key", TTL).await.unwrap();
+    assert!(matches!(waits, Claim::Held(_)));
+    assert_eq!(nodes[0].get("key").await.unwrap(), None);
+
+    leases(&nodes[1]).release("key", lease).await.unwrap();
+    put("3").await;
+    warm(&nodes[0], &["key"]).await;
+    delete().await;
+    granted(&nodes[0], "key").await;
+    assert_eq!(nodes[0].get("key").await.unwrap(), None);
 }

@@ -4,7 +4,7 @@ mod faults;
 mod leases;
 mod outsiders;
 mod scale;
-mod update;
+mod shared;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

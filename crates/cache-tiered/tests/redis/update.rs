@@ -50,6 +50,9 @@ async fn an_update_asks_the_truth_and_a_hit_in_memory_has_no_version() {
     // Before any news can have come.
     let other: Cache<String> = Cache::new(theirs);
     other.set("key", "10").await.unwrap();
+    let (found, _) = cache.get_versioned("key").await.unwrap();
+    assert_eq!(found.as_deref(), Some("10"));
+    assert_eq!(cache.get("key").await.unwrap(), found, "nothing goes back");
     let updated = cache.update("key", one_more).await.unwrap();
     assert_eq!(updated.old.as_deref(), Some("10"));
     assert_eq!(cache.get("key").await.unwrap().as_deref(), Some("11"));

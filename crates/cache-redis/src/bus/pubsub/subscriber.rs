@@ -219,8 +219,8 @@ impl<'a> Subscriber<'a> {
                 Some((origin, Message::Nonce(number))) => {
                     is_heard |= origin == self.bus.origin && number == nonce;
                 }
-                // Who has changed something knows.
-                Some((origin, _)) if origin == self.bus.origin => {}
+                // Who has changed something knows, if it was the only one who could.
+                Some((origin, _)) if origin == self.bus.origin && !self.bus.is_shared() => {}
                 Some((_, Message::Changed(Invalidation::Keys(more)))) => keys.extend(more),
                 Some((_, Message::Changed(change))) => listener.changed(&change).await,
                 Some((_, Message::All)) => listener.flush(FlushCause::Requested).await,
