@@ -61,4 +61,4 @@ async fn connect(config: RedisConfig) -> RedisBackend<MsgPackCodec> {
     EncodedBackend::new(store, MsgPackCodec::new()).with_compression(Compression::zstd(3).above(0))
 }
 
-conformance_tests!(in_redis, Zstd);
+conformance_tests!(in_redis, Zstd, erased = false);

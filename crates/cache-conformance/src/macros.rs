@@ -14,12 +14,35 @@
 /// | `$name::capabilities` | the fixture; prints the row of its [`Matrix`](crate::Matrix) |
 ///
 /// Attributes in front of the name stand in front of each test:
-/// `conformance_tests!(#[ignore = "slow"] on_disk, OnDisk::new())`.
+/// `conformance_tests!(#[ignore = "slow"] on_disk, OnDisk::new())`. With `erased = false` at the end the tests
+/// behind a `DynBackend` are left out: one fixture of a backend is enough for them.
 ///
 /// See the [crate documentation](crate) for an example.
 #[macro_export]
 macro_rules! conformance_tests {
     ($(#[$attribute:meta])* $name:ident, $fixture:expr $(,)?) => {
+        $crate::__suite!({$(#[$attribute])*} $name, $fixture, {
+            mod erased {
+                mod given {
+                    pub(super) fn fixture() -> impl $crate::Fixture {
+                        $crate::Erased::new(super::super::given::fixture())
+                    }
+                }
+
+                $crate::__contract_tests!($(#[$attribute])*);
+            }
+        });
+    };
+    ($(#[$attribute:meta])* $name:ident, $fixture:expr, erased = false $(,)?) => {
+        $crate::__suite!({$(#[$attribute])*} $name, $fixture, {});
+    };
+}
+
+/// The module of a fixture, with what else is in it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __suite {
+    ({$(#[$attribute:meta])*} $name:ident, $fixture:expr, {$($more:item)*}) => {
         mod $name {
             // In a module of its own, so that no other name of the expansion shadows one of
             // the caller's.
@@ -34,16 +57,7 @@ macro_rules! conformance_tests {
 
             $crate::__contract_tests!($(#[$attribute])*);
             $crate::__facade_tests!($(#[$attribute])*);
-
-            mod erased {
-                mod given {
-                    pub(super) fn fixture() -> impl $crate::Fixture {
-                        $crate::Erased::new(super::super::given::fixture())
-                    }
-                }
-
-                $crate::__contract_tests!($(#[$attribute])*);
-            }
+            $($more)*
 
             #[test]
             $(#[$attribute])*

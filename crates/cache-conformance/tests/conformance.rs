@@ -12,15 +12,21 @@ use minimal::Minimal;
 use reference::{RealTime, ReferenceFixture, Waiting};
 
 conformance_tests!(text, ReferenceFixture::<String>::correct());
-conformance_tests!(of_bytes, ReferenceFixture::<Bytes>::correct());
+conformance_tests!(
+    of_bytes,
+    ReferenceFixture::<Bytes>::correct(),
+    erased = false
+);
 conformance_tests!(
     no_scan,
-    ReferenceFixture::<String>::correct().without_scan()
+    ReferenceFixture::<String>::correct().without_scan(),
+    erased = false
 );
 conformance_tests!(
     no_tags,
-    ReferenceFixture::<String>::correct().without_tags()
+    ReferenceFixture::<String>::correct().without_tags(),
+    erased = false
 );
 conformance_tests!(five_methods, Minimal(ReferenceFixture::correct()));
 conformance_tests!(waiting, Waiting(ReferenceFixture::correct()));
-conformance_tests!(real_time, RealTime);
+conformance_tests!(real_time, RealTime, erased = false);

@@ -132,19 +132,40 @@ conformance_tests!(
     valkey_9,
     at(&VALKEY_9.url(), msgpack) as Remote<String, _>
 );
-conformance_tests!(cluster, at(&CLUSTER.url(), msgpack) as Remote<String, _>);
+conformance_tests!(
+    cluster,
+    at(&CLUSTER.url(), msgpack) as Remote<String, _>,
+    erased = false
+);
 conformance_tests!(
     sentinels,
-    at(&SENTINELS.url(), msgpack) as Remote<String, _>
+    at(&SENTINELS.url(), msgpack) as Remote<String, _>,
+    erased = false
 );
 conformance_tests!(
     acl_user,
     with(as_least_privileged_user(), msgpack) as Remote<String, _>
 );
-conformance_tests!(with_resp2, with(resp2(), msgpack) as Remote<String, _>);
-conformance_tests!(with_json, at(&REDIS_8.url(), json) as Remote<String, _>);
-conformance_tests!(with_lz4, at(&VALKEY_9.url(), lz4) as Remote<String, _>);
-conformance_tests!(with_raw_json, at(&REDIS_7.url(), raw) as Remote<String, _>);
+conformance_tests!(
+    with_resp2,
+    with(resp2(), msgpack) as Remote<String, _>,
+    erased = false
+);
+conformance_tests!(
+    with_json,
+    at(&REDIS_8.url(), json) as Remote<String, _>,
+    erased = false
+);
+conformance_tests!(
+    with_lz4,
+    at(&VALKEY_9.url(), lz4) as Remote<String, _>,
+    erased = false
+);
+conformance_tests!(
+    with_raw_json,
+    at(&REDIS_7.url(), raw) as Remote<String, _>,
+    erased = false
+);
 conformance_tests!(plain_bytes, at(&REDIS_8.url(), plain) as Remote<Bytes, _>);
 
 /// Transactions of several keys, which need a slot in common.
@@ -204,11 +225,13 @@ mod tls {
     #[cfg(feature = "rustls")]
     conformance_tests!(
         tls_rustls,
-        with(over_tls(tls()), msgpack) as Remote<String, _>
+        with(over_tls(tls()), msgpack) as Remote<String, _>,
+        erased = false
     );
     #[cfg(feature = "native-tls")]
     conformance_tests!(
         tls_native,
-        with(over_tls(tls().native()), msgpack) as Remote<String, _>
+        with(over_tls(tls().native()), msgpack) as Remote<String, _>,
+        erased = false
     );
 }

@@ -167,8 +167,20 @@ fn with_bus() -> TieredConfig {
 }
 
 conformance_tests!(two_locals, TwoLocals::new(with_bus));
-conformance_tests!(two_locals_without_bus, TwoLocals::new(without_bus));
+conformance_tests!(
+    two_locals_without_bus,
+    TwoLocals::new(without_bus),
+    erased = false
+);
 conformance_tests!(local_and_redis, Redis(News::Tracking));
-conformance_tests!(local_and_redis_by_pub_sub, Redis(News::PubSub));
-conformance_tests!(local_and_redis_without_bus, Redis(News::Age));
-conformance_tests!(three_tiers, Nested);
+conformance_tests!(
+    local_and_redis_by_pub_sub,
+    Redis(News::PubSub),
+    erased = false
+);
+conformance_tests!(
+    local_and_redis_without_bus,
+    Redis(News::Age),
+    erased = false
+);
+conformance_tests!(three_tiers, Nested, erased = false);
