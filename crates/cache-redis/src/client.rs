@@ -53,6 +53,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cache_core::{Error, Result};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
@@ -78,6 +79,12 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Returns the slot of a key in a cluster.
 pub(crate) fn slot(key: &[u8]) -> u16 {
     fred::util::redis_keyslot(key)
+}
+
+/// Refuses a call from outside of a Tokio runtime: sockets and timers would panic there.
+fn within_runtime() -> Result<()> {
+    let missing = |_| Error::invalid("runtime", "is missing: a Redis store needs Tokio");
+    Handle::try_current().map(drop).map_err(missing)
 }
 
 /// The way to the servers: some connections, each watched by a task.
@@ -118,6 +125,7 @@ struct Lane {
 impl Link {
     /// Connects to the servers, unless this may happen later.
     pub(crate) async fn open(config: &RedisConfig) -> Result<Self> {
+        within_runtime()?;
         let settings = Arc::new(Settings::new(config)?);
         let connect = || async {
             if config.connect_lazily {
@@ -131,13 +139,14 @@ impl Link {
     }
 
     /// Uses a client that belongs to the user: it is watched, and never replaced.
-    pub(crate) fn of_client(client: &fred::clients::Client, config: &RedisConfig) -> Self {
+    pub(crate) fn of_client(client: &fred::clients::Client, config: &RedisConfig) -> Result<Self> {
         use fred::interfaces::ClientLike;
 
+        within_runtime()?;
         let is_cluster = client.client_config().server.is_clustered();
         let settings = Arc::new(Settings::of_client(client, config));
         let connection = Connection::borrowed(client, &settings);
-        Self::new(vec![connection], is_cluster, &settings)
+        Ok(Self::new(vec![connection], is_cluster, &settings))
     }
 
     fn new(connections: Vec<Connection>, is_cluster: bool, settings: &Arc<Settings>) -> Self {
@@ -185,11 +194,12 @@ impl Link {
     }
 
     /// Returns the connections in turn.
-    fn lane(&self) -> &Arc<Lane> {
-        match &*self.lanes {
+    fn lane(&self) -> Result<&Arc<Lane>> {
+        within_runtime()?;
+        Ok(match &*self.lanes {
             [only] => only,
             lanes => &lanes[self.next.fetch_add(1, Ordering::Relaxed) % lanes.len()],
-        }
+        })
     }
 
     /// Runs a command that changes something: once.
@@ -203,7 +213,7 @@ impl Link {
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let lane = self.lane();
+        let lane = self.lane()?;
         let kept = self.is_cluster.then(|| (Instant::now(), payload.clone()));
         let mut answer = run(lane.connection.load_full(), payload).await;
         if let (Err(failure), Some((start, payload))) = (&answer, kept)
@@ -221,7 +231,7 @@ impl Link {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let lane = self.lane();
+        let lane = self.lane()?;
         let start = Instant::now();
         let failure = match run(lane.connection.load_full()).await {
             Ok(answer) => return Ok(answer),
@@ -264,7 +274,7 @@ impl Link {
         F: Future<Output = Result<T, Failure>> + Send,
     {
         let form = {
-            let lane = self.lane();
+            let lane = self.lane()?;
             let form = lane.connection.load_full().bulk_write().await;
             form.map_err(|failure| self.note(lane, &failure))?
         };
@@ -355,6 +365,7 @@ impl Link {
 
     /// Asks every server over every connection for a sign of life.
     pub(crate) async fn ping(&self) -> Result<()> {
+        within_runtime()?;
         for lane in &self.lanes {
             let connection = lane.connection.load_full();
             for server in connection.servers() {

@@ -120,7 +120,7 @@ impl RedisStore {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an option out of its limits.
     pub fn from_client(client: &fred::clients::Client, config: &RedisConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self::over(Link::of_client(client, config), config))
+        Ok(Self::over(Link::of_client(client, config)?, config))
     }
 
     fn over(link: Link, config: &RedisConfig) -> Self {

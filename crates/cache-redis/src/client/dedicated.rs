@@ -17,7 +17,7 @@ use tokio::time::{self, Instant};
 use super::commands::{Answer, milliseconds, padded, values_of};
 use super::connection::{Connection, Task};
 use super::failure::{Failure, Lost};
-use super::{Link, slot};
+use super::{Link, slot, within_runtime};
 
 /// The most transactions that are open at once; others wait.
 const WIDTH: usize = 16;
@@ -106,6 +106,7 @@ impl Idle {
 impl Link {
     /// Reads keys of one slot, and watches them over a connection of their own.
     pub(crate) async fn watch(&self, keys: &[Bytes]) -> Result<(Vec<Option<Bytes>>, Dedicated)> {
+        within_runtime()?;
         let permit = self.dedicated.permit(self.command_timeout).await?;
         let slot = keys.first().map_or(0, |key| slot(key));
         let (server, connection, values) = self.watched(slot, keys).await?;
@@ -191,6 +192,7 @@ impl Link {
         mut dedicated: Dedicated,
         writes: Vec<Write>,
     ) -> Result<bool> {
+        within_runtime()?;
         // If this future is dropped, the connection is closed.
         let Some(mut connection) = dedicated.connection.take() else {
             return Err(Failure::ended().to_error());

@@ -1,6 +1,7 @@
 //! URLs of Redis.
 
 use cache_core::{Error, Result};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{Address, Protocol, RedisConfig, Secret, Servers, Tls};
@@ -44,29 +45,32 @@ impl RedisConfig {
         check_credentials(url)?;
         let parsed = Url::parse(url).map_err(|cause| refused(format!("is no URL: {cause}")))?;
         let (kind, encrypted) = scheme(parsed.scheme())?;
+        let parameters = Parameters::of(&parsed, &kind)?;
         let mut config = match kind {
             Kind::Standalone => Self::with_servers(Servers::Standalone(address(&parsed, 6379)?)),
-            Kind::Cluster => Self::with_servers(Servers::Cluster(nodes(&parsed, 6379)?)),
+            Kind::Cluster => {
+                Self::with_servers(Servers::Cluster(parameters.nodes(address(&parsed, 6379)?)?))
+            }
             Kind::Sentinel => Self::with_servers(Servers::Sentinel {
-                nodes: nodes(&parsed, 26379)?,
-                service: parameter(&parsed, "sentinelServiceName")
+                nodes: parameters.nodes(address(&parsed, 26379)?)?,
+                service: parameters
+                    .first("sentinelServiceName")
                     .ok_or_else(|| refused("lacks the parameter sentinelServiceName"))?,
-                username: parameter(&parsed, "sentinelUsername"),
-                password: parameter(&parsed, "sentinelPassword").map(Secret),
+                username: parameters.first("sentinelUsername"),
+                password: parameters.first("sentinelPassword").map(Secret),
             }),
             Kind::Unix if parsed.path().len() > 1 => Self::unix(decode(parsed.path())?),
             Kind::Unix => return Err(refused("lacks the path of the socket")),
         };
-        check_parameters(&parsed, &kind)?;
         let database = match kind {
-            Kind::Unix => parameter(&parsed, "db"),
+            Kind::Unix => parameters.first("db"),
             _ => Some(parsed.path().trim_start_matches('/').to_owned()),
         };
         if let Some(database) = database.filter(|text| !text.is_empty()) {
             let limits = "has a database that is no number from 0 to 255";
             config.database = database.parse().map_err(|_| refused(limits))?;
         }
-        config.protocol = match parameter(&parsed, "protocol").as_deref() {
+        config.protocol = match parameters.first("protocol").as_deref() {
             None | Some("resp3" | "3") => Protocol::Resp3,
             Some("resp2" | "2") => Protocol::Resp2,
             Some(_) => return Err(refused("has a protocol that is neither resp2 nor resp3")),
@@ -141,49 +145,63 @@ fn address(url: &Url, default_port: u16) -> Result<Address> {
     }
 }
 
-/// The host of the URL and the nodes in its parameters.
-fn nodes(url: &Url, default_port: u16) -> Result<Vec<Address>> {
-    let mut nodes = vec![address(url, default_port)?];
-    for (_, node) in url.query_pairs().filter(|(name, _)| name == "node") {
-        let parsed = node
-            .rsplit_once(':')
-            .filter(|(host, _)| !host.is_empty())
-            .and_then(|(host, port)| Some((host, port.parse().ok().filter(|port| *port > 0)?)));
-        let (host, port) = parsed.ok_or_else(|| refused("has a node that is not host:port"))?;
-        nodes.push(Address::new(
-            host.trim_start_matches('[').trim_end_matches(']'),
-            port,
-        ));
-    }
-    Ok(nodes)
-}
+/// What follows the question mark, each part decoded as those in front of it are.
+struct Parameters(Vec<(String, String)>);
 
-fn parameter(url: &Url, name: &str) -> Option<String> {
-    let mut found = url.query_pairs().filter(|(known, _)| known == name);
-    found.next().map(|(_, value)| value.into_owned())
-}
-
-fn check_parameters(url: &Url, kind: &Kind) -> Result<()> {
-    let known: &[&str] = match kind {
-        Kind::Standalone => &["protocol"],
-        Kind::Cluster => &["protocol", "node"],
-        Kind::Unix => &["protocol", "db"],
-        Kind::Sentinel => &[
-            "protocol",
-            "node",
-            "sentinelServiceName",
-            "sentinelUsername",
-            "sentinelPassword",
-        ],
-    };
-    let mut parameters = url.query_pairs();
-    if parameters.all(|(name, _)| known.contains(&name.as_ref())) {
-        return Ok(());
+impl Parameters {
+    /// Reads the parameters of a URL, of which each kind knows some.
+    fn of(url: &Url, kind: &Kind) -> Result<Self> {
+        let known: &[&str] = match kind {
+            Kind::Standalone => &["protocol"],
+            Kind::Cluster => &["protocol", "node"],
+            Kind::Unix => &["protocol", "db"],
+            Kind::Sentinel => &[
+                "protocol",
+                "node",
+                "sentinelServiceName",
+                "sentinelUsername",
+                "sentinelPassword",
+            ],
+        };
+        let parts = url.query().unwrap_or_default().split('&');
+        let parts = parts.filter(|part| !part.is_empty()).map(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            Ok((decode(name)?, decode(value)?))
+        });
+        let parameters: Vec<(String, String)> = parts.collect::<Result<_>>()?;
+        if parameters
+            .iter()
+            .all(|(name, _)| known.contains(&name.as_str()))
+        {
+            return Ok(Self(parameters));
+        }
+        let known = known.join(", ");
+        Err(refused(format!(
+            "has an unknown parameter; known are {known}"
+        )))
     }
-    let known = known.join(", ");
-    Err(refused(format!(
-        "has an unknown parameter; known are {known}"
-    )))
+
+    fn first(&self, name: &str) -> Option<String> {
+        let mut found = self.0.iter().filter(|(known, _)| known == name);
+        found.next().map(|(_, value)| value.clone())
+    }
+
+    /// Returns the nodes that are named after the host of the URL.
+    fn nodes(&self, host: Address) -> Result<Vec<Address>> {
+        let mut nodes = vec![host];
+        for (_, node) in self.0.iter().filter(|(name, _)| name == "node") {
+            let parsed = node
+                .rsplit_once(':')
+                .filter(|(host, _)| !host.is_empty())
+                .and_then(|(host, port)| Some((host, port.parse().ok().filter(|port| *port > 0)?)));
+            let (host, port) = parsed.ok_or_else(|| refused("has a node that is not host:port"))?;
+            nodes.push(Address::new(
+                host.trim_start_matches('[').trim_end_matches(']'),
+                port,
+            ));
+        }
+        Ok(nodes)
+    }
 }
 
 fn some_text(encoded: &str) -> Result<Option<String>> {
@@ -193,14 +211,65 @@ fn some_text(encoded: &str) -> Result<Option<String>> {
     decode(encoded).map(Some)
 }
 
-/// Undoes the percent escapes of a URL.
+/// Undoes the percent escapes of a URL. No other character stands for anything but itself: not `&`, `=` or
+/// `+` either, as they would in a form.
 fn decode(encoded: &str) -> Result<String> {
-    // A '+' is itself here; in a query it would be a space.
-    let query = encoded.replace('+', "%2B");
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    let (text, rest) = pairs.next().unwrap_or_default();
-    if !rest.is_empty() || pairs.next().is_some() || text.contains('\u{FFFD}') {
-        return Err(refused("holds an escape that is not UTF-8"));
-    }
+    let text = percent_decode_str(encoded).decode_utf8();
+    let text = text.map_err(|_| refused("holds an escape that is not UTF-8"))?;
     Ok(text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RedisConfig, Secret, Servers};
+
+    #[test]
+    fn only_escapes_stand_for_other_characters_in_credentials_paths_and_parameters() {
+        for (encoded, text) in [
+            ("pa&ss", "pa&ss"),
+            ("a=b&c=d", "a=b&c=d"),
+            ("a+b", "a+b"),
+            ("%26%3D%2B%20", "&=+ "),
+            ("\u{fffd}", "\u{fffd}"),
+            ("%F0%9F%94%91", "\u{1f511}"),
+        ] {
+            let config = RedisConfig::from_url(&format!("redis://{encoded}:{encoded}@host"));
+            let config = config.unwrap();
+            assert_eq!(config.username.as_deref(), Some(text));
+            assert!(config.password.as_deref() == Some(text), "{encoded}");
+            let config = RedisConfig::from_url(&format!("redis+unix:///run/{encoded}.sock"));
+            let Servers::Unix(path) = config.unwrap().servers else {
+                panic!("{encoded} is a path");
+            };
+            assert_eq!(path.to_str().unwrap(), format!("/run/{text}.sock"));
+        }
+    }
+
+    #[test]
+    fn a_plus_in_a_parameter_is_a_plus() {
+        let url = "redis-sentinel://host?sentinelServiceName=a%20b+c&sentinelPassword=x+y%26z";
+        let Servers::Sentinel {
+            nodes,
+            service,
+            password,
+            ..
+        } = RedisConfig::from_url(url).unwrap().servers
+        else {
+            panic!("it is one of Sentinels");
+        };
+        assert_eq!((nodes.len(), service.as_str()), (1, "a b+c"));
+        assert!(password == Some(Secret("x+y&z".to_owned())));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_in_a_parameter_too() {
+        for url in [
+            "redis://:%FF@host",
+            "redis-sentinel://host?sentinelServiceName=a&sentinelPassword=%FF",
+            "redis+unix:///run/%FF.sock",
+        ] {
+            let error = RedisConfig::from_url(url).unwrap_err().to_string();
+            assert_eq!(error, "url holds an escape that is not UTF-8", "{url}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod partition;
 #[cfg(feature = "replicas")]
 mod replicas;
 mod round_trips;
+mod runtime;
 #[cfg(feature = "serde")]
 mod settings;
 mod tags;
