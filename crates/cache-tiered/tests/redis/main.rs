@@ -3,6 +3,7 @@
 mod faults;
 mod leases;
 mod outsiders;
+mod runtime;
 mod scale;
 mod shared;
 
