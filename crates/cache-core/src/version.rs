@@ -8,10 +8,10 @@ use crate::Entry;
 
 /// What tells whether an entry has been written since it was read.
 ///
-/// A backend hands it out with what it [reads](crate::CacheBackend::get_versioned) and takes it back as the
-/// condition of a write, [`Condition::IfVersion`](crate::Condition::IfVersion). It is good for the backend
-/// and the key that it came from, and is compared for equality alone: a later version is not larger. A
-/// change of the expiry leaves it as it is.
+/// A backend hands it out with the entry that it [reads](crate::CacheBackend::get_versioned), and takes it
+/// back as the condition of a write, [`Condition::IfVersion`](crate::Condition::IfVersion). A version belongs
+/// to one backend and one key. Versions are compared for equality alone: a later one is not larger. A change
+/// of the expiry leaves the version as it is.
 ///
 /// ```
 /// use cache_core::Version;

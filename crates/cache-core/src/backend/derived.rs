@@ -1,7 +1,7 @@
 //! Verbs that are made of others by comparing versions, for stores that have no such command.
 //!
-//! Each reads, decides, and writes on the condition that the version is still the one it has read; who
-//! loses that race begins again. So each is atomic, and costs two round trips or more.
+//! Each reads, decides, and writes on the condition that the version is still the one it has read; a call
+//! that loses this race begins again. So each is atomic, and costs two round trips or more.
 
 use tokio::task::yield_now;
 
@@ -104,8 +104,8 @@ where
 pub(crate) struct Races(u32);
 
 impl Races {
-    /// Notes that one was lost, and lets others go first: a random number of turns, so that who lost
-    /// together does not come back together. It needs neither a runtime nor its timers.
+    /// Notes that one was lost, and lets other tasks go first, for a random number of turns: calls that lost
+    /// together do not come back together. It needs neither a runtime nor its timers.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) for the last one.

@@ -129,8 +129,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         self.detach_many(raw).await;
         let outdated = self.copies_of(keys);
         let written = write.await;
-        // Who comes after the write does not join what began before its end. In front of the copies: no
-        // load that began before can leave one from here on.
+        // A caller that comes after the write joins no load that began before its end. This stands in front
+        // of the copies: no load that began before can leave one from here on.
         self.detach_many(raw).await;
         outdated.after(written, changed).await
     }

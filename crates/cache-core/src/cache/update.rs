@@ -36,8 +36,8 @@ impl<V> fmt::Debug for Updated<V> {
     }
 }
 
-/// Lets updates of one key that have lost a race take turns: those of one process then lose none to each
-/// other.
+/// Lets updates of one key that have lost a race take turns: then those of one process lose no race to
+/// each other.
 #[derive(Debug, Default)]
 pub(super) struct Turns(OnceLock<Stripes>);
 
@@ -62,13 +62,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Changes the value of `key` by what it is, in one atomic step, and returns the old value and the new.
     ///
     /// `change` is given the value, or `None` if the key is absent, and returns the new one; if it returns
-    /// `None`, the key is removed. It may be called several times, so it should do nothing else, and it must not
-    /// wait for other updates. An entry keeps its tags and the time it has left; a new one gets the default
-    /// time to live. See [`update_with`](Self::update_with) for others.
+    /// `None`, the key is removed. It may be called several times, so it should do nothing else, and it must
+    /// not wait for another update. An entry keeps its tags and the time that it has left; a new one gets the
+    /// default time to live. See [`update_with`](Self::update_with) for others.
     ///
     /// The backend reads a version and writes on the condition that it is still the same (a compare and
-    /// set): two round trips if nobody else writes the key meanwhile. Who loses that race tries again, up to 128 times;
-    /// the updates of one process take turns then.
+    /// set): two round trips if nobody else writes the key meanwhile. A call that loses this race tries
+    /// again, up to 128 times; the updates of one process then take turns.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {

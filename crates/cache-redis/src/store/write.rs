@@ -90,7 +90,7 @@ impl RedisStore {
             if !holds {
                 return Ok(false);
             }
-            // The time of what is no longer there is not kept.
+            // An entry that is no longer there has no time to keep.
             time.is_kept = options.keeps_expiry && is_present;
             known = header;
         }

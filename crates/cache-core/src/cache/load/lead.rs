@@ -76,7 +76,7 @@ where
         Fut: Future<Output = Result<Loaded<V>, E>> + Send,
         E: Send + Sync + 'static,
     {
-        // Before the ticket: who is served with what is loaded then knows that it is stored.
+        // Start before taking the ticket for tags, so that no joiner gets a value that the store will reject.
         lead.begin();
         let (grant, mut ticket, origin) = join3(
             self.permission(&lead),

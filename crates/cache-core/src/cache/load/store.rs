@@ -85,7 +85,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         if let Some(found) = entry {
             return Ok(Filled::Found(found.value));
         }
-        // What is there cannot be read: it is in the way of what is loaded because there is nothing.
+        // What is there cannot be read. A load of an absent key replaces it; any other load leaves it.
         let replace = version.map_or(Condition::Always, Condition::IfVersion);
         if was_absent && put(replace).await? {
             return Ok(Filled::Stored);
