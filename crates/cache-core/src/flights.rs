@@ -257,6 +257,12 @@ impl<V: Send + Sync> Flights<V> {
         Lead::new(self.seat(flight), is_late)
     }
 
+    /// Tells whether there is nothing to detach and nothing to forget, whatever the key.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.len() == 0 && self.own_times.load(Ordering::SeqCst) == 0
+    }
+
     /// Detaches the flight of a key that is about to be written, and forgets that it is held off, and what
     /// time to live its loader gave.
     ///

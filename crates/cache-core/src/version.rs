@@ -26,7 +26,8 @@ pub struct Version(Repr);
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Repr {
     Number(u64),
-    Bytes(Bytes),
+    /// Boxed: inline it would make the options of every write three times as large.
+    Bytes(Box<Bytes>),
 }
 
 impl Version {
@@ -39,7 +40,7 @@ impl Version {
     /// Makes a version of what is stored: equal bytes are the same version.
     #[must_use]
     pub fn from_bytes(stored: impl Into<Bytes>) -> Self {
-        Self(Repr::Bytes(stored.into()))
+        Self(Repr::Bytes(Box::new(stored.into())))
     }
 
     /// Returns the number, if it was made of one.

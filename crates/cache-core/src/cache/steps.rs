@@ -126,13 +126,21 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         write: impl Future<Output = Result<T>> + Send,
         changed: impl FnOnce(&T) -> bool + Send,
     ) -> Result<T> {
-        self.detach_many(raw).await;
+        if !self.shared.flights.is_idle() {
+            self.detach_many(raw).await;
+        }
         let outdated = self.copies_of(keys);
         let written = write.await;
         // A caller that comes after the write joins no load that began before its end. This stands in front
         // of the copies: no load that began before can leave one from here on.
-        self.detach_many(raw).await;
-        outdated.after(written, changed).await
+        if !self.shared.flights.is_idle() {
+            self.detach_many(raw).await;
+        }
+        if outdated.is_none() {
+            return written;
+        }
+        // Boxed: most caches keep no copies, and inline it would enlarge the future of every write.
+        Box::pin(outdated.after(written, changed)).await
     }
 
     async fn detach_many<R: AsRef<str> + Sync>(&self, raw: &[R]) {
