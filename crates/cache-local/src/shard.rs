@@ -200,8 +200,13 @@ impl<V> Locked<'_, V> {
         let Some(slot) = self.live(hash, key) else {
             return false;
         };
-        let entry = self.table.shared().get(hash, key);
-        let is_due = entry.is_some_and(|entry| holds(condition, entry));
+        let is_due = match condition {
+            Condition::Always => true,
+            condition => {
+                let entry = self.table.shared().get(hash, key);
+                entry.is_some_and(|entry| holds(condition, entry))
+            }
+        };
         if is_due {
             self.remove(hash, slot, RemovalCause::Deleted);
         }

@@ -462,26 +462,29 @@ impl<V: Clone> Store<V> {
 
     /// Removes the entry of a key and returns its value.
     pub(crate) fn take(&self, key: &str) -> Option<V> {
-        let hash = self.shards.hash(key);
-        let copy = |entry: &Entry<V>| entry.value.clone();
-        let held = self.locked(self.shards.of(hash), |locked| {
-            let held = locked.look(hash, key, |handle| handle.hold(copy))?;
+        self.copy_and(key, |locked, hash| {
             locked.delete(hash, key, &Condition::Always);
-            Some(held)
-        })?;
-        Some(held.unwrap_or_else(|entry| copy(&entry)))
+        })
     }
 
     /// Changes the expiry of an entry and returns its value.
     pub(crate) fn get_ex(&self, key: &str, expiry: Expiry) -> Option<V> {
-        let (hash, deadline) = (self.shards.hash(key), self.deadline(expiry));
+        let deadline = self.deadline(expiry);
+        self.copy_and(key, |locked, hash| {
+            locked.set_deadline(hash, key, deadline);
+        })
+    }
+
+    /// Returns the value of a key and changes its entry, in one step.
+    fn copy_and(&self, key: &str, change: impl FnOnce(&mut Locked<'_, V>, u64)) -> Option<V> {
+        let hash = self.shards.hash(key);
         let copy = |entry: &Entry<V>| entry.value.clone();
         let held = self.locked(self.shards.of(hash), |locked| {
             let held = locked.look(hash, key, |handle| {
                 handle.hit();
                 handle.hold(copy)
             })?;
-            locked.set_deadline(hash, key, deadline);
+            change(locked, hash);
             Some(held)
         })?;
         Some(held.unwrap_or_else(|entry| copy(&entry)))
