@@ -150,12 +150,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         raw: &str,
         value: V,
         options: WriteOptions,
-        (tags, since): (&[String], Option<&TagTicket>),
+        (tags, since): (&[impl AsRef<str> + Sync], Option<&TagTicket>),
     ) -> Result<bool> {
         if tags.is_empty() {
             return self.shared.backend.set(raw, value, options).await;
         }
-        let tags = borrowed(tags);
+        let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
         let tagging = Tagging::new(&tags, since);
         self.backend_tags()?.set(raw, value, options, tagging).await
     }

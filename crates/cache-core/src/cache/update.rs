@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::Cache;
+use super::tags::tag_keys;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{Conflict, InvalidInput, TooLarge, Unsupported};
 use crate::backend::derived::Races;
 use crate::options::When;
 use crate::{
-    CacheBackend, Condition, Error, Result, SetOptions, Tagging, Ttl, Version, Versioned,
+    CacheBackend, Condition, Error, Expiry, Result, SetOptions, Ttl, Version, Versioned,
     WriteOptions,
 };
 
@@ -149,7 +150,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     async fn race<R: Into<Option<V>>>(
         &self,
         (key, raw): (&str, &str),
-        expiry: crate::Expiry,
+        expiry: Expiry,
         options: SetOptions<'_>,
         mut change: impl FnMut(Option<&V>) -> R + Send,
     ) -> Result<Updated<V>> {
@@ -158,7 +159,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             return Err(Error::invalid("condition", problem));
         }
         let keeps_expiry = options.keeps_ttl || options.ttl == Ttl::DEFAULT;
-        let given = super::tags::tag_keys(&self.keyspace, options.tags)?;
+        let given = tag_keys(&self.keyspace, options.tags)?;
         let (mut races, mut turn) = (Races::default(), None);
         loop {
             let Versioned { entry, version } = self.shared.backend.get_versioned(raw).await?;
@@ -200,16 +201,10 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             counters.deletes(u64::from(deleted));
             return Ok(deleted);
         };
-        let written = if tags.is_empty() {
-            let set = backend.set(raw, value, options);
-            self.superseding(&[key], &[raw], set, |written| *written)
-                .await?
-        } else {
-            let tagging = Tagging::new(tags, None);
-            let set = self.backend_tags()?.set(raw, value, options, tagging);
-            self.superseding(&[key], &[raw], set, |written| *written)
-                .await?
-        };
+        let set = self.put(raw, value, options, (tags, None));
+        let written = self
+            .superseding(&[key], &[raw], set, |written| *written)
+            .await?;
         counters.sets(u64::from(written));
         Ok(written)
     }
