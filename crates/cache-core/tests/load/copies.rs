@@ -158,6 +158,14 @@ async fn a_refused_write_leaves_the_copy() {
     assert_eq!(served(&world).await, Some(1));
 }
 
+/// Asserts that a load that fails finds no copy that expired less than `limit` ago.
+async fn assert_serves_nothing_younger_than(world: &World, limit: Duration) {
+    let fresh = LoadOptions::new().ttl(60).fail_safe(limit, MS);
+    let load = world.cache.get_or_load_with("key", fresh, |_| failing());
+    let load = load.await;
+    assert!(load.is_err(), "{:?}", load.ok());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_expire_of_an_absent_key_leaves_its_copy_as_old_as_it_is() {
     let world = keeping();
@@ -167,12 +175,7 @@ async fn an_expire_of_an_absent_key_leaves_its_copy_as_old_as_it_is() {
     assert!(!world.cache.persist("key").await.unwrap());
     let hit = world.cache.get_entry("key").await.unwrap().unwrap();
     assert_eq!(hit.ended, Some(3_000 * SECOND));
-    let fresh = LoadOptions::new().ttl(60).fail_safe(60 * SECOND, MS);
-    let load = world
-        .cache
-        .get_or_load_with("key", fresh, |_| failing())
-        .await;
-    assert!(load.is_err(), "{:?}", load.ok());
+    assert_serves_nothing_younger_than(&world, 60 * SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,12 +186,7 @@ async fn an_expire_of_which_nothing_is_known_leaves_no_copy_that_looks_younger_t
     world.cache.expire("key", 1).await.unwrap_err();
     // It expired 59 s ago; the copy says that it is there still.
     world.hand.advance(60 * SECOND);
-    let fresh = LoadOptions::new().ttl(60).fail_safe(SECOND, MS);
-    let load = world
-        .cache
-        .get_or_load_with("key", fresh, |_| failing())
-        .await;
-    assert!(load.is_err(), "{:?}", load.ok());
+    assert_serves_nothing_younger_than(&world, SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]
