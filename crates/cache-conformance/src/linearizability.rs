@@ -45,7 +45,7 @@ pub enum Operation {
     Delete,
     /// Removes the key and returns its value.
     Take,
-    /// Reads, writes over the version that was read, again if that fails, and returns what was read last.
+    /// Reads a version and writes over it, again until that succeeds; returns the value it replaced.
     Update(u64),
 }
 

@@ -121,7 +121,7 @@ use crate::{
 /// - **C39** `set` and `delete` with [`IfVersion`](crate::Condition::IfVersion) take place if the key is
 ///   present and has that version; otherwise they return `false` and change nothing.
 /// - **C40** Of concurrent writes that require one version of a key at most one takes place, unless they
-///   write what is there.
+///   write the value that is there already.
 /// - **C41** `take` removes the entry and returns its value. Of concurrent `take`s and `delete`s of one
 ///   entry exactly one gets it.
 /// - **C42** `get_ex` returns the value and changes the expiry in one step; of an absent key it changes

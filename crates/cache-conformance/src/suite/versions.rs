@@ -1,4 +1,4 @@
-//! Versions and what is made of them: C38 to C43.
+//! Versions, and the verbs that are built on them: C38 to C43.
 //!
 //! These need a multi-threaded tokio runtime, because they spawn tasks.
 
@@ -334,7 +334,7 @@ pub async fn c43_a_kept_expiry_stays_under_new_tags<F: Fixture>(
     Ok(())
 }
 
-/// The expiry of what is new in the tests of C43.
+/// The expiry that the tests of C43 give to a new entry.
 const OWN: Expiry = Expiry::After(LONG.saturating_mul(3));
 
 async fn keep<F: Fixture>(probe: &Probe<'_, F>, key: &str, condition: Condition) -> bool {

@@ -11,11 +11,11 @@ use crate::{CacheBackend, Condition, Error, ErrorKind, Expiry, MAX_TTL, Result, 
 /// operation that is refused leaves them, and a copy that cannot be removed keeps nobody from a write.
 /// No copy of an overwritten value is served once the write is acknowledged, because
 /// - the write is acknowledged when the copies are gone, and fails if they cannot be removed;
-/// - a load that began before the write, and might leave a copy of what it has read, is
-///   [detached](crate::flights::Flights::detach) between the two: it has left its copy by then, which is
-///   removed, or it never will. A load that begins later reads what was written, or its source after it;
-/// - a write that is dropped half way may have happened: what drops it leaves the removal to the
-///   background. A backend that waits for anything does so on a runtime, which has one.
+/// - a load that began before the write is [detached](crate::flights::Flights::detach) between the two: it
+///   has left a copy of its value by then, which is removed, or it leaves none. A load that begins later
+///   reads the new value, or reads its source after the write;
+/// - a write that is dropped half way may have happened: dropping it leaves the removal to a background
+///   task. A backend that waits for anything does so on a runtime, which can run that task.
 pub(super) struct Outdated<'c, V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
     cache: &'c Cache<V, B>,
     copies: Copies,

@@ -43,8 +43,8 @@ pub(super) struct Rights<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
     pub(super) origin: Result<Origin>,
 }
 
-/// What was there before the loader ran. What it brings replaces that alone: a value that another process
-/// has set meanwhile is newer, and what it has deleted stays so.
+/// The entry that was there before the loader ran. The loaded value replaces that entry alone: a value that
+/// another process has set meanwhile is newer, and a key that it has deleted stays deleted.
 #[derive(Debug, Default)]
 pub(super) struct Origin {
     version: Option<Version>,
