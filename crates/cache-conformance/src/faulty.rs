@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Claim, Condition, Cursor, Entry, Error, ErrorKind,
-    Expiry, LoadLease, LoadLeases, Page, ReadNow, Result, Scope, TagTicket, Tagging, Tags,
-    TransactionWrite, Transactions, Versioned, Watch, WriteOptions,
+    Abilities, BackendStats, CacheBackend, Capabilities, Claim, Condition, Cursor, Entry, Error,
+    ErrorKind, Expiry, LoadLease, LoadLeases, Page, ReadNow, Result, Scope, TagTicket, Tagging,
+    Tags, TransactionWrite, Transactions, Versioned, Watch, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -278,17 +278,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
         self.backend.stats()
     }
 
-    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
-        self.backend.leases().map(|_| self as &dyn LoadLeases<V>)
-    }
-
-    fn tags(&self) -> Option<&dyn Tags<V>> {
-        self.backend.tags().map(|_| self as &dyn Tags<V>)
-    }
-
-    fn transactions(&self) -> Option<&dyn Transactions<V>> {
-        let inner = self.backend.transactions();
-        inner.map(|_| self as &dyn Transactions<V>)
+    fn abilities(&self) -> Abilities<'_, V> {
+        let (inner, mut abilities) = (self.backend.abilities(), Abilities::none());
+        abilities.leases = inner.leases.map(|_| self as _);
+        abilities.tags = inner.tags.map(|_| self as _);
+        abilities.transactions = inner.transactions.map(|_| self as _);
+        abilities
     }
 }
 
@@ -298,7 +293,7 @@ impl<B> FaultyBackend<B> {
         V: Clone + Send + Sync + 'static,
         B: CacheBackend<V>,
     {
-        self.backend.leases().ok_or_else(|| {
+        self.backend.abilities().leases.ok_or_else(|| {
             let what = "load leases by this backend";
             Error::unsupported(what)
         })
@@ -309,7 +304,7 @@ impl<B> FaultyBackend<B> {
         V: Clone + Send + Sync + 'static,
         B: CacheBackend<V>,
     {
-        let inner = self.backend.transactions();
+        let inner = self.backend.abilities().transactions;
         inner.ok_or_else(|| Error::unsupported("transactions by this backend"))
     }
 
@@ -318,7 +313,7 @@ impl<B> FaultyBackend<B> {
         V: Clone + Send + Sync + 'static,
         B: CacheBackend<V>,
     {
-        self.backend.tags().ok_or_else(|| {
+        self.backend.abilities().tags.ok_or_else(|| {
             let what = "tags by this backend";
             Error::unsupported(what)
         })

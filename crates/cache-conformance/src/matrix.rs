@@ -46,10 +46,14 @@ impl Matrix {
                 "C27",
                 Skipped::OVERSIZED,
             ),
-            (backend.leases().is_some(), "C29-C31", Skipped::LEASES),
-            (backend.tags().is_some(), "C32-C35", Skipped::TAGS),
             (
-                backend.transactions().is_some(),
+                backend.abilities().leases.is_some(),
+                "C29-C31",
+                Skipped::LEASES,
+            ),
+            (backend.abilities().tags.is_some(), "C32-C35", Skipped::TAGS),
+            (
+                backend.abilities().transactions.is_some(),
                 "C36-C37",
                 Skipped::TRANSACTIONS,
             ),

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 pub use self::erased::DynBackend;
 use crate::{
-    BackendStats, Condition, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions,
-    Versioned, WriteOptions,
+    Abilities, BackendStats, Condition, Entry, Expiry, Result, Scope, Versioned, WriteOptions,
 };
 
 /// A place that holds values under keys, each with an optional expiry.
@@ -89,7 +88,7 @@ use crate::{
 ///   `set_many` writes nothing.
 /// - **C28** `Debug` output shows no keys and no values.
 ///
-/// *Load leases*, of backends that [have](Self::leases) them
+/// *Load leases*, of backends that [have](Self::abilities) them
 /// - **C29** Of concurrent claims of an absent key one is granted, for its time, and the others are told
 ///   how long it lasts at most; a claim of a present key finds the value. The fencing token of a key grows.
 /// - **C30** A key under a lease is absent: no read sees it, no write counts it.
@@ -97,7 +96,7 @@ use crate::{
 ///   filled, released or has ended, and when the key was written, deleted or cleared: then a fill
 ///   returns `false` and changes nothing.
 ///
-/// *Tags*, of backends that [have](Self::tags) them
+/// *Tags*, of backends that [have](Self::abilities) them
 /// - **C32** An entry is absent once one of its tags was invalidated: for every read and every write, as
 ///   an expired one is. Entries without that tag are not concerned.
 /// - **C33** A write replaces the tags with the value: those of a write without tags are gone. A write
@@ -107,7 +106,7 @@ use crate::{
 /// - **C35** `get_entry` and `get_entries` tell the tags of an entry. Neither `scan` returns the key of a
 ///   tag nor does `clear` count it.
 ///
-/// *Transactions*, of backends that [have](Self::transactions) them
+/// *Transactions*, of backends that [have](Self::abilities) them
 /// - **C36** A watch answers as `get_many`, at one moment. A commit makes all its writes in one step: as
 ///   `set` without a condition and `delete` would, and no watch sees some of them alone.
 /// - **C37** A commit fails as [`Conflict`](crate::ErrorKind::Conflict) and changes nothing if a watched
@@ -261,20 +260,9 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
         BackendStats::default()
     }
 
-    /// Returns the load leases of a shared store, or `None` if one load per process is all that
-    /// there can be.
-    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
-        None
-    }
-
-    /// Returns the tags of a backend that keeps them, or `None`.
-    fn tags(&self) -> Option<&dyn Tags<V>> {
-        None
-    }
-
-    /// Returns the transactions of a backend that has them, or `None`.
-    fn transactions(&self) -> Option<&dyn Transactions<V>> {
-        None
+    /// Returns what the backend can do besides.
+    fn abilities(&self) -> Abilities<'_, V> {
+        Abilities::none()
     }
 }
 

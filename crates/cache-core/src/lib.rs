@@ -39,6 +39,7 @@
 //! holds keys or values.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod abilities;
 pub mod backend;
 pub mod bus;
 mod cache;
@@ -61,6 +62,7 @@ mod tags;
 mod transactions;
 mod version;
 
+pub use self::abilities::Abilities;
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
 pub use self::cache::{Cache, CacheBuilder, Transaction, Updated, WarmError, WarmOptions};

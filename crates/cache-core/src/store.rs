@@ -16,8 +16,8 @@ use bytes::Bytes;
 pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
-    BackendStats, CacheBackend, Capabilities, Codec, Condition, Cursor, Entry, Error, ErrorKind,
-    Expiry, LoadLeases, Page, ReadNow, Result, Scope, Tags, Transactions, Versioned, WriteOptions,
+    Abilities, BackendStats, CacheBackend, Capabilities, Codec, Condition, Cursor, Entry, Error,
+    ErrorKind, Expiry, Page, ReadNow, Result, Scope, Versioned, WriteOptions,
 };
 
 /// A backend that keeps bytes: the same contract, for `V = Bytes`.
@@ -346,25 +346,15 @@ where
         stats
     }
 
-    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
-        // Readers in other languages would take a lease for a payload.
-        if self.raw {
-            return None;
+    fn abilities(&self) -> Abilities<'_, V> {
+        let (of_store, mut abilities) = (self.store.abilities(), Abilities::none());
+        abilities.transactions = of_store.transactions.map(|_| self as _);
+        // Readers in other languages would take a lease for a payload, and could not tell the tags from it.
+        if !self.raw {
+            abilities.leases = of_store.leases.map(|_| self as _);
+            abilities.tags = of_store.tags.map(|_| self as _);
         }
-        self.store.leases().map(|_| self as &dyn LoadLeases<V>)
-    }
-
-    fn tags(&self) -> Option<&dyn Tags<V>> {
-        // Nor could they tell the tags from it.
-        if self.raw {
-            return None;
-        }
-        self.store.tags().map(|_| self as &dyn Tags<V>)
-    }
-
-    fn transactions(&self) -> Option<&dyn Transactions<V>> {
-        let transactions = self.store.transactions();
-        transactions.map(|_| self as &dyn Transactions<V>)
+        abilities
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    BackendStats, CacheBackend, CacheConfig, Capabilities, Condition, Cursor, Entry, Error, Expiry,
-    Page, ReadNow, Result, Scope, Tags, WriteOptions,
+    Abilities, BackendStats, CacheBackend, CacheConfig, Capabilities, Condition, Cursor, Entry,
+    Error, Expiry, Page, ReadNow, Result, Scope, WriteOptions,
 };
 
 use tokio::task::yield_now;
@@ -220,8 +220,8 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
         self.store.stats()
     }
 
-    fn tags(&self) -> Option<&dyn Tags<V>> {
-        Some(self)
+    fn abilities(&self) -> Abilities<'_, V> {
+        Abilities::none().with_tags(self)
     }
 }
 

@@ -16,8 +16,8 @@ use bytes::Bytes;
 #[expect(unused_imports, reason = "short names for the docs")]
 use cache_core::ErrorKind;
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, Expiry, LoadLeases,
-    Page, ReadNow, Result, Scope, Tags, Transactions, Versioned, WireStats, WriteOptions,
+    Abilities, BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, Expiry,
+    Page, ReadNow, Result, Scope, Versioned, WireStats, WriteOptions,
 };
 use tracing::instrument::Instrumented;
 
@@ -445,18 +445,14 @@ impl CacheBackend<Bytes> for RedisStore {
         stats
     }
 
-    fn leases(&self) -> Option<&dyn LoadLeases<Bytes>> {
-        // Under bare keys other programs would find a lease in the place of a value.
-        (!self.keys.are_bare()).then_some(self as &dyn LoadLeases<Bytes>)
-    }
-
-    fn tags(&self) -> Option<&dyn Tags<Bytes>> {
-        // Nor would they know what to do with a header.
-        (!self.keys.are_bare()).then_some(self as &dyn Tags<Bytes>)
-    }
-
-    fn transactions(&self) -> Option<&dyn Transactions<Bytes>> {
-        Some(self)
+    fn abilities(&self) -> Abilities<'_, Bytes> {
+        let abilities = Abilities::none().with_transactions(self);
+        // Under bare keys other programs would find a lease in the place of a value, and would not know
+        // what to do with the header of tags.
+        if self.keys.are_bare() {
+            return abilities;
+        }
+        abilities.with_leases(self).with_tags(self)
     }
 }
 

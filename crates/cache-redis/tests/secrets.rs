@@ -124,7 +124,7 @@ async fn use_all(config: &RedisConfig, log: &Log) {
 }
 
 async fn use_leases(store: &RedisStore, log: &Log) {
-    let leases = store.leases().expect("a namespace has leases");
+    let leases = store.abilities().leases.expect("a namespace has leases");
     let minute = Duration::from_secs(60);
     let claim = leases.claim(KEY, minute).await.expect(WORKS);
     log.print(&claim);
@@ -147,7 +147,7 @@ async fn use_leases(store: &RedisStore, log: &Log) {
 }
 
 async fn use_transactions(store: &RedisStore, log: &Log) {
-    let transactions = store.transactions().expect("it has some");
+    let transactions = store.abilities().transactions.expect("it has some");
     for is_conflict in [false, true] {
         let (_, watch) = transactions.watch(&[KEY]).await.expect(WORKS);
         log.print(&watch);

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, Expiry,
-    FlushCause, InvalidationBus, Lease, LoadLeases, Page, ReadNow, Result, Scope, Tags, TierStats,
-    Transactions, Versioned, WriteOptions,
+    Abilities, BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error,
+    Expiry, FlushCause, InvalidationBus, Lease, Page, ReadNow, Result, Scope, TierStats, Versioned,
+    WriteOptions,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -402,19 +402,11 @@ where
         stats
     }
 
-    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
-        let of_l2 = self.tiers.l2.leases();
-        of_l2.map(|_| self as &dyn LoadLeases<V>)
-    }
-
-    fn tags(&self) -> Option<&dyn Tags<V>> {
-        let of_l2 = self.tiers.l2.tags();
-        of_l2.map(|_| self as &dyn Tags<V>)
-    }
-
-    // Their reads must not come from the first tier, so they belong to a cache of the second alone.
-    fn transactions(&self) -> Option<&dyn Transactions<V>> {
-        None
+    fn abilities(&self) -> Abilities<'_, V> {
+        let (of_l2, mut abilities) = (self.tiers.l2.abilities(), Abilities::none());
+        abilities.leases = of_l2.leases.map(|_| self as _);
+        abilities.tags = of_l2.tags.map(|_| self as _);
+        abilities
     }
 }
 

@@ -131,7 +131,7 @@ impl<S: ByteStore> Invalidator<S> {
         const OPERATION: &str = "invalidate_tag";
         let names: Vec<&str> = self.namespaces.iter().map(String::as_str).collect();
         let keys = tag_keys(&names, tag.as_ref())?;
-        let tags = self.store.tags().ok_or_else(|| {
+        let tags = self.store.abilities().tags.ok_or_else(|| {
             let what = "tags by this store";
             Error::unsupported(what)
         })?;

@@ -16,7 +16,12 @@ struct Leases<'p, F: Fixture>(&'p dyn LoadLeases<F::Value>);
 
 impl<'p, F: Fixture> Leases<'p, F> {
     fn of(probe: &'p Probe<'_, F>) -> Result<Self, Skipped> {
-        probe.backend().leases().map(Self).ok_or(Skipped::LEASES)
+        probe
+            .backend()
+            .abilities()
+            .leases
+            .map(Self)
+            .ok_or(Skipped::LEASES)
     }
 
     async fn claim(&self, key: &str, ttl: Duration) -> Claim<F::Value> {
@@ -46,7 +51,7 @@ pub async fn c29_one_of_concurrent_claims_is_granted<F: Fixture>(
         let claims = race(TASKS, |_| {
             let (backend, key) = (probe.backend().clone(), format!("key {round}"));
             async move {
-                let leases = backend.leases().expect("it had some");
+                let leases = backend.abilities().leases.expect("it had some");
                 match ok("claim", leases.claim(&key, LONG)).await {
                     Claim::Granted(_) => true,
                     Claim::Held(left) => {

@@ -15,7 +15,12 @@ pub(super) struct Tagger<'p, F: Fixture>(&'p dyn Tags<F::Value>);
 
 impl<'p, F: Fixture> Tagger<'p, F> {
     pub(super) fn of(probe: &'p Probe<'_, F>) -> Result<Self, Skipped> {
-        probe.backend().tags().map(Self).ok_or(Skipped::TAGS)
+        probe
+            .backend()
+            .abilities()
+            .tags
+            .map(Self)
+            .ok_or(Skipped::TAGS)
     }
 
     pub(super) async fn ticket(&self) -> TagTicket {
@@ -103,7 +108,7 @@ pub(super) async fn granted<F: Fixture>(
     key: &str,
     promise: &str,
 ) -> Result<LoadLease, Skipped> {
-    let leases = probe.backend().leases().ok_or(Skipped::LEASES)?;
+    let leases = probe.backend().abilities().leases.ok_or(Skipped::LEASES)?;
     match ok("claim", leases.claim(key, LONG)).await {
         Claim::Granted(lease) => Ok(lease),
         other => panic!("{promise} (key {key:?}: {other:?})"),

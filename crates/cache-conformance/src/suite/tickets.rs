@@ -161,7 +161,7 @@ impl<B> Source<B> {
     where
         B: CacheBackend<V>,
     {
-        self.backend.tags().expect("it had some")
+        self.backend.abilities().tags.expect("it had some")
     }
 
     /// Reads, and asserts that no value is older than an invalidation that has returned before.

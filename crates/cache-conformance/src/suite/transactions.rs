@@ -25,7 +25,7 @@ struct Calls<'p, F: Fixture>(&'p dyn Transactions<F::Value>);
 
 impl<'p, F: Fixture> Calls<'p, F> {
     fn of(probe: &'p Probe<'_, F>) -> Result<Self, Skipped> {
-        let transactions = probe.backend().transactions();
+        let transactions = probe.backend().abilities().transactions;
         transactions.map(Self).ok_or(Skipped::TRANSACTIONS)
     }
 
@@ -121,7 +121,7 @@ pub async fn c36_no_watch_sees_a_commit_in_part<F: Fixture>(fixture: &F) -> Resu
     let task = |number| {
         let backend = Arc::clone(probe.backend());
         async move {
-            let calls = Calls::<F>(backend.transactions().expect("it had some"));
+            let calls = Calls::<F>(backend.abilities().transactions.expect("it had some"));
             for round in 0..ROUNDS {
                 let (found, watch) = calls.watch(&[A, B]).await;
                 let promise = "C36: no watch sees a commit in part";
@@ -295,7 +295,7 @@ pub async fn c37_no_update_is_lost<F: Fixture>(fixture: &F) -> Result<(), Skippe
     let task = |_| {
         let backend = Arc::clone(probe.backend());
         async move {
-            let calls = Calls::<F>(backend.transactions().expect("it had some"));
+            let calls = Calls::<F>(backend.abilities().transactions.expect("it had some"));
             let mut done = 0;
             while done < ROUNDS {
                 let (found, watch) = calls.watch(&[A]).await;

@@ -120,7 +120,7 @@ async fn each_call_of_the_tags_takes_a_fault() {
     let fail = || Fault::Fail(ErrorKind::Unavailable);
 
     faulty.script([fail()]);
-    assert!(faulty.tags().unwrap().ticket().await.is_err());
+    assert!(faulty.abilities().tags.unwrap().ticket().await.is_err());
     faulty.script([fail()]);
     assert!(tagged().await.is_err());
     assert_eq!(cache.get("key").await.unwrap(), None);
@@ -138,5 +138,5 @@ async fn each_call_of_the_tags_takes_a_fault() {
 async fn a_backend_without_tags_gets_none() {
     let backend = ReferenceFixture::<String>::correct().without_tags();
     let faulty = FaultyBackend::new(backend.fresh().await);
-    assert!(faulty.tags().is_none());
+    assert!(faulty.abilities().tags.is_none());
 }

@@ -9,9 +9,8 @@ use std::time::Duration;
 use cache_conformance::TestValue;
 use cache_core::backend::{derived, each};
 use cache_core::{
-    BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error, ErrorKind,
-    Expiry, LoadLeases, MAX_TTL, Page, ReadNow, Result, Scope, Tags, Transactions, Version,
-    WriteOptions,
+    Abilities, BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error,
+    ErrorKind, Expiry, MAX_TTL, Page, ReadNow, Result, Scope, Version, WriteOptions,
 };
 use tokio::task::yield_now;
 
@@ -465,16 +464,13 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         stats
     }
 
-    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
-        Some(self)
-    }
-
-    fn tags(&self) -> Option<&dyn Tags<V>> {
-        self.keeps_tags.then_some(self)
-    }
-
-    fn transactions(&self) -> Option<&dyn Transactions<V>> {
-        Some(self)
+    fn abilities(&self) -> Abilities<'_, V> {
+        let abilities = Abilities::none().with_leases(self).with_transactions(self);
+        if self.keeps_tags {
+            abilities.with_tags(self)
+        } else {
+            abilities
+        }
     }
 }
 

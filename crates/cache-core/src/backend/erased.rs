@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use super::forward::forward_contract;
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
 use crate::{
-    BackendStats, Condition, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions,
-    Versioned, WriteOptions,
+    Abilities, BackendStats, Condition, Entry, Expiry, Result, Scope, Versioned, WriteOptions,
 };
 
 /// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
@@ -60,9 +59,7 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     fn default_ttl(&self) -> Option<Duration>;
     fn capabilities(&self) -> Capabilities;
     fn stats(&self) -> BackendStats;
-    fn leases(&self) -> Option<&dyn LoadLeases<V>>;
-    fn tags(&self) -> Option<&dyn Tags<V>>;
-    fn transactions(&self) -> Option<&dyn Transactions<V>>;
+    fn abilities(&self) -> Abilities<'_, V>;
 }
 
 #[async_trait]
@@ -147,16 +144,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
         CacheBackend::stats(self)
     }
 
-    fn leases(&self) -> Option<&dyn LoadLeases<V>> {
-        CacheBackend::leases(self)
-    }
-
-    fn tags(&self) -> Option<&dyn Tags<V>> {
-        CacheBackend::tags(self)
-    }
-
-    fn transactions(&self) -> Option<&dyn Transactions<V>> {
-        CacheBackend::transactions(self)
+    fn abilities(&self) -> Abilities<'_, V> {
+        CacheBackend::abilities(self)
     }
 }
 

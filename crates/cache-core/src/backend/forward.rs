@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
 use crate::{
-    BackendStats, Condition, Entry, Expiry, LoadLeases, Result, Scope, Tags, Transactions,
-    Versioned, WriteOptions,
+    Abilities, BackendStats, Condition, Entry, Expiry, Result, Scope, Versioned, WriteOptions,
 };
 
 /// The methods of a [`CacheBackend<V>`] that hands every call to another place.
@@ -93,16 +92,8 @@ macro_rules! forward_contract {
             $target.stats()
         }
 
-        fn leases(&$this) -> Option<&dyn LoadLeases<V>> {
-            $target.leases()
-        }
-
-        fn tags(&$this) -> Option<&dyn Tags<V>> {
-            $target.tags()
-        }
-
-        fn transactions(&$this) -> Option<&dyn Transactions<V>> {
-            $target.transactions()
+        fn abilities(&$this) -> Abilities<'_, V> {
+            $target.abilities()
         }
     };
 }

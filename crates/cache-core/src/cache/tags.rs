@@ -120,7 +120,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     pub(super) fn backend_tags(&self) -> Result<&dyn Tags<V>> {
-        self.shared.backend.tags().ok_or_else(|| {
+        self.shared.backend.abilities().tags.ok_or_else(|| {
             let what = "tags by this backend";
             Error::unsupported(what)
         })
@@ -129,7 +129,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns a ticket for a value that is about to be read where it comes from, if the backend keeps
     /// tags.
     pub(super) async fn tag_ticket(&self, options: &LoadOptions) -> Result<Option<TagTicket>> {
-        match self.shared.backend.tags() {
+        match self.shared.backend.abilities().tags {
             Some(tags) if options.allow_tags != Some(false) => tags.ticket().await.map(Some),
             _ => Ok(None),
         }

@@ -159,7 +159,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     fn backend_transactions(&self) -> Result<&dyn Transactions<V>> {
-        let transactions = self.shared.backend.transactions();
+        let transactions = self.shared.backend.abilities().transactions;
         transactions.ok_or_else(|| Error::unsupported("transactions by this backend"))
     }
 }

@@ -14,7 +14,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
     fn store_leases(&self) -> Result<&dyn LoadLeases<Bytes>> {
         self.store
-            .leases()
+            .abilities()
+            .leases
             .ok_or_else(|| Error::unsupported("load leases by this store"))
     }
 }

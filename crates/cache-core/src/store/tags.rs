@@ -9,7 +9,8 @@ use crate::{Codec, Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, W
 impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
     fn store_tags(&self) -> Result<&dyn Tags<Bytes>> {
         self.store
-            .tags()
+            .abilities()
+            .tags
             .ok_or_else(|| Error::unsupported("tags by this store"))
     }
 }

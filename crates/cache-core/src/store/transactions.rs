@@ -8,7 +8,7 @@ use crate::{Codec, Error, Result, TransactionWrite, Transactions, Watch};
 
 impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
     fn store_transactions(&self) -> Result<&dyn Transactions<Bytes>> {
-        let transactions = self.store.transactions();
+        let transactions = self.store.abilities().transactions;
         transactions.ok_or_else(|| Error::unsupported("transactions by this store"))
     }
 }

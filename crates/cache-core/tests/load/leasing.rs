@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    Cache, CacheBackend, CacheBuilder, Claim, Clock, Condition, Cursor, Entry, ErrorKind, Expiry,
-    LoadLease, LoadLeases, LoadOptions, ManualClock, Page, Result, Scope, WriteOptions,
+    Abilities, Cache, CacheBackend, CacheBuilder, Claim, Clock, Condition, Cursor, Entry,
+    ErrorKind, Expiry, LoadLease, LoadLeases, LoadOptions, ManualClock, Page, Result, Scope,
+    WriteOptions,
 };
 use cache_local::{LocalBackend, LocalConfig};
 use tokio::time::Instant;
@@ -43,8 +44,8 @@ impl CacheBackend<u32> for Leasing {
     async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
         self.0.scan(scope, cursor, limit).await
     }
-    fn leases(&self) -> Option<&dyn LoadLeases<u32>> {
-        Some(self)
+    fn abilities(&self) -> Abilities<'_, u32> {
+        Abilities::none().with_leases(self)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::Rig;
 const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
 
 fn tags(rig: &Rig<u32>) -> &dyn Tags<u32> {
-    CacheBackend::tags(&*rig.backend).unwrap()
+    CacheBackend::abilities(&*rig.backend).tags.unwrap()
 }
 
 /// Fills in entries that never expire: `live` without a tag, `dead` with one that is invalid then.
@@ -114,7 +114,7 @@ async fn an_invalidation_without_a_runtime_that_sweeps_costs_no_task() {
     with_dead(&rig, 1, 1).await;
     assert_eq!(tasks(), before);
     let swept = LocalBackend::<u32>::default();
-    let tags = CacheBackend::<u32>::tags(&swept).unwrap();
+    let tags = CacheBackend::<u32>::abilities(&swept).tags.unwrap();
     tags.invalidate(&["tag"]).await.unwrap();
     assert_eq!(tasks(), before + 1);
 }

@@ -208,7 +208,7 @@ async fn values_that_look_like_news_of_a_channel_reach_those_who_ask() {
                 let values: Vec<_> = found.map(|entry| entry.map(|entry| entry.value)).collect();
                 assert_eq!(values, expected, "{word} {count}");
                 assert_eq!(other.unwrap(), Some(Bytes::from("other")));
-                let transactions = store.transactions().unwrap();
+                let transactions = store.abilities().transactions.unwrap();
                 let (found, _) = transactions.watch(keys).await.unwrap();
                 assert_eq!(found, expected, "{word} {count}");
             }

@@ -120,9 +120,15 @@ async fn what_a_user_may_not_do_within_a_script_is_unauthorized() {
             store.delete_many(&["a", "b"]).await.map(drop),
             store.set("a", Bytes::new(), never).await.map(drop),
             store.set_expiry("a", Expiry::Never).await.map(drop),
-            store.tags().unwrap().invalidate(&["@_tag:a"]).await,
             store
-                .leases()
+                .abilities()
+                .tags
+                .unwrap()
+                .invalidate(&["@_tag:a"])
+                .await,
+            store
+                .abilities()
+                .leases
                 .unwrap()
                 .claim("b", Duration::from_secs(1))
                 .await

@@ -31,7 +31,7 @@ async fn patient(config: RedisConfig) -> RedisStore {
 }
 
 fn leases(store: &RedisStore) -> &dyn LoadLeases<Bytes> {
-    store.leases().expect("a namespace has leases")
+    store.abilities().leases.expect("a namespace has leases")
 }
 
 /// Claims a key that nobody has.
@@ -287,7 +287,7 @@ async fn a_server_that_cannot_be_reached_grants_nothing() {
 async fn a_claim_of_which_the_reply_is_lost_grants_nothing_and_ends_in_time() {
     let server = Server::builder(Flavor::Redis7).start();
     let faulty = FaultyBackend::new(connect(&server).await);
-    let leases: &dyn LoadLeases<Bytes> = faulty.leases().expect("the store has leases");
+    let leases: &dyn LoadLeases<Bytes> = faulty.abilities().leases.expect("the store has leases");
     faulty.script([Fault::LoseReply(ErrorKind::Timeout)]);
     let brief = Duration::from_millis(200);
     let error = leases.claim("key", brief).await.unwrap_err();
@@ -311,11 +311,11 @@ async fn there_are_no_leases_where_other_programs_would_read_them() {
     let bare = RedisStore::connect(config(&server).bare_keys())
         .await
         .unwrap();
-    assert!(bare.leases().is_none());
+    assert!(bare.abilities().leases.is_none());
     let raw = EncodedBackend::new(store.clone(), JsonCodec::new()).raw();
-    assert!(CacheBackend::<String>::leases(&raw).is_none());
+    assert!(CacheBackend::<String>::abilities(&raw).leases.is_none());
     let typed = EncodedBackend::new(store, JsonCodec::new());
-    assert!(CacheBackend::<String>::leases(&typed).is_some());
+    assert!(CacheBackend::<String>::abilities(&typed).leases.is_some());
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ async fn patient(config: RedisConfig) -> RedisStore {
 }
 
 fn tags(store: &RedisStore) -> &dyn cache_core::Tags<Bytes> {
-    store.tags().expect("a namespace has tags")
+    store.abilities().tags.expect("a namespace has tags")
 }
 
 /// Writes a value with tags that never expires.
@@ -71,7 +71,7 @@ async fn value(store: &RedisStore, key: &str) -> Option<String> {
 }
 
 async fn granted(store: &RedisStore, key: &str) -> LoadLease {
-    let leases = store.leases().expect("a namespace has leases");
+    let leases = store.abilities().leases.expect("a namespace has leases");
     match leases.claim(key, TTL).await {
         Ok(Claim::Granted(lease)) => lease,
         other => panic!("{other:?}"),
@@ -205,7 +205,7 @@ async fn the_facade_writes_tags_and_deletes_by_them() {
 async fn there_are_no_tags_where_other_programs_would_read_them() {
     let server = Server::builder(Flavor::Redis7).start();
     let bare = RedisStore::connect(config(&server).bare_keys()).await;
-    assert!(bare.unwrap().tags().is_none());
+    assert!(bare.unwrap().abilities().tags.is_none());
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ where
 {
     fn leases(&self) -> Result<&dyn LoadLeases<V>> {
         self.l2
-            .leases()
+            .abilities()
+            .leases
             .ok_or_else(|| Error::unsupported("load leases by the second tier"))
     }
 }

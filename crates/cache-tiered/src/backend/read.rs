@@ -172,7 +172,7 @@ where
     /// Returns a ticket of the first tier for what is about to be read from the second, if both keep
     /// tags.
     async fn ticket(&self) -> Option<TagTicket> {
-        let (l1, _) = self.l1.tags().zip(self.l2.tags())?;
+        let (l1, _) = self.l1.abilities().tags.zip(self.l2.abilities().tags)?;
         l1.ticket().await.ok()
     }
 
@@ -330,7 +330,7 @@ where
         if tags.is_empty() {
             return self.l1.set(key, promoted, options).await.is_ok();
         }
-        let (Some(l1), Some(ticket)) = (self.l1.tags(), ticket) else {
+        let (Some(l1), Some(ticket)) = (self.l1.abilities().tags, ticket) else {
             return false;
         };
         let tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();

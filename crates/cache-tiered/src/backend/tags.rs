@@ -16,7 +16,8 @@ where
 {
     pub(super) fn tags(&self) -> Result<&dyn Tags<V>> {
         self.l2
-            .tags()
+            .abilities()
+            .tags
             .ok_or_else(|| Error::unsupported("tags by the second tier"))
     }
 }

@@ -210,7 +210,7 @@ where
         }
         let keys = tagging.map_or(&[][..], |tagging| tagging.tags);
         let tags: Vec<Arc<str>> = keys.iter().map(|key| (*key).into()).collect();
-        let ticket = match self.l1.tags() {
+        let ticket = match self.l1.abilities().tags {
             Some(l1) if !tags.is_empty() => l1.ticket().await.ok(),
             _ => None,
         };
@@ -265,7 +265,7 @@ where
     /// Makes absent in the first tier what has a tag, and lets nobody join a read that may bring it.
     async fn forget_tag(&self, tag: &str) {
         self.fence.outdate_flights();
-        if let Some(tags) = self.l1.tags()
+        if let Some(tags) = self.l1.abilities().tags
             && tags.invalidate(&[tag]).await.is_err()
         {
             self.fence.flush();
@@ -275,7 +275,7 @@ where
     /// Deletes keys from the second tier, and invalidates the tags among them.
     pub(super) async fn delete_in_l2(&self, keys: &[&str]) -> Result<()> {
         let (tags, keys): (Vec<&str>, Vec<&str>) = keys.iter().partition(|key| is_tag_key(key));
-        if let Some(l2) = self.l2.tags().filter(|_| !tags.is_empty()) {
+        if let Some(l2) = self.l2.abilities().tags.filter(|_| !tags.is_empty()) {
             l2.invalidate(&tags).await?;
         }
         if !keys.is_empty() {

@@ -301,7 +301,7 @@ async fn what_a_delete_has_left_that_the_queue_could_not_hold_is_not_served() {
     let fleet = Fleet::new();
     let node = fleet.node_with(fleet.config().recovery_capacity(10)).await;
     let tag = cache_core::tag_keys(&[], "tag").unwrap()[0].clone();
-    let tags = fleet.store.tags().unwrap();
+    let tags = fleet.store.abilities().tags.unwrap();
     let names = [tag.as_str()];
     let tagging = cache_core::Tagging::new(&names, None);
     tags.set("tagged", "old".into(), always(), tagging)
@@ -315,7 +315,8 @@ async fn what_a_delete_has_left_that_the_queue_could_not_hold_is_not_served() {
     node.network.every(1, DOWN);
     assert!(
         node.tiered
-            .tags()
+            .abilities()
+            .tags
             .unwrap()
             .invalidate(&[&tag])
             .await

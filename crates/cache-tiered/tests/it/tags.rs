@@ -19,7 +19,9 @@ const TEAM: &str = "@_tag:team";
 
 impl Node {
     fn tags(&self) -> &dyn Tags<String> {
-        CacheBackend::tags(&*self.tiered).expect("the second tier keeps tags")
+        CacheBackend::abilities(&*self.tiered)
+            .tags
+            .expect("the second tier keeps tags")
     }
 
     async fn set_tagged(&self, key: &str, value: &str, tag: &str) {

@@ -11,7 +11,10 @@ use super::{BOUND, Bus, Tiered, connect_with, eventually, held, warm};
 const TTL: Duration = Duration::from_secs(30);
 
 fn leases(tiered: &Tiered) -> &dyn LoadLeases<String> {
-    tiered.leases().expect("the second tier has leases")
+    tiered
+        .abilities()
+        .leases
+        .expect("the second tier has leases")
 }
 
 async fn granted(tiered: &Tiered, key: &str) -> LoadLease {

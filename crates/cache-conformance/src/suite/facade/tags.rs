@@ -15,7 +15,7 @@ use crate::{Fixture, Skipped, TestValue};
 /// Returns a cache over a backend that keeps tags.
 async fn tagging<F: Fixture>(fixture: &F) -> Result<Cache<F::Value>, Skipped> {
     let probe = Probe::fresh(fixture).await;
-    let has_tags = probe.backend().tags().is_some();
+    let has_tags = probe.backend().abilities().tags.is_some();
     has_tags.then(|| probe.cache()).ok_or(Skipped::TAGS)
 }
 
@@ -89,7 +89,7 @@ pub async fn a_kept_value_outlives_expire_by_tag_alone<F: Fixture>(
     fixture: &F,
 ) -> Result<(), Skipped> {
     let probe = Probe::fresh(fixture).await;
-    probe.backend().tags().ok_or(Skipped::TAGS)?;
+    probe.backend().abilities().tags.ok_or(Skipped::TAGS)?;
     let cache: Cache<F::Value> = Cache::builder(Arc::clone(probe.backend()))
         .default_ttl(LONG)
         .keep_stale(LONG)
@@ -215,7 +215,7 @@ pub async fn a_value_whose_tag_is_deleted_during_the_load_is_not_stored<F: Fixtu
 /// A backend without tags refuses what has to do with them, writes nothing, and does all else.
 pub async fn a_backend_without_tags_refuses_them_and_does_all_else<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    if probe.backend().tags().is_some() {
+    if probe.backend().abilities().tags.is_some() {
         return;
     }
     let cache = probe.cache();

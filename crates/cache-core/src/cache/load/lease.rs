@@ -50,7 +50,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         deadline: Option<Instant>,
     ) -> Result<Grant<V, B>> {
         let ttl = options.lease_ttl.unwrap_or(LEASE_TTL);
-        let leases = self.shared.backend.leases();
+        let leases = self.shared.backend.abilities().leases;
         let Some(leases) = leases.filter(|_| !ttl.is_zero() && Handle::try_current().is_ok())
         else {
             return Ok(Grant::Load(None));
@@ -99,7 +99,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Leased<V, B> {
     }
 
     async fn extend(&self) -> std::convert::Infallible {
-        while let Some(leases) = self.cache.shared.backend.leases() {
+        while let Some(leases) = self.cache.shared.backend.abilities().leases {
             sleep(self.ttl / 3).await;
             // Of a store that does not answer nothing is known: the next answer will tell.
             if let Ok(false) = leases.extend(&self.raw, self.lease, self.ttl).await {
@@ -121,7 +121,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Drop for Leased<V, B>
         if let (true, Ok(runtime)) = (self.is_held, Handle::try_current()) {
             let (cache, raw, lease) = (self.cache.clone(), self.raw.clone(), self.lease);
             runtime.spawn(async move {
-                if let Some(leases) = cache.shared.backend.leases() {
+                if let Some(leases) = cache.shared.backend.abilities().leases {
                     // If it cannot be given up, its time ends it.
                     let _ = leases.release(&raw, lease).await;
                 }

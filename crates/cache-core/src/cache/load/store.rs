@@ -102,7 +102,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ) -> Result<Filled<V>> {
         let (backend, raw) = (&self.shared.backend, lead.key());
         let tags = tag_keys(&self.keyspace, fresh.tags)?;
-        let (Some(_storing), Some(leases)) = (lead.store(), backend.leases()) else {
+        let (Some(_storing), Some(leases)) = (lead.store(), backend.abilities().leases) else {
             return Ok(Filled::Overtaken);
         };
         let outdated = self.copies_of(&[fresh.key]);

@@ -154,7 +154,7 @@ async fn to_a_claim() {
     for store in stores(&server).await {
         server.command(&["FLUSHALL"]).assert_ok();
         over_and_live(&store).await;
-        let leases = store.leases().unwrap();
+        let leases = store.abilities().leases.unwrap();
         match leases.claim("live", TTL).await.unwrap() {
             Claim::Found(value) => assert_eq!(value, Bytes::from("v")),
             other => panic!("{other:?}"),
@@ -174,7 +174,7 @@ async fn to_a_claim() {
 async fn a_value_is_discarded_by_what_it_is_without_its_tags() {
     let server = Server::builder(Flavor::Redis7).start();
     let store = patient(config(&server)).await;
-    let leases = store.leases().unwrap();
+    let leases = store.abilities().leases.unwrap();
     put(&store, "a", "unreadable", &[TEAM]).await;
     leases.discard("a", Bytes::from("readable")).await.unwrap();
     leases.discard("a", Bytes::new()).await.unwrap();
@@ -197,7 +197,15 @@ async fn of_many_who_claim_what_is_over_one_has_the_lease() {
         invalidate(&store, &[TEAM]).await;
         let claim = |_| {
             let (store, key) = (store.clone(), key.clone());
-            tokio::spawn(async move { store.leases().unwrap().claim(&key, TTL).await.unwrap() })
+            tokio::spawn(async move {
+                store
+                    .abilities()
+                    .leases
+                    .unwrap()
+                    .claim(&key, TTL)
+                    .await
+                    .unwrap()
+            })
         };
         let claims: Vec<_> = (0..16).map(claim).collect();
         let mut granted = 0;

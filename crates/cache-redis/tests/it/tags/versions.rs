@@ -205,7 +205,7 @@ async fn a_tagged_value_over_the_limit_is_unreadable_and_claimed() {
     put(&store, "b", "abc", &[TEAM]).await;
     assert_eq!(value(&small, "a").await, None);
     assert_eq!(small.stats().unreadable, 1);
-    let leases = small.leases().unwrap();
+    let leases = small.abilities().leases.unwrap();
     match leases.claim("b", TTL).await.unwrap() {
         Claim::Found(value) => assert_eq!(value, Bytes::from("abc")),
         other => panic!("{other:?}"),
