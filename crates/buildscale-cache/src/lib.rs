@@ -106,8 +106,8 @@ pub use cache_metrics::CacheMetrics;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use cache_redis::{
-    BusConfig, ConnectionState, DEFAULT_NAMESPACE, Lock, Protocol, PubSubBus, RedisBackend,
-    RedisConfig, RedisStore, Tls, TrackingBus, fred,
+    BusConfig, ConnectionState, DEFAULT_NAMESPACE, Protocol, PubSubBus, RedisBackend, RedisConfig,
+    RedisStore, Tls, TrackingBus, fred,
 };
 #[cfg(feature = "tiered")]
 #[doc(inline)]

@@ -283,6 +283,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
         abilities.leases = inner.leases.map(|_| self as _);
         abilities.tags = inner.tags.map(|_| self as _);
         abilities.transactions = inner.transactions.map(|_| self as _);
+        // Of any type of value, so there is no place to come between.
+        abilities.locks = inner.locks;
         abilities
     }
 }

@@ -104,6 +104,7 @@ impl Skipped {
 
     pub(crate) const LEASES: Self = Self::because("the backend has no load leases");
     pub(crate) const TAGS: Self = Self::because("the backend keeps no tags");
+    pub(crate) const LOCKS: Self = Self::because("the backend has no locks");
     pub(crate) const TRANSACTIONS: Self = Self::because("the backend has no transactions");
     pub(crate) const ONE_KEY: Self = Self::because("hash tags do not choose the slot");
 

@@ -203,6 +203,15 @@ macro_rules! __contract_tests {
             c31_a_write_or_delete_revokes_the_lease
             c31_a_released_lease_is_over
         }
+        $crate::__tests! { $attributes locks as locks:
+            c50_one_of_concurrent_acquires_is_granted
+            c50_a_lock_ends_with_its_time
+            c51_an_extended_lock_lasts_for_its_new_time
+            c51_a_released_lock_is_free
+            c51_a_lock_of_somebody_else_stays_as_it_is
+            c51_who_waits_is_told_of_a_release
+            c52_a_lock_is_no_entry
+        }
         $crate::__tests! { $attributes invalidated as invalidated:
             c32_an_invalidated_entry_is_absent_for_every_read
             c32_entries_without_the_tag_are_not_concerned
@@ -322,6 +331,13 @@ macro_rules! __facade_tests {
                 a_bad_default_is_reported_by_the_write_that_uses_it
                 a_bad_namespace_is_invalid_input
                 a_value_that_never_fits_is_too_large
+            }
+            $crate::__tests! { $attributes facade::locks as locks:
+                work_under_a_lock_is_done_by_one_at_a_time
+                a_dropped_lock_is_given_back
+                one_leads_until_it_resigns
+                locks_belong_to_their_namespace
+                a_bad_lock_is_invalid_input
             }
             $crate::__tests! { $attributes facade::stats as stats:
                 hits_misses_sets_and_deletes_are_counted

@@ -38,6 +38,7 @@ impl Matrix {
             .as_ref()
             .is_some_and(|backend| backend.capabilities().bounded);
         let granularity = fixture.granularity();
+        let abilities = backend.abilities();
         let checks = [
             (capabilities.scan, "C19-C21", Skipped::SCAN),
             (bounded.is_some(), "C26", Skipped::BOUND),
@@ -46,17 +47,14 @@ impl Matrix {
                 "C27",
                 Skipped::OVERSIZED,
             ),
+            (abilities.leases.is_some(), "C29-C31", Skipped::LEASES),
+            (abilities.tags.is_some(), "C32-C35", Skipped::TAGS),
             (
-                backend.abilities().leases.is_some(),
-                "C29-C31",
-                Skipped::LEASES,
-            ),
-            (backend.abilities().tags.is_some(), "C32-C35", Skipped::TAGS),
-            (
-                backend.abilities().transactions.is_some(),
+                abilities.transactions.is_some(),
                 "C36-C37",
                 Skipped::TRANSACTIONS,
             ),
+            (abilities.locks.is_some(), "C50-C52", Skipped::LOCKS),
             (
                 granularity.is_zero(),
                 "C12 and C14 in part",

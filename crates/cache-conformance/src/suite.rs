@@ -24,6 +24,7 @@ pub mod histories;
 pub mod invalidated;
 pub mod keyspace;
 pub mod leases;
+pub mod locks;
 pub mod privacy;
 pub mod tags;
 pub mod tickets;

@@ -113,6 +113,14 @@ use crate::{
 ///   key was written, deleted or cleared, or has expired, since it was watched; it may do so for other
 ///   reasons too. A watch that is dropped changes nothing.
 ///
+/// *Locks*, of backends that [have](Self::abilities) them
+/// - **C50** Of concurrent `acquire`s of a free lock one is granted, for its time, and the others are told
+///   how long it is held at most. The fencing token of a lock grows.
+/// - **C51** `extend` and `release` do what they say while the lock is the caller's; otherwise they return
+///   `false` and change nothing. A lock is free once it was released or its time is over, and those who
+///   wait for it are told of a release.
+/// - **C52** A lock is no entry: no read sees it, `scan` does not return it, and `clear` leaves it as it is.
+///
 /// *Versions*
 /// - **C38** `get_versioned` finds what `get_entry` finds, and its version; an absent key has none. Two
 ///   reads find the same version only if no other value was written in between. `set_expiry` leaves

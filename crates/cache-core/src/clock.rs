@@ -71,6 +71,18 @@ impl Clock {
         }
     }
 
+    /// Returns the present time of a clock that also runs while the machine is suspended, where the system
+    /// has one (Linux).
+    ///
+    /// It is for promises to others, whose clocks run on. It has an origin of its own.
+    #[must_use]
+    pub fn nanos_with_suspend(&self) -> u64 {
+        match &self.0 {
+            Source::System => system::nanos_with_suspend(),
+            Source::Manual(now) => now.load(Ordering::SeqCst),
+        }
+    }
+
     /// Returns a time at most [`COARSE_GRAIN_NANOS`](Self::COARSE_GRAIN_NANOS) in the past, and
     /// never in the future, at a quarter of the cost of [`nanos`](Self::nanos).
     #[must_use]
@@ -100,6 +112,10 @@ mod system {
         to_nanos(clock_gettime(ClockId::Monotonic))
     }
 
+    pub(super) fn nanos_with_suspend() -> u64 {
+        to_nanos(clock_gettime(ClockId::Boottime))
+    }
+
     pub(super) fn coarse_nanos() -> u64 {
         to_nanos(clock_gettime(ClockId::MonotonicCoarse))
     }
@@ -119,6 +135,10 @@ mod system {
 
     pub(super) fn nanos() -> u64 {
         super::saturating_nanos(ORIGIN.elapsed())
+    }
+
+    pub(super) fn nanos_with_suspend() -> u64 {
+        nanos()
     }
 
     pub(super) fn coarse_nanos() -> u64 {

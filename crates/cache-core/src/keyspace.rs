@@ -20,6 +20,9 @@ const MARK: u8 = b'@';
 const COPIES: &str = "_stale";
 /// The namespace, within each other one, of the names of tags.
 const TAGS: &str = "_tag";
+/// The namespaces of the holders of locks and of their last tokens, in stores that keep them as entries.
+const LOCKS: &str = "_lock";
+const LOCK_TOKENS: &str = "_lock_token";
 
 /// A part of the key space: the root (empty prefix) or a namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +44,7 @@ impl Keyspace {
         let taken_for = match name {
             COPIES => "values that outlive their time",
             TAGS => "tags",
+            LOCKS | LOCK_TOKENS => "locks",
             _ => return self.nested(name),
         };
         let problem = format!("is {name:?}, which is for {taken_for}");
@@ -56,12 +60,7 @@ impl Keyspace {
     /// Checks a user's key and returns the backend's key.
     #[inline]
     pub(crate) fn encode<'k>(&self, key: &'k str) -> Result<Cow<'k, str>> {
-        if key.is_empty() {
-            return Err(Error::invalid("key", "is empty, the least is 1 byte"));
-        }
-        if key.len() > MAX_KEY_BYTES {
-            return Err(too_long("key", key.len(), MAX_KEY_BYTES));
-        }
+        check_bytes("key", key, MAX_KEY_BYTES)?;
         if self.0.is_none() && key.as_bytes()[0] != MARK {
             return Ok(Cow::Borrowed(key));
         }
@@ -80,12 +79,7 @@ impl Keyspace {
 
     /// Checks the name of a tag and returns the key that names it to a backend.
     pub(crate) fn tag(&self, tag: &str) -> Result<String> {
-        if tag.is_empty() {
-            return Err(Error::invalid("tag", "is empty, the least is 1 byte"));
-        }
-        if tag.len() > MAX_TAG_BYTES {
-            return Err(too_long("tag", tag.len(), MAX_TAG_BYTES));
-        }
+        check_bytes("tag", tag, MAX_TAG_BYTES)?;
         Ok(self.within(TAGS).join(tag))
     }
 
@@ -247,6 +241,16 @@ pub fn tag_keys(namespaces: &[&str], tag: &str) -> Result<[String; 2]> {
     Keyspace::of(namespaces)?.tag_and_copy(tag)
 }
 
+/// Returns the key of the entry that is the holder of a lock.
+pub(crate) fn lock_key(name: &str) -> String {
+    Keyspace::default().within(LOCKS).prefix().to_owned() + name
+}
+
+/// Returns the key of the entry that keeps the last token of a lock.
+pub(crate) fn lock_token_key(name: &str) -> String {
+    Keyspace::default().within(LOCK_TOKENS).prefix().to_owned() + name
+}
+
 fn check_namespace(name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::invalid("namespace", "is empty, the least is 1 byte"));
@@ -262,6 +266,19 @@ fn check_namespace(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what is empty and what is too long.
+#[inline]
+pub(crate) fn check_bytes(field: &'static str, text: &str, limit: usize) -> Result<()> {
+    if text.is_empty() {
+        return Err(Error::invalid(field, "is empty, the least is 1 byte"));
+    }
+    if text.len() > limit {
+        return Err(too_long(field, text.len(), limit));
+    }
+    Ok(())
+}
+
+#[cold]
 fn too_long(field: &'static str, bytes: usize, limit: usize) -> Error {
     Error::invalid(field, format!("is {bytes} bytes long, the most is {limit}"))
 }

@@ -53,6 +53,7 @@ mod hit;
 mod keyspace;
 mod lease;
 mod load;
+mod locks;
 mod options;
 #[cfg(feature = "durations")]
 pub mod settings;
@@ -65,7 +66,10 @@ mod version;
 pub use self::abilities::Abilities;
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
-pub use self::cache::{Cache, CacheBuilder, Transaction, Updated, WarmError, WarmOptions};
+pub use self::cache::{
+    Cache, CacheBuilder, Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term, Transaction,
+    Updated, WarmError, WarmOptions,
+};
 pub use self::clock::{Clock, ManualClock};
 #[cfg(feature = "json")]
 pub use self::codec::JsonCodec;
@@ -79,6 +83,7 @@ pub use self::hit::{Hit, Layer};
 pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, is_tag_key, tag_keys};
 pub use self::lease::{Claim, LoadLease, LoadLeases};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
+pub use self::locks::{Acquired, LockToken, Locks};
 pub use self::options::{Condition, SetOptions, WriteOptions};
 pub use self::stats::{BackendStats, CacheStats, Lease, TierStats, WireStats};
 pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};

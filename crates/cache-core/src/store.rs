@@ -3,6 +3,7 @@
 mod compression;
 mod envelope;
 mod leases;
+mod locks;
 mod scratch;
 mod tags;
 mod transactions;
@@ -349,8 +350,11 @@ where
     fn abilities(&self) -> Abilities<'_, V> {
         let (of_store, mut abilities) = (self.store.abilities(), Abilities::none());
         abilities.transactions = of_store.transactions.map(|_| self as _);
-        // Readers in other languages would take a lease for a payload, and could not tell the tags from it.
+        // Readers in other languages would take a lease or a lock for a payload, and could not tell the tags
+        // from it.
+        abilities.locks = of_store.locks;
         if !self.raw {
+            abilities.locks = of_store.locks.or(Some(self));
             abilities.leases = of_store.leases.map(|_| self as _);
             abilities.tags = of_store.tags.map(|_| self as _);
         }

@@ -1,5 +1,6 @@
 //! The contract over the synchronous store.
 
+mod locking;
 mod tags;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use cache_core::{
 use tokio::task::yield_now;
 
 use crate::config::{Limits, LocalConfig};
+use crate::locks::LockTable;
 use crate::store::{Progress, Store};
 use crate::sweeper::Sweeper;
 
@@ -43,6 +45,7 @@ use crate::sweeper::Sweeper;
 pub struct LocalBackend<V> {
     store: Arc<Store<V>>,
     sweeper: Sweeper,
+    locks: LockTable,
     default_ttl: Option<Duration>,
 }
 
@@ -60,9 +63,11 @@ impl<V> LocalBackend<V> {
     fn build(config: LocalConfig<V>, limits: Limits) -> Self {
         let sweeper = Sweeper::new(config.cleanup_interval);
         let default_ttl = config.default_ttl;
+        let locks = LockTable::new(config.clock.clone());
         Self {
             store: Arc::new(Store::new(config, limits)),
             sweeper,
+            locks,
             default_ttl,
         }
     }
@@ -221,7 +226,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     fn abilities(&self) -> Abilities<'_, V> {
-        Abilities::none().with_tags(self)
+        Abilities::none().with_tags(self).with_locks(self)
     }
 }
 

@@ -10,6 +10,7 @@ mod budget;
 mod config;
 mod entry;
 mod list;
+mod locks;
 mod options;
 mod policy;
 mod removal;

@@ -61,7 +61,7 @@ pub(crate) fn hash(key: &[u8]) -> [u8; 8] {
 
 impl RedisStore {
     /// Returns the channel and the message that tell of the end of a load.
-    fn call(&self, key: &[u8]) -> (Bytes, Bytes) {
+    pub(crate) fn call(&self, key: &[u8]) -> (Bytes, Bytes) {
         let message = Bytes::copy_from_slice(&hash(key));
         (self.keys().lease_channel().into(), message)
     }
@@ -128,6 +128,16 @@ impl RedisStore {
         let start = self.observe("ended", key.len(), look).await;
         // Who gets no answer now would get none to a claim.
         start.map_or(true, |start| placeholder::is_one(&start))
+    }
+
+    /// Returns when the lease of a key in the database is gone, when a message says so, or after `at_most`.
+    pub(crate) async fn until_free(&self, key: &Bytes, at_most: Duration) {
+        let end = Instant::now() + at_most;
+        // Listens before it looks, so that nothing can happen in between.
+        let told = pin!(self.leases().ear.told(hash(key), self));
+        let looks = pin!(self.ended_by_looks(key));
+        let either = futures_util::future::select(told, looks);
+        let _ = time::timeout_at(end, either).await;
     }
 
     /// Returns at the latest when a look shows that the lease has ended.
@@ -207,15 +217,8 @@ impl LoadLeases<Bytes> for RedisStore {
     /// It is told by a message of [`fill`](Self::fill) or [`release`](Self::release), and looks
     /// itself from time to time: often as long as it cannot hear.
     async fn ended(&self, key: &str, at_most: Duration) {
-        let Ok(key) = self.keys().encode(key) else {
-            return;
-        };
-        let end = Instant::now() + at_most;
-        // Listens before it looks, so that nothing can happen in between.
-        let told = pin!(self.leases().ear.told(hash(&key), self));
-        let looks = pin!(self.ended_by_looks(&key));
-        let either = futures_util::future::select(told, looks);
-        // A lease that is not there any more, a message, or the end: claim to know.
-        let _ = time::timeout_at(end, either).await;
+        if let Ok(key) = self.keys().encode(key) {
+            self.until_free(&key, at_most).await;
+        }
     }
 }

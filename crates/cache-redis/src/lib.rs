@@ -7,7 +7,7 @@
 //! | share connections between caches | [`RedisStore::partition`] |
 //! | use a client of your own | [`RedisStore::from_client`], [`fred`] |
 //! | keep a cache in memory true to the store | [`TrackingBus`]; [`PubSubBus`] for servers without client tracking |
-//! | let one of many processes do some work | [`RedisStore::lock`] |
+//! | let one of many processes do some work | [`Cache::lock`](cache_core::Cache::lock) |
 //! | know how the servers are | [`RedisStore::ping`], [`RedisStore::state`], [`RedisStore::wire_stats`] |
 //!
 //! It needs Redis 6.2 or later, or Valkey, and a Tokio runtime.
@@ -33,7 +33,7 @@ mod client;
 mod config;
 mod keys;
 mod lease;
-mod lock;
+mod locks;
 mod placeholder;
 mod random;
 mod stats;
@@ -46,7 +46,6 @@ pub use fred;
 pub use self::bus::{BusConfig, PubSubBus, TrackingBus};
 pub use self::client::ConnectionState;
 pub use self::config::{DEFAULT_NAMESPACE, Protocol, RedisConfig, Tls};
-pub use self::lock::Lock;
 pub use self::store::RedisStore;
 
 /// A backend for values of a codec `C`, in Redis.

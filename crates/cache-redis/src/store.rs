@@ -452,7 +452,7 @@ impl CacheBackend<Bytes> for RedisStore {
         if self.keys.are_bare() {
             return abilities;
         }
-        abilities.with_leases(self).with_tags(self)
+        abilities.with_leases(self).with_tags(self).with_locks(self)
     }
 }
 

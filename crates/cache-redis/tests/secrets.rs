@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Claim, Condition, Expiry, Scope, TransactionWrite, WriteOptions};
+use cache_core::{
+    Acquired, CacheBackend, Claim, Condition, Expiry, Scope, TransactionWrite, WriteOptions,
+};
 use cache_redis::{Protocol, RedisConfig, RedisStore};
 use cache_testbed::{Flavor, Sentinels, Server};
 
@@ -138,11 +140,12 @@ async fn use_leases(store: &RedisStore, log: &Log) {
         leases.release(KEY, lease).await.expect(WORKS);
         leases.discard(KEY, value).await.expect(WORKS);
     }
-    let lock = store.lock(KEY, minute).await.expect(WORKS);
-    log.print(&lock);
-    if let Some(mut lock) = lock {
-        assert!(lock.extend(minute).await.expect(WORKS));
-        assert!(lock.release().await.expect(WORKS));
+    let locks = store.abilities().locks.expect("a namespace has locks");
+    let acquired = locks.acquire(KEY, minute).await.expect(WORKS);
+    log.print(acquired);
+    if let Acquired::Granted(token) = acquired {
+        assert!(locks.extend(KEY, token, minute).await.expect(WORKS));
+        assert!(locks.release(KEY, token).await.expect(WORKS));
     }
 }
 
@@ -187,7 +190,8 @@ async fn fail_all(config: &RedisConfig, server: &Server, log: &Log) {
     }
     server.resume();
     server.kill();
-    let error = store.lock(KEY, Duration::from_secs(60)).await;
+    let locks = store.abilities().locks.expect("a namespace has locks");
+    let error = locks.acquire(KEY, Duration::from_secs(60)).await;
     log.print_error(&error.expect_err(FAILS));
     for _ in 0..3 {
         if let Err(error) = store.get_many(&[KEY]).await {

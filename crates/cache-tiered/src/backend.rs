@@ -406,6 +406,8 @@ where
         let (of_l2, mut abilities) = (self.tiers.l2.abilities(), Abilities::none());
         abilities.leases = of_l2.leases.map(|_| self as _);
         abilities.tags = of_l2.tags.map(|_| self as _);
+        // No tier in front has anything of them.
+        abilities.locks = of_l2.locks;
         abilities
     }
 }

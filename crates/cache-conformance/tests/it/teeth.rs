@@ -85,6 +85,14 @@ caught! {
     TooLargeLosesOldEntry by capacity::c27_what_never_fits_is_refused_and_the_old_entry_stays
     DebugShowsKeys by privacy::c28_debug_output_shows_no_keys_and_no_values
     ClaimNotAtomic by leases::c29_one_of_concurrent_claims_is_granted
+    LockNotAtomic by locks::c50_one_of_concurrent_acquires_is_granted
+    LockTokensRepeat by locks::c50_one_of_concurrent_acquires_is_granted
+    LocksNeverEnd by locks::c50_a_lock_ends_with_its_time
+    LocksNotExtended by locks::c51_an_extended_lock_lasts_for_its_new_time
+    LocksNotReleased by locks::c51_a_released_lock_is_free
+    LocksOfAnybody by locks::c51_a_lock_of_somebody_else_stays_as_it_is
+    LocksOfThePast by locks::c51_a_lock_of_somebody_else_stays_as_it_is
+    ClearEndsLocks by locks::c52_a_lock_is_no_entry
     DeleteCountsLeases by leases::c30_writes_find_nothing_under_a_lease
     WritesKeepLeases by leases::c31_a_write_or_delete_revokes_the_lease
     ReadNowIgnoresTags by invalidated::c32_an_invalidated_entry_is_absent_for_every_read

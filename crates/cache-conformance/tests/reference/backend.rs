@@ -16,6 +16,7 @@ use tokio::task::yield_now;
 
 use super::Bug;
 use super::leases::Leases;
+use super::locks::Granted;
 use super::tags::{Invalidations, Mark};
 
 /// Returns the options of a write without a condition.
@@ -30,6 +31,9 @@ const UNBOUNDED: usize = usize::MAX / 2;
 pub(crate) struct Reference<V> {
     slots: Mutex<Slots<V>>,
     pub(super) leases: Mutex<Leases>,
+    pub(super) locks: Mutex<Granted>,
+    /// Held by a call that looks whether a lock is free.
+    pub(super) acquiring: Mutex<()>,
     pub(super) invalidations: Mutex<Invalidations>,
     writes: AtomicU64,
     pub(super) clock: Clock,
@@ -56,6 +60,8 @@ impl<V: TestValue> Reference<V> {
         Self {
             slots: Mutex::default(),
             leases: Mutex::default(),
+            locks: Mutex::default(),
+            acquiring: Mutex::default(),
             invalidations: Mutex::default(),
             writes: AtomicU64::new(0),
             clock,
@@ -436,6 +442,9 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         let mut slots = self.slots();
         let mut leases = self.leases.lock().expect("no call panics");
         leases.revoke(|key| self.is_in(scope, key));
+        if self.has(Bug::ClearEndsLocks) {
+            *self.locks.lock().expect("no call panics") = Granted::default();
+        }
         let mut cleared = match self.bug {
             Some(Bug::ClearCountsTags) => self.tag_keys(scope).len() as u64,
             _ => 0,
@@ -465,7 +474,10 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
     }
 
     fn abilities(&self) -> Abilities<'_, V> {
-        let abilities = Abilities::none().with_leases(self).with_transactions(self);
+        let abilities = Abilities::none()
+            .with_leases(self)
+            .with_transactions(self)
+            .with_locks(self);
         if self.keeps_tags {
             abilities.with_tags(self)
         } else {

@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 mod fixture;
 mod leases;
+mod locks;
 mod scan;
 mod tags;
 mod transactions;
@@ -18,6 +19,7 @@ pub(crate) enum Bug {
     ClaimNotAtomic,
     ClearCountsExpired,
     ClearCountsTags,
+    ClearEndsLocks,
     ClearTooWide,
     CommitIgnoresChanges,
     CommitIgnoresExpiry,
@@ -35,12 +37,12 @@ pub(crate) enum Bug {
     DeleteNotAtomic,
     DropsOldEntryFirst,
     EmptyBulkFails,
-    ExpireRevivesExpired,
     ExpiredBlocksIfAbsent,
+    ExpireRevivesExpired,
     FirstTagCounts,
-    GetEntryForgetsExpiry,
     GetEntriesForgetsExpiry,
     GetEntriesForgetsTags,
+    GetEntryForgetsExpiry,
     GetExForgetsExpiry,
     GetManyDropsRepeats,
     GetManySorts,
@@ -55,6 +57,13 @@ pub(crate) enum Bug {
     IgnoresCase,
     InvalidationEndsAllTags,
     KeptExpiryIsReplaced,
+    LockNotAtomic,
+    LocksNeverEnd,
+    LocksNotExtended,
+    LocksNotReleased,
+    LocksOfAnybody,
+    LocksOfThePast,
+    LockTokensRepeat,
     MillisecondsAsSeconds,
     OneOverTheBound,
     PersistAlwaysTrue,
@@ -76,8 +85,8 @@ pub(crate) enum Bug {
     SwapKeepsTags,
     SwapNotAtomic,
     SwapReturnsExpired,
-    TagKeysListed,
     TaggedWriteIgnoresCondition,
+    TagKeysListed,
     TagsAddUp,
     TagsEndForGood,
     TakeLeavesTheEntry,

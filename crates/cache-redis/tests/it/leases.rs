@@ -275,7 +275,16 @@ async fn a_server_that_cannot_be_reached_grants_nothing() {
     assert!(error.is_transient(), "{error}");
     let filled = leases(&store).fill("key", lease, Bytes::new(), Expiry::Never);
     assert!(filled.await.unwrap_err().is_transient());
-    assert!(store.lock("lock", TTL).await.unwrap_err().is_transient());
+    assert!(
+        store
+            .abilities()
+            .locks
+            .unwrap()
+            .acquire("lock", TTL)
+            .await
+            .unwrap_err()
+            .is_transient()
+    );
     assert!(
         start.elapsed() < Duration::from_secs(3),
         "{:?}",

@@ -7,7 +7,7 @@ mod found;
 mod keys;
 mod leases;
 mod loading;
-mod lock;
+mod locks;
 mod observe;
 mod partition;
 #[cfg(feature = "replicas")]

@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Cursor, ErrorKind, Expiry, MAX_TTL, Scope};
-use cache_redis::{Lock, RedisConfig, RedisStore};
+use cache_core::{
+    Acquired, Cache, CacheBackend, Cursor, EncodedBackend, Expiry, JsonCodec, LockToken, Locks,
+    MAX_TTL, Scope,
+};
+use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 
 use crate::config;
@@ -21,13 +24,37 @@ async fn patient(config: RedisConfig) -> RedisStore {
     store.await.expect("the servers are there")
 }
 
-async fn lock(store: &RedisStore, name: &str, ttl: Duration) -> Option<Lock> {
-    let lock = store.lock(name, ttl).await;
-    lock.expect("the server is healthy")
+fn locks(store: &RedisStore) -> &dyn Locks {
+    store.abilities().locks.expect("a namespace has locks")
+}
+
+async fn lock(store: &RedisStore, name: &str, ttl: Duration) -> Option<LockToken> {
+    let acquired = locks(store).acquire(name, ttl).await;
+    match acquired.expect("the server is healthy") {
+        Acquired::Granted(token) => Some(token),
+        Acquired::Held(left) => {
+            assert!(left <= MAX_TTL);
+            None
+        }
+    }
+}
+
+async fn extend(store: &RedisStore, name: &str, token: LockToken, ttl: Duration) -> bool {
+    let extended = locks(store).extend(name, token, ttl).await;
+    extended.expect("the server is healthy")
+}
+
+async fn release(store: &RedisStore, name: &str, token: LockToken) -> bool {
+    let released = locks(store).release(name, token).await;
+    released.expect("the server is healthy")
+}
+
+fn cache(store: RedisStore) -> Cache<String> {
+    Cache::new(EncodedBackend::new(store, JsonCodec::new()))
 }
 
 /// Waits until the lock can be had.
-async fn wait_for(store: &RedisStore, name: &str) -> Lock {
+async fn wait_for(store: &RedisStore, name: &str) -> LockToken {
     let start = Instant::now();
     loop {
         if let Some(lock) = lock(store, name, TTL).await {
@@ -46,20 +73,20 @@ async fn one_of_many_has_the_lock_at_a_time() {
     for _ in 0..20 {
         let tries = (0..64).map(|number| {
             let store = stores[number % 2].clone();
-            tokio::spawn(async move { store.lock("job", TTL).await.unwrap() })
+            tokio::spawn(async move { lock(&store, "job", TTL).await })
         });
-        let mut locks = Vec::new();
+        let mut granted = Vec::new();
         for attempt in tries.collect::<Vec<_>>() {
-            locks.extend(attempt.await.unwrap());
+            granted.extend(attempt.await.unwrap());
         }
-        assert_eq!(locks.len(), 1);
-        let lock = locks.remove(0);
-        assert!(lock.fencing_token() > last);
-        last = lock.fencing_token();
-        assert!(lock.release().await.unwrap());
+        assert_eq!(granted.len(), 1);
+        assert!(granted[0].fencing_token() > last);
+        last = granted[0].fencing_token();
+        // Any handle on the servers can give it back that knows the token.
+        assert!(release(&stores[1], "job", granted[0]).await);
     }
     // Another name is another lock.
-    let _held = lock(&stores[0], "job", TTL).await.unwrap();
+    assert!(lock(&stores[0], "job", TTL).await.is_some());
     assert!(lock(&stores[1], "Job", TTL).await.is_some());
 }
 
@@ -67,40 +94,107 @@ async fn one_of_many_has_the_lock_at_a_time() {
 async fn a_lock_expires_unless_it_is_extended() {
     let server = Server::builder(Flavor::Redis7).start();
     let store = connect(&server).await;
-    let mut first = lock(&store, "job", Duration::from_millis(300))
-        .await
-        .unwrap();
-    assert!(first.extend(TTL).await.unwrap());
+    let first = lock(&store, "job", Duration::from_millis(300)).await;
+    let first = first.unwrap();
+    assert!(extend(&store, "job", first, TTL).await);
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert!(lock(&store, "job", TTL).await.is_none());
-    assert!(first.extend(Duration::from_millis(1)).await.unwrap());
+    assert!(extend(&store, "job", first, Duration::from_millis(1)).await);
     tokio::time::sleep(Duration::from_millis(20)).await;
 
     let second = lock(&store, "job", TTL).await.unwrap();
     assert!(second.fencing_token() > first.fencing_token());
-    assert!(!first.extend(TTL).await.unwrap());
+    assert!(!extend(&store, "job", first, TTL).await);
     // It is not ours to give back.
-    assert!(!first.release().await.unwrap());
+    assert!(!release(&store, "job", first).await);
     assert!(lock(&store, "job", TTL).await.is_none());
-    assert!(second.release().await.unwrap());
+    assert!(release(&store, "job", second).await);
 }
 
 #[tokio::test]
 async fn a_lock_that_is_dropped_is_given_back_unless_somebody_else_has_it() {
     let server = Server::builder(Flavor::Redis7).start();
     let (store, other) = (connect(&server).await, connect(&server).await);
-    let held = lock(&store, "job", TTL).await.unwrap();
+    let held = cache(store).lock("job").acquire().await.unwrap().unwrap();
     // The lock keeps the connection that it needs.
-    drop(store);
     drop(held);
-    let late = wait_for(&other, "job").await;
+    let _late = wait_for(&other, "job").await;
     let key = format!("cache:@{{{}}}lock:job", slot_of_key("job"));
+    assert_eq!(server.command(&["DEL", &key]).integer(), 1);
+
+    let cache = cache(connect(&server).await);
+    let late = cache.lock("job").acquire().await.unwrap().unwrap();
     assert_eq!(server.command(&["DEL", &key]).integer(), 1);
     let new = lock(&other, "job", TTL).await.unwrap();
     drop(late);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(lock(&other, "job", TTL).await.is_none());
-    assert!(new.release().await.unwrap());
+    assert!(release(&other, "job", new).await);
+}
+
+#[tokio::test]
+async fn a_lock_renews_itself_and_says_when_it_is_lost() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (cache, other) = (cache(connect(&server).await), connect(&server).await);
+    let request = cache.lock("job").ttl(Duration::from_millis(300));
+    let held = request.acquire().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert!(held.is_held());
+    assert!(lock(&other, "job", TTL).await.is_none());
+
+    // Somebody takes it away.
+    let key = format!("cache:@{{{}}}lock:job", slot_of_key("job"));
+    assert_eq!(server.command(&["DEL", &key]).integer(), 1);
+    let start = Instant::now();
+    held.lost().await;
+    assert!(
+        start.elapsed() < Duration::from_millis(290),
+        "the next renewal tells"
+    );
+    assert!(!held.is_held() && !held.renew().await.unwrap());
+    assert!(!held.release().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lock_is_lost_when_its_server_cannot_be_reached_for_its_time() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let cache = cache(connect(&server).await);
+    let request = cache.lock("job").ttl(Duration::from_millis(400));
+    let held = request.acquire().await.unwrap().unwrap();
+    server.pause();
+    let start = Instant::now();
+    held.lost().await;
+    let after = start.elapsed();
+    server.resume();
+    assert!(after <= Duration::from_millis(450), "{after:?}");
+}
+
+#[tokio::test]
+async fn who_waits_has_the_lock_as_soon_as_it_is_given_back() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (cache, other) = (cache(connect(&server).await), cache(connect(&server).await));
+    // The first wait begins to listen, and may look before it hears.
+    for _ in 0..5 {
+        let held = cache.lock("job").acquire().await.unwrap().unwrap();
+        let waits = tokio::spawn(other.lock("job").wait(TTL).acquire());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!waits.is_finished());
+        let start = Instant::now();
+        assert!(held.release().await.unwrap());
+        let next = waits.await.unwrap().unwrap().unwrap();
+        assert!(
+            start.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(next.release().await.unwrap());
+    }
+    let _held = cache.lock("job").acquire().await.unwrap().unwrap();
+    let start = Instant::now();
+    let waits = other.lock("job").wait(Duration::from_millis(200)).acquire();
+    assert!(waits.await.unwrap().is_none());
+    let waited = start.elapsed();
+    assert!((200..400).contains(&waited.as_millis()), "{waited:?}");
 }
 
 #[test]
@@ -109,14 +203,16 @@ fn a_lock_that_is_dropped_without_a_runtime_is_left_to_its_time() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (store, held) = runtime.block_on(async {
         let store = connect(&server).await;
-        let held = lock(&store, "job", Duration::from_millis(300)).await;
-        (store, held.unwrap())
+        let request = cache(store.clone())
+            .lock("job")
+            .ttl(Duration::from_millis(300));
+        (store, request.acquire().await.unwrap().unwrap())
     });
     drop(held);
     runtime.block_on(async {
         assert!(lock(&store, "job", TTL).await.is_none());
         let start = Instant::now();
-        wait_for(&store, "job").await.release().await.unwrap();
+        wait_for(&store, "job").await;
         assert!(start.elapsed() < Duration::from_millis(450));
     });
 }
@@ -127,7 +223,7 @@ async fn tokens_grow_also_when_the_clock_of_the_server_is_set_back() {
     let store = connect(&server).await;
     let first = lock(&store, "job", TTL).await.unwrap();
     let token = first.fencing_token();
-    assert!(first.release().await.unwrap());
+    assert!(release(&store, "job", first).await);
     let keys = server.command(&["KEYS", "cache:@*token:job"]);
     let key = keys.array()[0].text();
     let left = server.command(&["PTTL", &key]).integer();
@@ -164,10 +260,10 @@ async fn a_lock_is_no_key_of_the_cache() {
         assert_eq!(store.clear(&Scope::root()).await.unwrap(), 1);
         for (name, held) in names.into_iter().zip(held) {
             assert!(lock(&store, name, TTL).await.is_none());
-            assert!(held.release().await.unwrap());
+            assert!(release(&store, name, held).await);
         }
         // A store of another name has locks of its own.
-        let _held = lock(&store, "job", TTL).await.unwrap();
+        assert!(lock(&store, "job", TTL).await.is_some());
         let partition = store.partition("other").unwrap();
         assert!(lock(&partition, "job", TTL).await.is_some());
         server.command(&["FLUSHALL"]).assert_ok();
@@ -181,10 +277,10 @@ async fn locks_of_any_name_work_in_a_cluster() {
     let store = patient(config).await;
     for number in 0..50 {
         let name = format!("job }}{{{number}}}");
-        let mut held = lock(&store, &name, TTL).await.unwrap();
+        let held = lock(&store, &name, TTL).await.unwrap();
         assert!(lock(&store, &name, TTL).await.is_none());
-        assert!(held.extend(TTL).await.unwrap());
-        assert!(held.release().await.unwrap());
+        assert!(extend(&store, &name, held, TTL).await);
+        assert!(release(&store, &name, held).await);
     }
     let used = cluster
         .nodes()
@@ -194,37 +290,10 @@ async fn locks_of_any_name_work_in_a_cluster() {
 }
 
 #[tokio::test]
-async fn bad_input_is_refused_and_says_what_is_allowed() {
+async fn bare_keys_have_no_locks() {
     let server = Server::builder(Flavor::Redis7).start();
-    let store = connect(&server).await;
-    let long = "n".repeat(513);
-    let over = MAX_TTL + Duration::from_secs(1);
-    let cases = [
-        ("", TTL, "name is empty, the least is 1 byte"),
-        (&*long, TTL, "name is 513 bytes long, the most is 512"),
-        ("job", Duration::ZERO, "ttl is zero, the least is 1 ms"),
-        (
-            "job",
-            over,
-            "ttl is 3153600001 seconds, the most is 3153600000 (100 years)",
-        ),
-    ];
-    for (name, ttl, text) in cases {
-        let error = store.lock(name, ttl).await.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
-        assert_eq!(error.to_string(), text);
-    }
-    let mut held = lock(&store, &long[1..], MAX_TTL).await.unwrap();
-    let error = held.extend(Duration::ZERO).await.unwrap_err();
-    assert_eq!(error.to_string(), "ttl is zero, the least is 1 ms");
-    let shown = format!("{held:?}");
-    let token = held.fencing_token();
-    assert_eq!(shown, format!("Lock {{ fencing_token: {token}, .. }}"));
-    drop(held);
-
     let bare = RedisStore::connect(config(&server).bare_keys())
         .await
         .unwrap();
-    let error = bare.lock("job", TTL).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }));
+    assert!(bare.abilities().locks.is_none());
 }
