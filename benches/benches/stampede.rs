@@ -275,7 +275,7 @@ fn main() {
     let (_, allocated) = counted(|| {
         black_box(ready(cache.get_or_insert_with("key", async || 1)).expect("it is there"));
         let load = async |_| Ok::<_, Infallible>(1);
-        ready(cache.get_or_load_with("key", options, load)).expect("it is there")
+        ready(cache.entry("key").options(options).or_load(load)).expect("it is there")
     });
     assert_eq!(allocated.calls, 0, "a hit allocates");
 

@@ -51,7 +51,7 @@ async fn load(cache: &Cache<u64>, key: &str, lease: Duration) -> u64 {
                 Ok::<_, Infallible>(7)
             };
             let options = LoadOptions::new().lease_ttl(lease);
-            cache.get_or_load_with(key, options, load).await
+            cache.entry(key).options(options).or_load(load).await
         })
     });
     for task in tasks.collect::<Vec<_>>() {

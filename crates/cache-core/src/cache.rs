@@ -19,6 +19,7 @@ use futures_core::Stream;
 use futures_util::stream::{self, TryStreamExt};
 
 pub use self::builder::CacheBuilder;
+pub use self::load::KeyEntry;
 pub use self::lock::{Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term};
 pub use self::transaction::Transaction;
 use self::update::Turns;

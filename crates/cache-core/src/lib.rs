@@ -67,8 +67,8 @@ pub use self::abilities::Abilities;
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
 pub use self::cache::{
-    Cache, CacheBuilder, Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term, Transaction,
-    Updated, WarmError, WarmOptions,
+    Cache, CacheBuilder, KeyEntry, Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term,
+    Transaction, Updated, WarmError, WarmOptions,
 };
 pub use self::clock::{Clock, ManualClock};
 #[cfg(feature = "json")]

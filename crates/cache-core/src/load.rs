@@ -129,9 +129,19 @@ impl<V> Loaded<V> {
         self
     }
 
+    /// Adds tags to those that the value has.
+    pub(crate) fn and_tags(mut self, tags: Vec<String>) -> Self {
+        if self.tags.is_empty() {
+            self.tags = tags;
+        } else {
+            self.tags.extend(tags);
+        }
+        self
+    }
+
     /// Gives the value to those who wait for it, and does not store it, as a time to live of zero does.
     ///
-    /// What is older is not served any more: the value that a [`refresh`](crate::Cache::refresh) has found,
+    /// What is older is not served any more: the value that a [`refresh`](crate::KeyEntry::refresh) has found,
     /// and the one that the cache [keeps](crate::CacheBuilder::keep_stale), are removed.
     pub fn not_stored(mut self) -> Self {
         self.what = match self.what {

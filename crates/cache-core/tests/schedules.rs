@@ -242,7 +242,7 @@ async fn get_tagged(world: World) -> u32 {
         let value = source.load().await;
         Ok::<_, Infallible>(Loaded::value(value).tags(["tag"]))
     };
-    let found = world.cache().get_or_load("key", load).await;
+    let found = world.cache().entry("key").or_load(load).await;
     found.expect("the backend works").expect("there is a value")
 }
 
@@ -277,7 +277,10 @@ fn a_refresh_during_a_load_wins() {
             world.database.store(2, Ordering::SeqCst);
             let source = world.clone();
             let load = async |_| Ok::<_, Infallible>(source.load().await);
-            assert_eq!(world.cache().refresh("key", load).await.unwrap(), Some(2));
+            assert_eq!(
+                world.cache().entry("key").refresh(load).await.unwrap(),
+                Some(2)
+            );
         })
     });
 }
@@ -325,7 +328,9 @@ fn refresh_ahead_loses_against_a_set() {
                 let load = async |_| Ok::<_, Infallible>(source.load().await);
                 world
                     .cache()
-                    .get_or_load_with("key", options, load)
+                    .entry("key")
+                    .options(options)
+                    .or_load(load)
                     .await
                     .unwrap()
             }
@@ -354,7 +359,12 @@ async fn get_or_nothing(world: World) -> Option<u32> {
         let found = source.load().await;
         Ok::<_, Infallible>((found != 0).then_some(found))
     };
-    let found = world.cache().get_or_load_with("key", options, load).await;
+    let found = world
+        .cache()
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
     found.expect("the backend works")
 }
 

@@ -68,7 +68,9 @@ async fn each_load_has_a_span_that_tells_why_and_no_hit_has_one() {
         cache.set("secret", 2_u64).await.unwrap();
     }
     assert_eq!(log.closed(), [""; 0]);
-    let load = cache.refresh("secret", async |_| Ok::<_, io::Error>(3));
+    let load = cache
+        .entry("secret")
+        .refresh(async |_| Ok::<_, io::Error>(3));
     load.await.unwrap();
     assert_eq!(log.closed(), ["load{reason=Refresh keys=1}"]);
     let many = cache.get_many_or_load(&["secret", "a", "b"], async |keys: Vec<String>| {
@@ -78,9 +80,10 @@ async fn each_load_has_a_span_that_tells_why_and_no_hit_has_one() {
     assert_eq!(log.closed(), ["load{reason=Miss keys=2}"]);
     // One that fails has a span too.
     let options = LoadOptions::new();
-    let failed = cache.get_or_load_with("c", options, async |_| {
-        Err::<u64, _>(io::Error::other("secret"))
-    });
+    let failed = cache
+        .entry("c")
+        .options(options)
+        .or_load(async |_| Err::<u64, _>(io::Error::other("secret")));
     failed.await.unwrap_err();
     assert_eq!(log.closed(), ["load{reason=Miss keys=1}"]);
 }

@@ -59,7 +59,7 @@ async fn load_key(cache: &Cache<u64>, key: &str, tasks: u64, takes: Duration) {
                 println!("end {name} {}", Clock::system().nanos());
                 Ok::<_, Infallible>(process)
             };
-            let found = cache.get_or_load_with(key, options, load).await;
+            let found = cache.entry(key).options(options).or_load(load).await;
             found.expect("the store is there").expect("it loads")
         })
     };

@@ -142,7 +142,7 @@ async fn find_session(state: &AppState, id: &str) -> Result<Option<Session>, App
         Ok::<_, io::Error>(session.map_or_else(Loaded::absent, Loaded::value))
     };
     let options = LoadOptions::new().ttl(between_questions(state));
-    Ok(sessions.get_or_load_with(id, options, load).await?)
+    Ok(sessions.entry(id).options(options).or_load(load).await?)
 }
 
 /// How long the database keeps a session after it was asked. It is not asked for each request.

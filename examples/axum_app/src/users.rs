@@ -85,7 +85,9 @@ pub async fn get_team(
     };
     let teams = &state.caches.teams;
     let team = teams
-        .get_or_load_with(team_key(id), options(), load)
+        .entry(team_key(id))
+        .options(options())
+        .or_load(load)
         .await?;
     team.map(Json).ok_or(AppError::NotFound)
 }
@@ -124,7 +126,9 @@ pub(super) async fn find_user(state: &AppState, id: u32) -> Result<Option<User>,
     };
     let users = &state.caches.users;
     Ok(users
-        .get_or_load_with(user_key(id), options(), load)
+        .entry(user_key(id))
+        .options(options())
+        .or_load(load)
         .await?)
 }
 

@@ -88,7 +88,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///     .default_ttl(60)
     ///     .keep_stale(hour)
     ///     .build();
-    /// let menu = cache.get_or_load("menu", async |_| {
+    /// let menu = cache.entry("menu").or_load(async |_| {
     ///     Ok::<_, io::Error>(Loaded::value("soup".to_string()).tags(["prices"]))
     /// });
     /// menu.await.unwrap();

@@ -13,7 +13,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Loads 1 with a time to live of its own.
 async fn loaded(world: &World, options: LoadOptions, ttl: u64) {
     let load = async move |_| Ok::<_, io::Error>(Loaded::value(1).ttl(ttl));
-    let loaded = world.cache.get_or_load_with("key", options, load).await;
+    let loaded = world
+        .cache
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
     assert_eq!(loaded.expect("it loads"), Some(1));
 }
 
@@ -68,7 +73,9 @@ async fn after_a_write_the_time_of_a_loader_counts_no_more() {
             3 => {
                 let load = async |_| Ok::<_, io::Error>(9);
                 cache
-                    .get_or_load_with("other", options, load)
+                    .entry("other")
+                    .options(options)
+                    .or_load(load)
                     .await
                     .unwrap();
                 cache.mdelete(&["key"]).await.unwrap();
@@ -77,7 +84,12 @@ async fn after_a_write_the_time_of_a_loader_counts_no_more() {
             _ => {
                 let load = async |_| Ok::<_, io::Error>(9);
                 cache.delete("key").await.unwrap();
-                cache.get_or_load_with("key", options, load).await.unwrap();
+                cache
+                    .entry("key")
+                    .options(options)
+                    .or_load(load)
+                    .await
+                    .unwrap();
             }
         }
         world.hand.advance(79 * SECOND);
@@ -93,12 +105,19 @@ async fn a_value_of_another_process_is_loaded_ahead_once_and_then_when_it_is_due
     let world = world();
     let other = CacheBuilder::with_backend(Arc::clone(&world.backend)).build();
     let brief = async |_| Ok::<_, io::Error>(Loaded::value(1).ttl(10));
-    other.get_or_load_with("key", options, brief).await.unwrap();
+    other
+        .entry("key")
+        .options(options)
+        .or_load(brief)
+        .await
+        .unwrap();
     for due in [true, false, false] {
         let loads = world.cache.stats().loads.loads;
         world
             .cache
-            .get_or_load_with("key", options, brief)
+            .entry("key")
+            .options(options)
+            .or_load(brief)
             .await
             .unwrap();
         settle().await;
@@ -118,8 +137,13 @@ async fn a_value_that_jitter_has_shortened_is_not_due_at_once() {
         let key = number.to_string();
         let load = async |_| Ok::<_, io::Error>(1);
         let cache = &world.cache;
-        cache.get_or_load_with(&key, options, load).await.unwrap();
-        let again = cache.get_or_load_with(&key, options, load);
+        cache
+            .entry(&key)
+            .options(options)
+            .or_load(load)
+            .await
+            .unwrap();
+        let again = cache.entry(&key).options(options).or_load(load);
         assert_eq!(again.await.unwrap(), Some(1));
         settle().await;
     }
@@ -133,7 +157,14 @@ async fn the_times_of_loaders_that_are_remembered_are_bounded() {
     let brief = async |_| Ok::<_, io::Error>(Loaded::value(1).ttl(10));
     let load = |key: String| {
         let cache = &world.cache;
-        async move { cache.get_or_load_with(key, options, brief).await.unwrap() }
+        async move {
+            cache
+                .entry(key)
+                .options(options)
+                .or_load(brief)
+                .await
+                .unwrap()
+        }
     };
     for number in 0..80_000 {
         load(number.to_string()).await;
@@ -156,7 +187,11 @@ async fn stale_hits_leave_a_loader_that_has_failed_alone_for_a_while() {
     let cache = &world.cache;
     for second in 1..=3 {
         for _ in 0..20 {
-            let stale = cache.get_or_load_with("key", options, |_| failing()).await;
+            let stale = cache
+                .entry("key")
+                .options(options)
+                .or_load(|_| failing())
+                .await;
             assert_eq!(stale.unwrap(), Some(1));
             settle().await;
         }

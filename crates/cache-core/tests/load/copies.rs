@@ -25,7 +25,7 @@ fn safe() -> LoadOptions {
 /// Loads 1 with a time to live of 60 s, and lets as much time pass.
 async fn stored(world: &World, passed: u64) {
     let load = async |_| Ok::<_, io::Error>(1);
-    let loaded = world.cache.get_or_load_with("key", safe(), load).await;
+    let loaded = world.cache.entry("key").options(safe()).or_load(load).await;
     assert_eq!(loaded.expect("it loads"), Some(1));
     world.hand.advance(Duration::from_secs(passed));
 }
@@ -34,7 +34,9 @@ async fn stored(world: &World, passed: u64) {
 async fn served(world: &World) -> Option<u32> {
     let served = world
         .cache
-        .get_or_load_with("key", safe(), |_| failing())
+        .entry("key")
+        .options(safe())
+        .or_load(|_| failing())
         .await;
     served.ok().flatten()
 }
@@ -161,7 +163,11 @@ async fn a_refused_write_leaves_the_copy() {
 /// Asserts that a load that fails finds no copy that expired less than `limit` ago.
 async fn assert_serves_nothing_younger_than(world: &World, limit: Duration) {
     let fresh = LoadOptions::new().ttl(60).fail_safe(limit, MS);
-    let load = world.cache.get_or_load_with("key", fresh, |_| failing());
+    let load = world
+        .cache
+        .entry("key")
+        .options(fresh)
+        .or_load(|_| failing());
     let load = load.await;
     assert!(load.is_err(), "{:?}", load.ok());
 }
@@ -203,7 +209,7 @@ async fn who_loses_the_race_of_two_loads_leaves_the_copy_of_the_winner() {
         .keep_stale(HOUR)
         .build();
     let load = async |_| Ok::<_, io::Error>(2);
-    let won = other.get_or_load_with("key", safe(), load).await;
+    let won = other.entry("key").options(safe()).or_load(load).await;
     assert_eq!(won.unwrap(), Some(2));
     source.let_go(1);
     assert_eq!(value(loses).await, Some(2));
@@ -225,7 +231,7 @@ async fn after_a_value_that_is_not_stored_no_older_copy_is_served() {
         let world = keeping();
         stored(&world, 61).await;
         let load = async move |_| Ok::<_, io::Error>(unkept());
-        let new = world.cache.get_or_load_with("key", safe(), load).await;
+        let new = world.cache.entry("key").options(safe()).or_load(load).await;
         assert_eq!(new.unwrap(), Some(2), "{name}");
         assert_eq!(served(&world).await, None, "{name}");
     }
@@ -237,7 +243,7 @@ async fn after_a_refresh_that_is_not_stored_the_older_value_is_gone() {
         let world = keeping();
         stored(&world, 0).await;
         let load = async move |_| Ok::<_, io::Error>(unkept());
-        let new = world.cache.refresh("key", load).await;
+        let new = world.cache.entry("key").refresh(load).await;
         assert_eq!(new.unwrap(), Some(2), "{name}");
         assert_eq!(world.cache.get("key").await.unwrap(), None, "{name}");
         assert_eq!(served(&world).await, None, "{name}");
@@ -258,7 +264,7 @@ async fn after_a_refresh_that_cannot_be_stored_the_older_value_is_gone() {
         let fine = || Fault::None;
         world.backend.script([fine(), fine(), fine(), refused]);
         let load = async |_| Ok::<_, io::Error>(2);
-        let new = world.cache.refresh("key", load).await;
+        let new = world.cache.entry("key").refresh(load).await;
         assert_eq!(new.unwrap(), Some(2), "{kind:?}");
         assert_eq!(world.cache.stats().loads.not_stored, 1, "{kind:?}");
         assert_eq!(world.cache.get("key").await.unwrap(), None, "{kind:?}");
@@ -315,7 +321,7 @@ async fn after_a_load_that_cannot_be_stored_no_older_copy_is_served() {
         let refused = Fault::Fail(ErrorKind::Timeout);
         world.backend.script(before.chain([refused]));
         let load = async |_| Ok::<_, io::Error>(2);
-        let new = world.cache.get_or_load_with("key", safe(), load).await;
+        let new = world.cache.entry("key").options(safe()).or_load(load).await;
         assert_eq!(new.unwrap(), Some(2));
         assert_eq!(world.cache.stats().loads.not_stored, 1);
         world.hand.advance(61 * SECOND);

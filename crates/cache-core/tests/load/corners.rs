@@ -29,7 +29,12 @@ fn keeping_remote() -> World {
 
 async fn stored(world: &World, options: LoadOptions, passed: u64) {
     let load = async |_| Ok::<_, io::Error>(1);
-    let loaded = world.cache.get_or_load_with("key", options, load).await;
+    let loaded = world
+        .cache
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
     assert_eq!(loaded.expect("it loads"), Some(1));
     world.hand.advance(Duration::from_secs(passed));
 }
@@ -55,7 +60,7 @@ async fn a_clone_that_panics_at_the_end_of_a_load_strands_nobody() {
                 armed.store(true, Ordering::SeqCst);
                 Ok::<_, io::Error>(Loaded::value(Bomb(armed)).not_stored())
             };
-            cache.get_or_load("key", load).await.map(drop).is_ok()
+            cache.entry("key").or_load(load).await.map(drop).is_ok()
         }
     });
     settle().await;
@@ -63,7 +68,7 @@ async fn a_clone_that_panics_at_the_end_of_a_load_strands_nobody() {
         let (cache, armed) = (cache.clone(), Arc::clone(&armed));
         async move {
             let load = async move |_| Ok::<_, io::Error>(Loaded::value(Bomb(armed)).not_stored());
-            cache.get_or_load("key", load).await.map(drop).is_ok()
+            cache.entry("key").or_load(load).await.map(drop).is_ok()
         }
     });
     assert!(leader.await.unwrap_err().is_panic());
@@ -148,11 +153,20 @@ async fn what_the_loader_says_is_gone_is_not_served_any_more() {
     let gone = async |_| Ok::<Option<u32>, io::Error>(None);
     let cache = &world.cache;
     assert_eq!(
-        cache.get_or_load_with("key", options, gone).await.unwrap(),
+        cache
+            .entry("key")
+            .options(options)
+            .or_load(gone)
+            .await
+            .unwrap(),
         None
     );
     // It served None; now the loader fails.
-    let then = cache.get_or_load_with("key", options, |_| failing()).await;
+    let then = cache
+        .entry("key")
+        .options(options)
+        .or_load(|_| failing())
+        .await;
     assert!(then.is_err(), "{:?}", then.ok());
 }
 
@@ -164,12 +178,22 @@ async fn what_is_gone_is_not_served_while_it_is_revalidated() {
     let gone = async |_| Ok::<Option<u32>, io::Error>(None);
     let cache = &world.cache;
     assert_eq!(
-        cache.get_or_load_with("key", options, gone).await.unwrap(),
+        cache
+            .entry("key")
+            .options(options)
+            .or_load(gone)
+            .await
+            .unwrap(),
         Some(1)
     );
     settle().await;
     for _ in 0..10 {
-        let now = cache.get_or_load_with("key", options, gone).await.unwrap();
+        let now = cache
+            .entry("key")
+            .options(options)
+            .or_load(gone)
+            .await
+            .unwrap();
         settle().await;
         assert_eq!(now, None);
     }
@@ -183,7 +207,12 @@ async fn a_value_that_never_ends_leaves_no_older_copy_behind() {
     let cache = &world.cache;
     let load = async |_| Ok::<_, io::Error>(Loaded::value(2).ttl(cache_core::Ttl::NEVER));
     assert_eq!(
-        cache.get_or_load_with("key", options, load).await.unwrap(),
+        cache
+            .entry("key")
+            .options(options)
+            .or_load(load)
+            .await
+            .unwrap(),
         Some(2)
     );
     // It is evicted.
@@ -194,7 +223,11 @@ async fn a_value_that_never_ends_leaves_no_older_copy_behind() {
         .delete("key", Condition::Always)
         .await
         .unwrap();
-    let then = cache.get_or_load_with("key", options, |_| failing()).await;
+    let then = cache
+        .entry("key")
+        .options(options)
+        .or_load(|_| failing())
+        .await;
     assert_ne!(then.ok(), Some(Some(1)));
 }
 
@@ -255,8 +288,12 @@ async fn a_refresh_never_joins_and_replaces_what_is_stored() {
     // The refresh begins; it reads the key for two seconds.
     world.backend.script([Fault::DelayReply(2 * SECOND)]);
     let cache = world.cache.clone();
-    let refresh =
-        tokio::spawn(async move { cache.refresh("key", async |_| Ok::<_, io::Error>(3)).await });
+    let refresh = tokio::spawn(async move {
+        cache
+            .entry("key")
+            .refresh(async |_| Ok::<_, io::Error>(3))
+            .await
+    });
     tokio::time::sleep(3 * SECOND).await;
     source.let_go(1);
     let refreshed = refresh.await.unwrap().unwrap();
@@ -276,14 +313,18 @@ async fn held_off_keys_are_not_pending_for_ever() {
     let nothing = async |_| Ok::<Option<u32>, io::Error>(None);
     world
         .cache
-        .get_or_load_with("key", options, nothing)
+        .entry("key")
+        .options(options)
+        .or_load(nothing)
         .await
         .unwrap();
     world.hand.advance(11 * SECOND);
     let load = async |_| Ok::<_, io::Error>(1);
     world
         .cache
-        .get_or_load_with("other", options, load)
+        .entry("other")
+        .options(options)
+        .or_load(load)
         .await
         .unwrap();
     assert_eq!(world.cache.stats().loads.pending, 0);
@@ -307,7 +348,9 @@ async fn a_store_that_is_dropped_before_its_copy_leaves_no_older_copy() {
     world.hand.advance(61 * SECOND);
     let then = world
         .cache
-        .get_or_load_with("key", options, |_| failing())
+        .entry("key")
+        .options(options)
+        .or_load(|_| failing())
         .await;
     assert_ne!(then.ok(), Some(Some(1)), "served after 2 was");
 }
@@ -348,7 +391,9 @@ async fn a_set_removes_the_copy_of_a_load_that_it_overlaps() {
     world.hand.advance(61 * SECOND);
     let then = world
         .cache
-        .get_or_load_with("key", options, |_| failing())
+        .entry("key")
+        .options(options)
+        .or_load(|_| failing())
         .await;
     assert_ne!(then.ok(), Some(Some(1)), "1, then 9, then 1 again");
 }
@@ -358,7 +403,14 @@ async fn a_refresh_that_fails_is_an_error() {
     let options = LoadOptions::new().ttl(60).fail_safe(HOUR, SECOND);
     let world = world_with(|builder| builder.keep_stale(HOUR).load_options(options));
     world.cache.set("key", 1u32).await.unwrap();
-    assert!(world.cache.refresh("key", |_| failing()).await.is_err());
+    assert!(
+        world
+            .cache
+            .entry("key")
+            .refresh(|_| failing())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,7 +423,12 @@ async fn what_was_made_to_end_early_is_stale_from_then_on() {
     world.cache.expire("key", 1).await.unwrap();
     world.hand.advance(60 * SECOND);
     let load = async |_| Ok::<_, io::Error>(2);
-    let found = world.cache.get_or_load_with("key", options, load).await;
+    let found = world
+        .cache
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
     assert_eq!(found.unwrap(), Some(2), "ended 59 s ago, the most is 30 s");
 }
 
@@ -402,7 +459,9 @@ async fn values_may_be_kept_for_ever() {
     stored(&world, options, 61).await;
     let then = world
         .cache
-        .get_or_load_with("key", options, |_| failing())
+        .entry("key")
+        .options(options)
+        .or_load(|_| failing())
         .await;
     assert_eq!(then.ok(), Some(Some(1)));
 }
@@ -417,7 +476,10 @@ async fn a_refresh_of_a_key_within_its_own_load_is_an_error() {
         Box::pin(async move {
             assert!(depth < 50, "no LoadCycle: it goes down for ever");
             let inner = cache.clone();
-            let found = cache.refresh("key", move |_| load(inner, depth + 1)).await;
+            let found = cache
+                .entry("key")
+                .refresh(move |_| load(inner, depth + 1))
+                .await;
             found
                 .map(Option::unwrap_or_default)
                 .map_err(|error| io::Error::other(error.to_string()))
@@ -427,7 +489,8 @@ async fn a_refresh_of_a_key_within_its_own_load_is_an_error() {
     assert!(
         world
             .cache
-            .get_or_load("key", move |_| load(cache, 0))
+            .entry("key")
+            .or_load(move |_| load(cache, 0))
             .await
             .is_err()
     );
@@ -452,15 +515,15 @@ async fn a_load_in_the_background_is_no_part_of_the_load_that_began_it() {
             tokio::time::sleep(SECOND).await;
             // The one that began this has long gone on, and waits for nothing of it.
             let load = async |_| Ok::<_, io::Error>(5);
-            let outer = innermost.get_or_load("outer", load).await;
+            let outer = innermost.entry("outer").or_load(load).await;
             sent.send(outer.ok()).expect("it is waited for");
             Ok::<_, io::Error>(2)
         };
-        let last = inner.get_or_load_with("key", options, slow).await;
+        let last = inner.entry("key").options(options).or_load(slow).await;
         assert_eq!(last.unwrap(), Some(1));
         tokio::time::sleep(10 * SECOND).await;
         Ok::<_, io::Error>(7)
     };
-    assert_eq!(outer.get_or_load("outer", load).await.unwrap(), Some(7));
+    assert_eq!(outer.entry("outer").or_load(load).await.unwrap(), Some(7));
     assert_eq!(got.await.unwrap(), Some(Some(7)));
 }

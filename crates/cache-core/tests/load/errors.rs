@@ -37,7 +37,7 @@ async fn of_anyhow(cache: &Cache<u32>) -> anyhow::Result<u32> {
 
 async fn of_anyhow_in_the_background(cache: &Cache<u32>) -> anyhow::Result<Option<u32>> {
     let load = async |_| Err::<u32, _>(anyhow!("no user"));
-    cache.get_or_load("key", load).await.context("user 1")
+    cache.entry("key").or_load(load).await.context("user 1")
 }
 
 async fn of_a_box(cache: &Cache<u32>) -> Result<u32, Boxed> {
@@ -47,7 +47,7 @@ async fn of_a_box(cache: &Cache<u32>) -> Result<u32, Boxed> {
 
 async fn of_anyhow_as_a_box(cache: &Cache<u32>) -> Result<Option<u32>, Box<dyn StdError>> {
     let load = async |_| Err::<u32, _>(anyhow!("no user"));
-    Ok(cache.refresh("key", load).await?)
+    Ok(cache.entry("key").refresh(load).await?)
 }
 
 async fn of_a_box_as_anyhow(cache: &Cache<u32>) -> anyhow::Result<u32> {
@@ -109,7 +109,7 @@ async fn an_error_of_the_cache_is_told_as_it_is() {
     let cache = world().cache;
     let options = LoadOptions::new().hard_timeout(SECOND);
     let load = async |_| std::future::pending::<anyhow::Result<u32>>().await;
-    let error = cache.get_or_load_with("key", options, load).await;
+    let error = cache.entry("key").options(options).or_load(load).await;
     let error = error.unwrap_err();
     let kind = ErrorKind::LoadTimeout { limit: SECOND };
     assert_eq!(error.cache().map(cache_core::Error::kind), Some(&kind));

@@ -68,7 +68,7 @@ async fn a_hit_runs_no_loader() {
             7
         );
         assert_eq!(
-            cache.get_or_load("key", |_| not_called()).await.unwrap(),
+            cache.entry("key").or_load(|_| not_called()).await.unwrap(),
             Some(7)
         );
         let stats = cache.stats();
@@ -138,7 +138,7 @@ async fn other_keys_namespaces_and_caches_do_not_share_a_flight() {
         get(&other, "key", &source, 3),
         tokio::spawn({
             let source = source.clone();
-            async move { namespace.get_or_load("key", |_| source.load(4)).await }
+            async move { namespace.entry("key").or_load(|_| source.load(4)).await }
         }),
     ];
     settle().await;
@@ -222,23 +222,33 @@ async fn loaders_within_loaders_that_are_no_cycle_go_through() {
 async fn a_loader_says_how_its_value_is_stored() {
     let cache = world().cache;
     let ok = |loaded: Loaded<u32>| Ok::<_, io::Error>(loaded);
-    let load = cache.get_or_load("short", async move |_| ok(Loaded::value(1).ttl(5)));
+    let load = cache
+        .entry("short")
+        .or_load(async move |_| ok(Loaded::value(1).ttl(5)));
     assert_eq!(load.await.unwrap(), Some(1));
     assert_eq!(cache.ttl("short").await.unwrap(), Some(5));
 
-    let load = cache.get_or_load("once", async move |_| ok(Loaded::value(2).not_stored()));
+    let load = cache
+        .entry("once")
+        .or_load(async move |_| ok(Loaded::value(2).not_stored()));
     assert_eq!(load.await.unwrap(), Some(2));
     assert_eq!(cache.get("once").await.unwrap(), None);
 
-    let load = cache.get_or_load("over", async move |_| ok(Loaded::value(3).ttl(0)));
+    let load = cache
+        .entry("over")
+        .or_load(async move |_| ok(Loaded::value(3).ttl(0)));
     assert_eq!(load.await.unwrap(), Some(3));
     assert_eq!(cache.get("over").await.unwrap(), None);
 
-    let load = cache.get_or_load("none", async move |_| ok(Loaded::absent()));
+    let load = cache
+        .entry("none")
+        .or_load(async move |_| ok(Loaded::absent()));
     assert_eq!(load.await.unwrap(), None);
     assert_eq!(cache.stats().loads.pending, 0);
 
-    let load = cache.get_or_load("long", async move |_| ok(Loaded::value(4).ttl(u64::MAX)));
+    let load = cache
+        .entry("long")
+        .or_load(async move |_| ok(Loaded::value(4).ttl(u64::MAX)));
     let error = load.await.unwrap_err();
     assert!(error.to_string().contains("ttl is"), "{error}");
     assert_eq!(cache.get("long").await.unwrap(), None);

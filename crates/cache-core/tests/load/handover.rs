@@ -135,7 +135,9 @@ fn a_time_limit_outside_of_a_runtime_is_an_error() {
     let options = LoadOptions::new().hard_timeout(SECOND);
     let load = world
         .cache
-        .get_or_load_with("key", options, |_| super::not_called());
+        .entry("key")
+        .options(options)
+        .or_load(|_| super::not_called());
     let error = pollster(load).unwrap_err();
     let kind = error.cache().unwrap().kind().clone();
     assert!(matches!(kind, ErrorKind::Unsupported { .. }), "{kind:?}");

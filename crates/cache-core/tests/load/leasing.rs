@@ -109,12 +109,12 @@ fn get(
             Some(value) => Ok::<_, io::Error>(value),
             None => not_called().await,
         };
-        let found = cache.get_or_load_with("key", options, load).await;
+        let found = cache.entry("key").options(options).or_load(load).await;
         found
             .map_err(|error| {
                 let error = error.cache().expect("the cache fails").clone();
                 assert_eq!(error.kind(), &ErrorKind::Timeout);
-                assert_eq!(error.operation(), Some("get_or_load"));
+                assert_eq!(error.operation(), Some("or_load"));
             })
             .ok()
             .flatten()
@@ -156,12 +156,12 @@ async fn who_has_lost_a_lease_leaves_no_older_copy_but_that_of_the_winner() {
         let (cache, hand) = leasing(Fate::Lost(winner));
         // Loaded ahead and so without a lease, it has a copy.
         let load = async |_| Ok::<_, io::Error>(1);
-        let first = cache.refresh("key", load).await;
+        let first = cache.entry("key").refresh(load).await;
         assert_eq!(first.unwrap(), Some(1));
         cache.expire("key", 1).await.unwrap();
         hand.advance(2 * SECOND);
         let load = async |_| Ok::<_, io::Error>(2);
-        let second = cache.get_or_load_with("key", options, load).await;
+        let second = cache.entry("key").options(options).or_load(load).await;
         assert_eq!(second.unwrap(), Some(2));
         assert_eq!(cache.get("key").await.unwrap(), winner);
         // It is evicted.
@@ -171,7 +171,11 @@ async fn who_has_lost_a_lease_leaves_no_older_copy_but_that_of_the_winner() {
             .delete("key", Condition::Always)
             .await
             .unwrap();
-        let then = cache.get_or_load_with("key", options, |_| failing()).await;
+        let then = cache
+            .entry("key")
+            .options(options)
+            .or_load(|_| failing())
+            .await;
         assert_eq!(then.ok().flatten(), served);
     }
 }

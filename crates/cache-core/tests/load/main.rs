@@ -3,6 +3,7 @@
 mod ahead;
 mod copies;
 mod corners;
+mod entry;
 mod errors;
 mod flights;
 mod handover;
@@ -122,7 +123,7 @@ fn get_with(
     let (cache, key, source) = (world.cache.clone(), key.to_owned(), source.clone());
     tokio::spawn(async move {
         let load = move |_| source.load(value);
-        cache.get_or_load_with(key, options, load).await
+        cache.entry(key).options(options).or_load(load).await
     })
 }
 

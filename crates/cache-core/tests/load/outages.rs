@@ -29,13 +29,12 @@ async fn who_asks_for_it_gets_the_error_of_the_cache() {
     let options = LoadOptions::new().fail_on_outage(true);
     let load = world
         .cache
-        .get_or_load_with("key", options, |_| not_called());
+        .entry("key")
+        .options(options)
+        .or_load(|_| not_called());
     let error = load.await.unwrap_err();
     assert_eq!(error.cache().unwrap().kind(), &ErrorKind::Unavailable);
-    assert!(
-        error.to_string().starts_with("get_or_load (key #"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("or_load (key #"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +45,9 @@ async fn a_load_for_which_no_time_is_left_is_neither_a_load_nor_a_failure() {
     world.backend.script([Fault::DelayReply(2 * SECOND)]);
     let load = world
         .cache
-        .get_or_load_with("key", options, |_| not_called());
+        .entry("key")
+        .options(options)
+        .or_load(|_| not_called());
     let error = load.await.unwrap_err();
     let limit = SECOND;
     assert_eq!(
@@ -61,11 +62,11 @@ async fn a_load_for_which_no_time_is_left_is_neither_a_load_nor_a_failure() {
 async fn a_loader_that_asks_for_its_own_key_is_one_failure_of_one_load() {
     let world = world();
     let cache = world.cache.clone();
-    let inner = async move |_| match cache.refresh("key", |_| not_called()).await {
+    let inner = async move |_| match cache.entry("key").refresh(|_| not_called()).await {
         Err(error) => Err::<u32, _>(std::io::Error::other(error.cache().unwrap().clone())),
         Ok(_) => panic!("it waits for itself"),
     };
-    let outer = world.cache.get_or_load("key", inner).await;
+    let outer = world.cache.entry("key").or_load(inner).await;
     assert!(outer.unwrap_err().loader().is_some());
     let loads = world.cache.stats().loads;
     assert_eq!((loads.loads, loads.failures, loads.pending), (1, 1, 0));
@@ -96,7 +97,8 @@ async fn texts_and_debug_output_show_no_values() {
     let world = world();
     let error = world
         .cache
-        .get_or_load("secret-key", |_| failing())
+        .entry("secret-key")
+        .or_load(|_| failing())
         .await
         .unwrap_err();
     let text = "the loader failed: the database is down";
@@ -107,5 +109,5 @@ async fn texts_and_debug_output_show_no_values() {
         assert!(!format!("{context:?}").contains("secret"));
         Ok::<_, std::io::Error>(1)
     };
-    world.cache.get_or_load("secret-key", load).await.unwrap();
+    world.cache.entry("secret-key").or_load(load).await.unwrap();
 }

@@ -20,7 +20,12 @@ fn keeping() -> World {
 /// Stores 1 with a time to live of 60 s, and lets as much time pass.
 async fn stored(world: &World, options: LoadOptions, passed: u64) {
     let load = async |_| Ok::<_, io::Error>(1);
-    let loaded = world.cache.get_or_load_with("key", options, load).await;
+    let loaded = world
+        .cache
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
     assert_eq!(loaded.expect("it loads"), Some(1));
     world.hand.advance(Duration::from_secs(passed));
 }
@@ -91,7 +96,11 @@ async fn a_delete_a_set_and_a_clear_beat_fail_safe() {
             _ => drop(cache.mdelete(&["key"]).await.unwrap()),
         }
         world.hand.advance(2 * SECOND);
-        let loaded = cache.get_or_load_with("key", options, |_| failing()).await;
+        let loaded = cache
+            .entry("key")
+            .options(options)
+            .or_load(|_| failing())
+            .await;
         assert!(loaded.unwrap_err().loader().is_some(), "write {write}");
     }
 }
@@ -102,12 +111,17 @@ async fn fail_safe_serves_the_last_value_and_leaves_the_loader_alone_for_a_while
     let options = LoadOptions::new().ttl(60).fail_safe(HOUR, 5 * SECOND);
     stored(&world, options, 61).await;
     let cache = &world.cache;
-    let get = || cache.get_or_load_with("key", options, |_| failing());
+    let get = || cache.entry("key").options(options).or_load(|_| failing());
     assert_eq!(get().await.unwrap(), Some(1));
     assert_eq!(cache.stats().loads.failures, 1);
     // Throttled.
     world.hand.advance(4 * SECOND);
-    let get_unasked = || cache.get_or_load_with("key", options, |_| not_called());
+    let get_unasked = || {
+        cache
+            .entry("key")
+            .options(options)
+            .or_load(|_| not_called())
+    };
     assert_eq!(get_unasked().await.unwrap(), Some(1));
     // Asked again.
     world.hand.advance(2 * SECOND);
@@ -116,7 +130,10 @@ async fn fail_safe_serves_the_last_value_and_leaves_the_loader_alone_for_a_while
     // Too old.
     world.hand.advance(HOUR);
     assert!(get().await.unwrap_err().loader().is_some());
-    let back = cache.get_or_load_with("key", options, async |_| Ok::<_, io::Error>(2));
+    let back = cache
+        .entry("key")
+        .options(options)
+        .or_load(async |_| Ok::<_, io::Error>(2));
     assert_eq!(back.await.unwrap(), Some(2));
 }
 
@@ -132,7 +149,7 @@ async fn fail_safe_serves_those_who_wait_for_a_load_that_fails() {
                 tokio::time::sleep(SECOND).await;
                 failing().await
             };
-            tokio::spawn(async move { cache.get_or_load_with("key", options, load).await })
+            tokio::spawn(async move { cache.entry("key").options(options).or_load(load).await })
         })
         .collect();
     for task in tasks {
@@ -193,7 +210,12 @@ async fn without_a_last_value_a_soft_timeout_cuts_nothing_short() {
         tokio::time::sleep(SECOND).await;
         Ok::<_, io::Error>(1)
     };
-    let loaded = world.cache.get_or_load_with("key", options, load).await;
+    let loaded = world
+        .cache
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
     assert_eq!(loaded.expect("it loads"), Some(1));
 }
 
@@ -204,14 +226,21 @@ async fn refresh_ahead_loads_in_the_background_after_its_share_of_the_time() {
     stored(&world, options, 79).await;
     let unasked = world
         .cache
-        .get_or_load_with("key", options, |_| not_called());
+        .entry("key")
+        .options(options)
+        .or_load(|_| not_called());
     assert_eq!(unasked.await.unwrap(), Some(1));
     world.hand.advance(SECOND);
     let load = async |context: cache_core::LoadContext<u32>| {
         assert_eq!((context.reason, context.last), (LoadReason::Ahead, Some(1)));
         Ok::<_, io::Error>(2)
     };
-    let old = world.cache.get_or_load_with("key", options, load).await;
+    let old = world
+        .cache
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
     assert_eq!(old.unwrap(), Some(1));
     settle().await;
     assert_eq!(world.cache.get("key").await.unwrap(), Some(2));
@@ -230,7 +259,9 @@ async fn early_refresh_is_the_more_probable_the_less_time_is_left() {
     };
     world
         .cache
-        .get_or_load_with("key", options, slow)
+        .entry("key")
+        .options(options)
+        .or_load(slow)
         .await
         .unwrap();
     let mut refreshed = [0_u32; 2];
@@ -240,7 +271,9 @@ async fn early_refresh_is_the_more_probable_the_less_time_is_left() {
             let load = async |_| Ok::<_, io::Error>(2);
             world
                 .cache
-                .get_or_load_with("key", options, load)
+                .entry("key")
+                .options(options)
+                .or_load(load)
                 .await
                 .unwrap();
             tokio::task::yield_now().await;
@@ -259,9 +292,14 @@ async fn nothing_to_load_is_remembered_until_its_time_is_over_or_the_key_is_writ
     let cache = &world.cache;
     let nothing = || {
         let load = async |_| Ok::<Option<u32>, io::Error>(None);
-        cache.get_or_load_with("key", options, load)
+        cache.entry("key").options(options).or_load(load)
     };
-    let unasked = || cache.get_or_load_with("key", options, |_| not_called());
+    let unasked = || {
+        cache
+            .entry("key")
+            .options(options)
+            .or_load(|_| not_called())
+    };
     assert_eq!(nothing().await.unwrap(), None);
     world.hand.advance(9 * SECOND);
     assert_eq!(unasked().await.unwrap(), None);
@@ -291,7 +329,9 @@ async fn what_is_remembered_of_absent_keys_is_bounded() {
         let load = async |_| Ok::<Option<u32>, io::Error>(None);
         let loaded = world
             .cache
-            .get_or_load_with(number.to_string(), options, load);
+            .entry(number.to_string())
+            .options(options)
+            .or_load(load);
         assert_eq!(loaded.await.unwrap(), None);
     }
     let pending = world.cache.stats().loads.pending;
@@ -303,7 +343,9 @@ async fn what_is_remembered_of_absent_keys_is_bounded() {
         let key = format!("new {number}");
         world
             .cache
-            .get_or_load_with(key, options, load)
+            .entry(key)
+            .options(options)
+            .or_load(load)
             .await
             .unwrap();
     }
@@ -321,7 +363,9 @@ async fn jitter_only_shortens_and_by_no_more_than_its_share() {
         let load = async |_| Ok::<_, io::Error>(1);
         world
             .cache
-            .get_or_load_with(&key, options, load)
+            .entry(&key)
+            .options(options)
+            .or_load(load)
             .await
             .unwrap();
         seen.push(world.cache.ttl(&key).await.unwrap().unwrap());
@@ -340,7 +384,12 @@ async fn an_unchanged_value_gets_a_whole_time_to_live_again() {
         assert_eq!((context.reason, context.last), (LoadReason::Stale, Some(1)));
         Ok::<_, io::Error>(Loaded::unchanged())
     };
-    let served = world.cache.get_or_load_with("key", options, load).await;
+    let served = world
+        .cache
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
     assert_eq!(served.unwrap(), Some(1));
     settle().await;
     assert_eq!(world.cache.get("key").await.unwrap(), Some(1));
@@ -377,7 +426,9 @@ async fn options_outside_their_limits_are_errors_that_name_them() {
     for (options, text) in cases {
         let load = world
             .cache
-            .get_or_load_with("key", options, |_| not_called());
+            .entry("key")
+            .options(options)
+            .or_load(|_| not_called());
         let error = load.await.unwrap_err();
         let kind = error.cache().unwrap().kind();
         assert!(matches!(kind, ErrorKind::InvalidInput { .. }), "{kind:?}");
@@ -390,19 +441,23 @@ async fn what_a_call_leaves_out_is_taken_from_the_cache() {
     let defaults = LoadOptions::new().ttl(60).absent_ttl(10 * SECOND);
     let world = world_with(|builder| builder.load_options(defaults));
     let load = async |_| Ok::<_, io::Error>(1);
-    world.cache.get_or_load("default", load).await.unwrap();
+    world.cache.entry("default").or_load(load).await.unwrap();
     assert_eq!(world.cache.ttl("default").await.unwrap(), Some(60));
     let options = LoadOptions::new().ttl(5);
     world
         .cache
-        .get_or_load_with("own", options, load)
+        .entry("own")
+        .options(options)
+        .or_load(load)
         .await
         .unwrap();
     assert_eq!(world.cache.ttl("own").await.unwrap(), Some(5));
     let nothing = async |_| Ok::<Option<u32>, io::Error>(None);
     world
         .cache
-        .get_or_load_with("none", options, nothing)
+        .entry("none")
+        .options(options)
+        .or_load(nothing)
         .await
         .unwrap();
     assert_eq!(world.cache.stats().loads.pending, 1);

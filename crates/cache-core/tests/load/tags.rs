@@ -20,7 +20,7 @@ fn get(world: &World, source: &Source, value: u32, tag: &'static str) -> JoinHan
     let (cache, source) = (world.cache.clone(), source.clone());
     tokio::spawn(async move {
         let load = async move |_| Ok(Loaded::value(source.load(value).await?).tags([tag]));
-        cache.get_or_load("key", load).await
+        cache.entry("key").or_load(load).await
     })
 }
 
@@ -102,7 +102,8 @@ async fn a_load_in_the_background_that_began_before_an_invalidation_is_not_store
     let world = world_with(|builder| builder.default_ttl(10).keep_stale(HOUR));
     world
         .cache
-        .get_or_load("key", async |_| tagged(1).await)
+        .entry("key")
+        .or_load(async |_| tagged(1).await)
         .await
         .unwrap();
     // Ahead of its end, after its end, and because it takes too long.
@@ -113,7 +114,8 @@ async fn a_load_in_the_background_that_began_before_an_invalidation_is_not_store
         world.cache.set_with("key", 1u32, TEAM).await.unwrap();
         world
             .cache
-            .refresh("key", async |_| tagged(1).await)
+            .entry("key")
+            .refresh(async |_| tagged(1).await)
             .await
             .unwrap();
         world.hand.advance(later * SECOND);
@@ -122,7 +124,12 @@ async fn a_load_in_the_background_that_began_before_an_invalidation_is_not_store
         let load = async move |_| {
             Ok::<_, std::io::Error>(Loaded::value(new.load(2).await?).tags(["team"]))
         };
-        let got = world.cache.get_or_load_with("key", options, load).await;
+        let got = world
+            .cache
+            .entry("key")
+            .options(options)
+            .or_load(load)
+            .await;
         assert_eq!(got.unwrap(), Some(1));
         source.has_begun().await;
         world.cache.delete_by_tag("team").await.unwrap();
@@ -177,20 +184,21 @@ async fn a_soft_end_keeps_what_fail_safe_serves_and_a_hard_one_does_not() {
     });
     let cache = &world.cache;
     cache
-        .get_or_load("key", async |_| tagged(1).await)
+        .entry("key")
+        .or_load(async |_| tagged(1).await)
         .await
         .unwrap();
     cache.expire_by_tag("team").await.unwrap();
     assert_eq!(cache.get("key").await.unwrap(), None);
     let kept = cache.get_entry("key").await.unwrap().expect("it is kept");
     assert!(kept.is_stale() && kept.value == 1);
-    let served = cache.get_or_load("key", async |_| failing().await).await;
+    let served = cache.entry("key").or_load(async |_| failing().await).await;
     assert_eq!(served.unwrap(), Some(1));
 
     cache.delete_by_tag("team").await.unwrap();
     world.hand.advance(2 * SECOND);
     assert_eq!(cache.get_entry("key").await.unwrap(), None);
-    let failed = cache.get_or_load("key", async |_| failing().await).await;
+    let failed = cache.entry("key").or_load(async |_| failing().await).await;
     assert!(matches!(failed, Err(LoadError::Loader(_))));
 }
 
@@ -200,15 +208,16 @@ async fn a_value_that_is_still_right_keeps_its_tags() {
     let cache = &world.cache;
     let unchanged = async |_| Loading::Ok(0).map(|_| Loaded::unchanged());
     cache
-        .get_or_load("key", async |_| tagged(1).await)
+        .entry("key")
+        .or_load(async |_| tagged(1).await)
         .await
         .unwrap();
     // While it is there, and after its end.
     for later in [1, 61] {
         world.hand.advance(later * SECOND);
         let got = match later {
-            1 => cache.refresh("key", unchanged).await,
-            _ => cache.get_or_load("key", unchanged).await,
+            1 => cache.entry("key").refresh(unchanged).await,
+            _ => cache.entry("key").or_load(unchanged).await,
         };
         assert_eq!(got.unwrap(), Some(1));
         assert_eq!(cache.get("key").await.unwrap(), Some(1));
@@ -240,7 +249,7 @@ async fn a_bad_tag_of_a_loader_is_an_error_that_names_it() {
         (many, "tags are 33, the most is 32"),
     ] {
         let load = async move |_| Loading::Ok(1).map(|value| Loaded::value(value).tags(tags));
-        let error = world.cache.get_or_load("key", load).await.unwrap_err();
+        let error = world.cache.entry("key").or_load(load).await.unwrap_err();
         let error = error.cache().expect("it is not the loader's").to_string();
         assert!(error.contains(named), "{error}");
         assert_eq!(world.cache.get("key").await.unwrap(), None);
@@ -268,17 +277,19 @@ async fn without_a_ticket_a_value_with_tags_is_served_and_not_stored() {
         .script([Fault::None, Fault::Fail(ErrorKind::Unavailable)]);
     let got = world
         .cache
-        .get_or_load("key", async |_| tagged(1).await)
+        .entry("key")
+        .or_load(async |_| tagged(1).await)
         .await;
     assert_eq!(got.unwrap(), Some(1));
     assert_eq!(world.cache.get("key").await.unwrap(), None);
     assert_eq!(world.cache.stats().loads.not_stored, 1);
     let got = world
         .cache
-        .get_or_load("key", async |_| tagged(2).await)
+        .entry("key")
+        .or_load(async |_| tagged(2).await)
         .await;
     assert_eq!(got.unwrap(), Some(2));
-    let got = world.cache.get_or_load("key", |_| not_called()).await;
+    let got = world.cache.entry("key").or_load(|_| not_called()).await;
     assert_eq!(got.unwrap(), Some(2));
 }
 
@@ -308,7 +319,7 @@ async fn an_absence_with_tags_is_not_remembered() {
                 loaded.load(0).await?;
                 Ok::<_, std::io::Error>(Loaded::absent().tags(tags))
             };
-            let got = world.cache.get_or_load("nobody", load).await;
+            let got = world.cache.entry("nobody").or_load(load).await;
             assert_eq!((got.unwrap(), source.calls()), (None, calls));
         }
     }
@@ -322,12 +333,13 @@ async fn a_load_that_may_give_no_tags_asks_for_no_ticket_and_refuses_them() {
     world
         .backend
         .script([Fault::None, Fault::Fail(ErrorKind::Unavailable)]);
-    let got = world.cache.get_or_load("key", async |_| Loading::Ok(1));
+    let got = world.cache.entry("key").or_load(async |_| Loading::Ok(1));
     assert_eq!(got.await.unwrap(), Some(1));
     assert_eq!(world.cache.stats().loads.not_stored, 1);
     let got = world
         .cache
-        .get_or_load("key", async |_| tagged(1).await)
+        .entry("key")
+        .or_load(async |_| tagged(1).await)
         .await;
     let error = got.unwrap_err().cache().expect("the cache's").to_string();
     assert!(error.contains("tags are given by a loader"), "{error}");

@@ -138,7 +138,8 @@ async fn a_refresh_replaces_and_detaches_the_load_that_is_under_way() {
         settle().await;
         let cache = world.cache.clone();
         let new = source.clone();
-        let refresh = tokio::spawn(async move { cache.refresh("key", |_| new.load(2)).await });
+        let refresh =
+            tokio::spawn(async move { cache.entry("key").refresh(|_| new.load(2)).await });
         settle().await;
         assert_eq!(source.calls(), 2);
         source.let_go(2);
@@ -153,12 +154,13 @@ async fn a_refresh_replaces_and_detaches_the_load_that_is_under_way() {
 async fn a_refresh_that_fails_leaves_what_is_stored_and_one_that_finds_nothing_removes_it() {
     let world = world();
     world.cache.set("key", 1u32).await.unwrap();
-    let failed = world.cache.refresh("key", |_| failing()).await;
+    let failed = world.cache.entry("key").refresh(|_| failing()).await;
     assert!(failed.unwrap_err().loader().is_some());
     assert_eq!(world.cache.get("key").await.unwrap(), Some(1));
     let nothing = world
         .cache
-        .refresh("key", async |_| Ok::<Option<u32>, std::io::Error>(None));
+        .entry("key")
+        .refresh(async |_| Ok::<Option<u32>, std::io::Error>(None));
     assert_eq!(nothing.await.unwrap(), None);
     assert_eq!(world.cache.get("key").await.unwrap(), None);
 }
@@ -231,7 +233,8 @@ async fn a_refresh_is_stored_over_the_value_that_it_started_from_and_over_no_oth
         world.cache.set_ex("key", 1u32, 100).await.unwrap();
         let (cache, source) = (world.cache.clone(), Source::default());
         let new = source.clone();
-        let refresh = tokio::spawn(async move { cache.refresh("key", |_| new.load(2)).await });
+        let refresh =
+            tokio::spawn(async move { cache.entry("key").refresh(|_| new.load(2)).await });
         source.has_begun().await;
         while_loading(&world, meanwhile).await;
         source.let_go(1);
@@ -270,7 +273,7 @@ async fn a_refresh_that_finds_nothing_leaves_what_another_process_has_set_meanwh
     let world = world();
     world.cache.set_ex("key", 1u32, 100).await.unwrap();
     let other = cache_core::Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
-    let nothing = world.cache.refresh("key", async move |_| {
+    let nothing = world.cache.entry("key").refresh(async move |_| {
         other.set("key", 9u32).await.unwrap();
         Ok::<Option<u32>, std::io::Error>(None)
     });
@@ -315,7 +318,12 @@ async fn what_was_loaded_in_the_background_before_a_write_is_not_stored_either()
         for (name, write, after) in WRITES {
             let world = world_with(|builder| builder.keep_stale(HOUR));
             let load = async |_| Ok::<_, std::io::Error>(1);
-            let first = world.cache.get_or_load_with("key", options, load).await;
+            let first = world
+                .cache
+                .entry("key")
+                .options(options)
+                .or_load(load)
+                .await;
             assert_eq!(first.unwrap(), Some(1));
             world.hand.advance(Duration::from_secs(passed));
             let source = Source::default();
@@ -334,7 +342,11 @@ async fn what_was_loaded_in_the_background_before_a_write_is_not_stored_either()
             world.hand.advance(HOUR / 2);
             world.cache.expire("key", 1).await.unwrap();
             world.hand.advance(SECOND);
-            let then = world.cache.get_or_load_with("key", options, |_| failing());
+            let then = world
+                .cache
+                .entry("key")
+                .options(options)
+                .or_load(|_| failing());
             assert!(then.await.is_err(), "{kind}, {name}");
             assert_eq!(world.cache.stats().loads.pending, 0, "{kind}, {name}");
         }

@@ -51,7 +51,7 @@ impl Source {
                 sleep(takes).await;
                 Ok::<_, io::Error>(call)
             };
-            cache.get_or_load_with(key, options, load).await
+            cache.entry(key).options(options).or_load(load).await
         })
     }
 
@@ -147,7 +147,7 @@ async fn a_loader_that_is_dropped_or_fails_or_finds_nothing_lets_another_process
             } else {
                 options
             };
-            cache.get_or_load_with(name, options, load).await
+            cache.entry(name).options(options).or_load(load).await
         });
         sleep(100 * MS).await;
         let source = Source::default();
@@ -233,7 +233,7 @@ async fn a_loader_gets_a_fencing_token_that_grows() {
             *seen.lock().unwrap() = context.fencing_token.unwrap();
             Ok::<Option<u32>, io::Error>(None)
         };
-        assert_eq!(cache.get_or_load("key", load).await.unwrap(), None);
+        assert_eq!(cache.entry("key").or_load(load).await.unwrap(), None);
         let token = *token.lock().unwrap();
         assert!(token > last, "{token} after {last}");
         last = token;

@@ -454,9 +454,9 @@ async fn a_conflict_leaves_the_copy_of_an_old_value() {
     let cache: Cache<i64> = Cache::builder(EncodedBackend::new(store, JsonCodec::new()))
         .keep_stale(Duration::from_secs(3600))
         .build();
-    let loaded = cache.get_or_load("a", async |_| {
-        Ok::<_, Error>(Loaded::value(1).ttl(Duration::from_millis(20)))
-    });
+    let loaded = cache
+        .entry("a")
+        .or_load(async |_| Ok::<_, Error>(Loaded::value(1).ttl(Duration::from_millis(20))));
     loaded.await.unwrap();
     tokio::time::sleep(Duration::from_millis(40)).await;
     let is_kept = async || {

@@ -47,7 +47,7 @@ async fn assert_left<V: TestValue>(
 async fn load_tagged<V: TestValue>(cache: &Cache<V>, key: &str, tags: &[&str]) {
     let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
     let load = async move |_| Ok::<_, Infallible>(Loaded::value(V::from_text("value")).tags(tags));
-    let loaded = cache.get_or_load(key, load).await;
+    let loaded = cache.entry(key).or_load(load).await;
     let loaded = loaded.expect("nothing fails").map(text);
     assert_eq!(loaded.as_deref(), Some("value"), "a load with tags");
 }
@@ -202,7 +202,7 @@ pub async fn a_value_whose_tag_is_deleted_during_the_load_is_not_stored<F: Fixtu
             ok(verb, end(&within, verb, "tag")).await;
             Ok::<_, Infallible>(Loaded::value(F::Value::from_text("old")).tags(["tag"]))
         };
-        let loaded = cache.get_or_load("key", load).await;
+        let loaded = cache.entry("key").or_load(load).await;
         let loaded = loaded.expect("nothing fails").map(text);
         assert_eq!(loaded.as_deref(), Some("old"), "{verb}: it is served");
         assert_eq!(value(&cache, "key").await, None, "{verb}: it is not stored");
@@ -228,7 +228,7 @@ pub async fn a_backend_without_tags_refuses_them_and_does_all_else<F: Fixture>(f
     ];
     let tagged = Loaded::value(v()).tags(["tag"]);
     let load = async move |_| Ok::<_, Infallible>(tagged);
-    let loaded = cache.get_or_load("key", load).await;
+    let loaded = cache.entry("key").or_load(load).await;
     let failed = loaded.err().and_then(|error| error.cache().cloned());
     for error in refused.into_iter().chain([failed]) {
         let kind = error.as_ref().map(Error::kind);
