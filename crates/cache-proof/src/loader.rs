@@ -10,8 +10,9 @@ use cache_core::{Cache, Clock, LoadOptions};
 use crate::plan::Order;
 use crate::worker::build_cache;
 
-/// How long a lease lasts, and so a process that has died is waited for.
-pub const LEASE: Duration = Duration::from_millis(500);
+/// How long a lease lasts, and so a process that has died is waited for. It is extended in time as long as a busy
+/// machine runs each process once within two thirds of it.
+pub const LEASE: Duration = Duration::from_secs(2);
 
 /// Loads keys as the lines of the standard input say: `key tasks milliseconds`.
 ///

@@ -153,7 +153,7 @@ fn play(
                 .kill()
                 .expect("a child can be killed");
             killed = Some(Instant::now());
-        } else if line.starts_with("begin") {
+        } else if line.starts_with("begin") && later.is_none() {
             later = killed.map(|at: Instant| at.elapsed());
         }
     }
