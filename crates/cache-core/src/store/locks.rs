@@ -73,7 +73,7 @@ impl<S: ByteStore, C: Send + Sync + 'static> Locks for EncodedBackend<S, C> {
     }
 }
 
-impl<S: ByteStore, C> EncodedBackend<S, C> {
+impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
     /// Returns the condition that a lock still has this holder, if it has.
     async fn held_by(&self, key: &str, token: LockToken) -> Result<Option<Condition>> {
         let Versioned { entry, version } = self.store.get_versioned(key).await?;

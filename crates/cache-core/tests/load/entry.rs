@@ -18,20 +18,20 @@ async fn load(cache: &Cache<u32>, kind: &str) {
             entry
                 .or_insert_with(async || borrowed.len() as u32)
                 .await
-                .unwrap(),
+                .expect("nothing fails"),
         ),
         "or_try_insert_with" => {
             let loaded = entry.or_try_insert_with(async || borrowed.parse::<u32>());
-            Some(loaded.await.unwrap())
+            Some(loaded.await.expect("nothing fails"))
         }
         "or_load" => entry
             .or_load(async |_| Ok::<_, io::Error>(1))
             .await
-            .unwrap(),
+            .expect("nothing fails"),
         "refresh" => entry
             .refresh(async |_| Ok::<_, io::Error>(1))
             .await
-            .unwrap(),
+            .expect("nothing fails"),
         other => unreachable!("{other} is no kind"),
     };
     assert_eq!(loaded, Some(1), "{kind}");
