@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cache_core::{
     Abilities, BackendStats, CacheBackend, Capabilities, Claim, Condition, Cursor, Entry, Error,
-    ErrorKind, Expiry, LoadLease, LoadLeases, Page, ReadNow, Result, Scope, TagTicket, Tagging,
-    Tags, TransactionWrite, Transactions, Versioned, Watch, WriteOptions,
+    ErrorKind, Expiry, LoadLease, LoadLeases, Page, ReadNow, Result, Scope, SetNow, TagTicket,
+    Tagging, Tags, TransactionWrite, Transactions, Versioned, Watch, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -39,8 +39,8 @@ pub enum Fault {
 /// Wraps a backend and injects errors, delays and points of cancellation.
 ///
 /// Each asynchronous call takes the next [`Fault`] of the script; once the script is used up,
-/// every n-th call takes the one given to [`every`](Self::every). `read_now` takes none: while
-/// faults are planned it answers [`ReadNow::WouldWait`], so the call that follows takes them.
+/// every n-th call takes the one given to [`every`](Self::every). `read_now` and `set_now` take none: while
+/// faults are planned they say that they would have to wait, so the call that follows takes them.
 ///
 /// All methods take `&self`, so a test keeps an `Arc` of the backend and steers it while a cache
 /// uses it.
@@ -151,6 +151,11 @@ impl<B> FaultyBackend<B> {
         &self.backend
     }
 
+    fn is_healthy(&self) -> bool {
+        let plan = self.plan();
+        plan.script.is_empty() && plan.rule.is_none()
+    }
+
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,12 +198,18 @@ impl<B: Sync> FaultyBackend<B> {
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for FaultyBackend<B> {
     fn read_now(&self, key: &str) -> ReadNow<V> {
-        let plan = self.plan();
-        if plan.script.is_empty() && plan.rule.is_none() {
-            drop(plan);
+        if self.is_healthy() {
             self.backend.read_now(key)
         } else {
             ReadNow::WouldWait
+        }
+    }
+
+    fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
+        if self.is_healthy() {
+            self.backend.set_now(key, value, expiry)
+        } else {
+            SetNow::WouldWait(value)
         }
     }
 

@@ -183,6 +183,10 @@ macro_rules! __contract_tests {
             c25_a_dropped_read_changes_nothing
             c25_a_dropped_bulk_write_leaves_each_entry_old_or_new
         }
+        $crate::__tests! { $attributes at_once as at_once:
+            c53_set_now_writes_as_set_does_or_hands_the_value_back
+            c53_set_now_refuses_what_never_fits
+        }
         $crate::__tests! { $attributes capacity as capacity:
             c26_a_bounded_backend_never_holds_more_than_its_bound
             c26_the_bound_holds_while_many_tasks_write

@@ -13,6 +13,7 @@
     reason = "a test panics where it fails, and says so in its promise"
 )]
 
+pub mod at_once;
 pub mod bulk;
 pub mod cancellation;
 pub mod capacity;

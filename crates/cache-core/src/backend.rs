@@ -61,6 +61,10 @@ use crate::{
 ///   absent, and for [`Expiry::Never`] also if the entry had no expiry to remove.
 /// - **C14** Times to live from one millisecond to 100 years are kept, to the millisecond.
 ///
+/// *Writes at once*
+/// - **C53** `set_now` does what `set` without a condition does, or hands the value back and does nothing; it
+///   never blocks.
+///
 /// *Bulk*
 /// - **C15** `get_many` and `get_entries` answer in the order of the keys, and answer a repeated
 ///   key each time.
@@ -180,6 +184,15 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
         ReadNow::WouldWait
     }
 
+    /// Does at once what `set` without a condition does, or hands the value back, as the default does.
+    ///
+    /// It is to writes what `read_now` is to reads: it never waits for I/O, nor for a lock that may be held
+    /// for long.
+    fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
+        let _ = (key, expiry);
+        SetNow::WouldWait(value)
+    }
+
     /// Returns the value of `key`.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<V>>> + Send {
         async move { Ok(self.get_entry(key).await?.map(|entry| entry.value)) }
@@ -294,6 +307,26 @@ impl<V> Debug for ReadNow<V> {
                 .finish(),
             Self::Answer(Err(error)) => f.debug_tuple("Answer").field(error).finish(),
             Self::WouldWait => f.write_str("WouldWait"),
+        }
+    }
+}
+
+/// The answer of [`CacheBackend::set_now`].
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "it writes or it does not")]
+pub enum SetNow<V> {
+    /// The value was written, or refused as `set` would refuse it.
+    Done(Result<()>),
+    /// A write needs I/O or a lock that may be held for long: call `set` with this value.
+    WouldWait(V),
+}
+
+// Written by hand: the derived form would print the value.
+impl<V> Debug for SetNow<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(done) => f.debug_tuple("Done").field(done).finish(),
+            Self::WouldWait(_) => f.write_str("WouldWait"),
         }
     }
 }

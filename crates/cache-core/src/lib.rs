@@ -64,7 +64,7 @@ mod transactions;
 mod version;
 
 pub use self::abilities::Abilities;
-pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow};
+pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow, SetNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
 pub use self::cache::{
     Cache, CacheBuilder, KeyEntry, Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term,

@@ -72,6 +72,13 @@ pub struct SetOptions<'t> {
     pub(crate) tags: &'t [&'t str],
 }
 
+impl SetOptions<'_> {
+    /// Tells whether a write with these needs nothing but an expiry.
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self.condition, When::Always) && !self.keeps_ttl && self.tags.is_empty()
+    }
+}
+
 /// A [`Condition`] that borrows its version, so that options can be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When<'t> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cache_core::{
     Abilities, BackendStats, CacheBackend, CacheConfig, Capabilities, Condition, Cursor, Entry,
-    Error, Expiry, Page, ReadNow, Result, Scope, WriteOptions,
+    Error, Expiry, Page, ReadNow, Result, Scope, SetNow, WriteOptions,
 };
 
 use tokio::task::yield_now;
@@ -135,6 +135,13 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     #[inline]
     fn read_now(&self, key: &str) -> ReadNow<V> {
         ReadNow::Answer(Ok(self.store.get(key)))
+    }
+
+    #[inline]
+    fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
+        self.before_write(expiry);
+        let options = WriteOptions::new(expiry, Condition::Always);
+        SetNow::Done(self.store.set(key, value, options).map(drop))
     }
 
     async fn get(&self, key: &str) -> Result<Option<V>> {

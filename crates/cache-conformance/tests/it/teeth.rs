@@ -85,6 +85,8 @@ caught! {
     TooLargeLosesOldEntry by capacity::c27_what_never_fits_is_refused_and_the_old_entry_stays
     DebugShowsKeys by privacy::c28_debug_output_shows_no_keys_and_no_values
     ClaimNotAtomic by leases::c29_one_of_concurrent_claims_is_granted
+    SetNowKeepsOldExpiry by at_once::c53_set_now_writes_as_set_does_or_hands_the_value_back
+    SetNowWritesTooLate by at_once::c53_set_now_writes_as_set_does_or_hands_the_value_back
     LockNotAtomic by locks::c50_one_of_concurrent_acquires_is_granted
     LockTokensRepeat by locks::c50_one_of_concurrent_acquires_is_granted
     LocksNeverEnd by locks::c50_a_lock_ends_with_its_time

@@ -10,7 +10,7 @@ use cache_conformance::TestValue;
 use cache_core::backend::{derived, each};
 use cache_core::{
     Abilities, BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error,
-    ErrorKind, Expiry, MAX_TTL, Page, ReadNow, Result, Scope, Version, WriteOptions,
+    ErrorKind, Expiry, MAX_TTL, Page, ReadNow, Result, Scope, SetNow, Version, WriteOptions,
 };
 use tokio::task::yield_now;
 
@@ -278,6 +278,23 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
             _ => self.is_live(slot),
         });
         ReadNow::Answer(Ok(found.map(|slot| slot.value.clone())))
+    }
+
+    fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
+        if let Err(refused) = self.check_size(key, &value) {
+            return SetNow::Done(Err(refused));
+        }
+        let mut slots = self.slots();
+        let old = slots.get(key).and_then(|slot| slot.deadline);
+        let mut new = self.slot(value.clone(), expiry);
+        if self.has(Bug::SetNowKeepsOldExpiry) {
+            new.deadline = old.or(new.deadline);
+        }
+        self.put(&mut slots, key, new);
+        if self.has(Bug::SetNowWritesTooLate) {
+            return SetNow::WouldWait(value);
+        }
+        SetNow::Done(Ok(()))
     }
 
     async fn get(&self, key: &str) -> Result<Option<V>> {

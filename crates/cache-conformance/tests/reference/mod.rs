@@ -81,6 +81,8 @@ pub(crate) enum Bug {
     SetKeepsFirstValue,
     SetKeepsOldExpiry,
     SetManyKeepsFirst,
+    SetNowKeepsOldExpiry,
+    SetNowWritesTooLate,
     SwapKeepsOldExpiry,
     SwapKeepsTags,
     SwapNotAtomic,

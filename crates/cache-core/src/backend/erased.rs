@@ -7,15 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::forward::forward_contract;
-use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
+use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
     Abilities, BackendStats, Condition, Entry, Expiry, Result, Scope, Versioned, WriteOptions,
 };
 
 /// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
 ///
-/// Cloning it is cheap and gives the same backend. Its `read_now` is one virtual call, so a
-/// hit in memory allocates nothing; the other methods box their future.
+/// Cloning it is cheap and gives the same backend. Its `read_now` and `set_now` are one virtual call, so
+/// a hit and a write in memory allocate nothing; the other methods box their future.
 pub struct DynBackend<V>(Arc<dyn Erased<V>>);
 
 impl<V: Clone + Send + Sync + 'static> DynBackend<V> {
@@ -40,6 +40,7 @@ impl<V> fmt::Debug for DynBackend<V> {
 #[async_trait]
 trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     fn read_now(&self, key: &str) -> ReadNow<V>;
+    fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V>;
     async fn get(&self, key: &str) -> Result<Option<V>>;
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>>;
     async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool>;
@@ -66,6 +67,10 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
     fn read_now(&self, key: &str) -> ReadNow<V> {
         CacheBackend::read_now(self, key)
+    }
+
+    fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
+        CacheBackend::set_now(self, key, value, expiry)
     }
 
     async fn get(&self, key: &str) -> Result<Option<V>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow};
+use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
     Abilities, BackendStats, Condition, Entry, Expiry, Result, Scope, Versioned, WriteOptions,
 };
@@ -14,6 +14,11 @@ macro_rules! forward_contract {
         #[inline]
         fn read_now(&$this, key: &str) -> ReadNow<V> {
             $target.read_now(key)
+        }
+
+        #[inline]
+        fn set_now(&$this, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
+            $target.set_now(key, value, expiry)
         }
 
         async fn get(&$this, key: &str) -> Result<Option<V>> {

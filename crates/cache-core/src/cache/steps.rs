@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use futures_core::Stream;
 use futures_util::stream;
 
-use super::{Cache, SCAN_PAGE};
+use super::{Cache, SCAN_PAGE, Shared};
 use crate::{
-    CacheBackend, Condition, Cursor, Expiry, Hit, Layer, ReadNow, Result, SetOptions, Ttl,
+    CacheBackend, Condition, Cursor, Expiry, Hit, Layer, ReadNow, Result, SetNow, SetOptions, Ttl,
     WriteOptions,
 };
 
@@ -55,6 +55,20 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ) -> Result<bool> {
         let raw = self.raw(operation, key)?;
         let expiry = self.resolve(operation, key, options.ttl)?;
+        let value = if options.is_plain() {
+            match self.write_now(&raw, value, expiry) {
+                SetNow::Done(written) => {
+                    // A load may have begun during the write.
+                    if !self.shared.flights.is_idle() {
+                        Box::pin(self.detach_many(&[&*raw])).await;
+                    }
+                    return self.counted(operation, key, written.map(|()| true));
+                }
+                SetNow::WouldWait(value) => value,
+            }
+        } else {
+            value
+        };
         let write = WriteOptions::new(expiry, options.condition.into());
         let write = write.with_kept_expiry(options.keeps_ttl);
         let written = if options.tags.is_empty() {
@@ -64,12 +78,33 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         } else {
             Box::pin(self.write_tagged((key, &raw), value, write, options.tags)).await
         };
+        self.counted(operation, key, written)
+    }
+
+    /// Counts a write that took place, and names one that failed.
+    fn counted(&self, operation: &'static str, key: &str, written: Result<bool>) -> Result<bool> {
         match written {
             Ok(written) => {
                 self.shared.counters.sets(u64::from(written));
                 Ok(written)
             }
             Err(error) => Err(error.during(operation).for_key(key)),
+        }
+    }
+
+    /// Writes a value at once if the backend can, and nothing else has to be seen to before.
+    #[inline]
+    fn write_now(&self, raw: &str, value: V, expiry: Expiry) -> SetNow<V> {
+        let Shared {
+            backend,
+            flights,
+            keep_stale,
+            ..
+        } = &*self.shared;
+        if keep_stale.is_none() && flights.is_idle() {
+            backend.set_now(raw, value, expiry)
+        } else {
+            SetNow::WouldWait(value)
         }
     }
 
