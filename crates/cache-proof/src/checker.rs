@@ -114,7 +114,13 @@ impl Checker<'_> {
     }
 
     /// H11: a cache that always misses breaks no other rule.
+    ///
+    /// It counts for as long as somebody writes: after a fault that empties the store at the end there is
+    /// nothing to find.
     fn hit_ratios(&mut self) {
+        let writes = self.history.operations.iter();
+        let writes = writes.filter(|operation| operation.wrote.is_some());
+        let last_write = writes.map(|operation| operation.end).max();
         let mut last = BTreeMap::new();
         // The hits of the first tier are all hits less those of the second, which counts its own earlier:
         // from one sample to the next they may go back.
@@ -122,6 +128,7 @@ impl Checker<'_> {
         for now in &self.history.samples {
             if let Some(before) = last.insert(now.process, now)
                 && self.health.is_healthy(before.at, now.at)
+                && last_write.is_none_or(|last| now.at <= last)
             {
                 l1 += now.l1_hits.cast_signed() - before.l1_hits.cast_signed();
                 l2 += now.l2_hits - before.l2_hits;

@@ -116,6 +116,21 @@ fn h11_finds_a_cache_that_hardly_hits_while_nothing_is_wrong() {
 }
 
 #[test]
+fn h11_counts_no_misses_in_a_store_that_was_emptied_for_good() {
+    let emptied = History {
+        samples: vec![
+            sample(0, 0, 0, 0),
+            sample(1000, 40, 20, 40),
+            sample(2000, 80, 40, 80),
+            sample(3000, 80, 40, 900),
+        ],
+        ..history([set(1, 2400, 2500)])
+    };
+    let report = finds(&emptied, &[]);
+    assert_eq!((report.hit_ratio, report.l1_ratio), (Some(0.6), Some(0.4)));
+}
+
+#[test]
 fn h11_takes_hits_that_the_second_tier_has_counted_before_the_facade() {
     let uneven = History {
         samples: vec![
