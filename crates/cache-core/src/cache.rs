@@ -100,14 +100,16 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Cancel safe: a dropped read changes nothing.
     #[inline]
     pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<V>> {
-        let raw = self.raw("get", key.as_ref())?;
         // Each answer leaves on its own: joining them first would copy the value twice, which
         // costs more than the lookup.
-        let found = match self.shared.backend.read_now(&raw) {
+        let found = match self.read_now("get", key.as_ref())? {
             ReadNow::Answer(Ok(Some(value))) => return Ok(self.hit(value)),
             ReadNow::Answer(Ok(None)) => return Ok(self.miss()),
             ReadNow::Answer(Err(error)) => Err(error),
-            ReadNow::WouldWait => self.shared.backend.get(&raw).await,
+            ReadNow::WouldWait => {
+                let raw = self.raw("get", key.as_ref())?;
+                self.shared.backend.get(&raw).await
+            }
         };
         match found {
             Ok(Some(value)) => Ok(self.hit(value)),

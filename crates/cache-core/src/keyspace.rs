@@ -6,6 +6,7 @@
 //! no choice of names and keys reaches another namespace.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::{Error, MAX_TAG_BYTES, Result};
@@ -23,6 +24,14 @@ const TAGS: &str = "_tag";
 /// The namespaces of the holders of locks and of their last tokens, in stores that keep them as entries.
 const LOCKS: &str = "_lock";
 const LOCK_TOKENS: &str = "_lock_token";
+
+/// How long a key may be that leaves its room to the next one that is lent on its thread.
+const MAX_LENT_BYTES: usize = 1024;
+
+thread_local! {
+    /// The room of the key that was lent last.
+    static JOINED: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// A part of the key space: the root (empty prefix) or a namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,6 +76,25 @@ impl Keyspace {
         Ok(Cow::Owned(self.join(key)))
     }
 
+    /// Checks a user's key and lends the backend's key, without an allocation.
+    #[inline]
+    pub(crate) fn lend<T>(&self, key: &str, take: impl FnOnce(&str) -> T) -> Result<T> {
+        check_bytes("key", key, MAX_KEY_BYTES)?;
+        if self.0.is_none() && key.as_bytes()[0] != MARK {
+            return Ok(take(key));
+        }
+        // The room is taken away for the time of the call, which may come here again.
+        // A thread that ends has none left.
+        let mut joined = JOINED.try_with(Cell::take).unwrap_or_default();
+        joined.clear();
+        joined.extend([self.prefix(), escape(key), key]);
+        let taken = take(&joined);
+        if joined.capacity() <= MAX_LENT_BYTES {
+            let _ = JOINED.try_with(|room| room.set(joined));
+        }
+        Ok(taken)
+    }
+
     /// Returns the backend's key of the copy of a value that outlives it.
     pub(crate) fn copy_of(&self, key: &str) -> String {
         self.copies().join(key)
@@ -98,12 +126,7 @@ impl Keyspace {
     }
 
     fn join(&self, key: &str) -> String {
-        let escape = if key.as_bytes().first() == Some(&MARK) {
-            "@"
-        } else {
-            ""
-        };
-        [self.prefix(), escape, key].concat()
+        [self.prefix(), escape(key), key].concat()
     }
 
     /// Returns the user's key, or `None` for a backend's key outside of this namespace.
@@ -264,6 +287,14 @@ fn check_namespace(name: &str) -> Result<()> {
         return Err(Error::invalid("namespace", problem));
     }
     Ok(())
+}
+
+/// Returns what stands in front of a user's key, so that it opens no namespace.
+const fn escape(key: &str) -> &'static str {
+    match key.as_bytes() {
+        [MARK, ..] => "@",
+        _ => "",
+    }
 }
 
 /// Refuses what is empty and what is too long.

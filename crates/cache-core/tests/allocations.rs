@@ -13,8 +13,8 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use cache_core::{
-    CacheBackend, Codec, Compression, Condition, EncodedBackend, Expiry, JsonCodec, MsgPackCodec,
-    WriteOptions,
+    Cache, CacheBackend, Codec, Compression, Condition, EncodedBackend, Expiry, JsonCodec,
+    MsgPackCodec, SetOptions, Ttl, WriteOptions,
 };
 use cache_local::LocalBackend;
 use futures_util::FutureExt as _;
@@ -80,8 +80,40 @@ fn cost_of_a_hostile_read(length: u32, flags: u8, payload: &[u8], limit: usize) 
     cost(read).1
 }
 
+/// Returns the allocations of a call.
+fn of(call: impl Fn()) -> usize {
+    call();
+    cost(call).0
+}
+
+fn of_calls_in_memory() {
+    let cache: Cache<u64> = Cache::new(LocalBackend::default());
+    let inner = cache.namespace("inner").unwrap();
+    let never = || SetOptions::new().ttl(Ttl::NEVER);
+    for cache in [&cache, &inner] {
+        let entry = || cache.entry("key").tags(["tag"]);
+        let calls = [
+            ("set", of(|| ready(cache.set("key", 1_u64)))),
+            ("set_ex", of(|| ready(cache.set_ex("key", 2_u64, 60)))),
+            (
+                "set_with",
+                of(|| assert!(ready(cache.set_with("key", 3_u64, never())))),
+            ),
+            ("get", of(|| assert_eq!(ready(cache.get("key")), Some(3)))),
+            (
+                "or_insert_with",
+                of(|| assert_eq!(ready(entry().or_insert_with(async || 4)), 3)),
+            ),
+        ];
+        for (call, allocations) in calls {
+            assert_eq!(allocations, 0, "{call} behind an erased backend");
+        }
+    }
+}
+
 #[test]
 fn a_write_allocates_what_it_hands_over_and_a_read_never_more_than_the_limit() {
+    of_calls_in_memory();
     assert_eq!(cost_of_a_write(JsonCodec::new(), None), 1);
     assert_eq!(cost_of_a_write(MsgPackCodec::new(), None), 1);
     for (compression, own) in [(Compression::lz4(), 1), (Compression::zstd(3), 0)] {

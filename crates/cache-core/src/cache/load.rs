@@ -93,11 +93,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Returns a value that is in memory.
     #[inline]
-    fn read_now(&self, raw: &str) -> Option<V> {
-        match self.shared.backend.read_now(raw) {
+    fn hit_now(&self, operation: &'static str, key: &str) -> Result<Option<V>> {
+        Ok(match self.read_now(operation, key)? {
             ReadNow::Answer(Ok(Some(value))) => self.hit(value),
             // Whatever else it may be, it is looked up again where there is time.
             _ => None,
-        }
+        })
     }
 }

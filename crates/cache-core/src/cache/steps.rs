@@ -19,6 +19,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             .map_err(|error| error.during(operation))
     }
 
+    /// Asks the backend for an answer at once.
+    #[inline]
+    pub(super) fn read_now(&self, operation: &'static str, key: &str) -> Result<ReadNow<V>> {
+        let read = |raw: &str| self.shared.backend.read_now(raw);
+        let answer = self.keyspace.lend(key, read);
+        answer.map_err(|error| error.during(operation))
+    }
+
     pub(super) fn raw_many<'k, K: AsRef<str>>(
         &self,
         operation: &'static str,
@@ -53,14 +61,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         value: V,
         options: SetOptions<'_>,
     ) -> Result<bool> {
-        let raw = self.raw(operation, key)?;
         let expiry = self.resolve(operation, key, options.ttl)?;
         let value = if options.is_plain() {
-            match self.write_now(&raw, value, expiry) {
+            match self.write_now(operation, key, value, expiry)? {
                 SetNow::Done(written) => {
                     // A load may have begun during the write.
                     if !self.shared.flights.is_idle() {
-                        Box::pin(self.detach_many(&[&*raw])).await;
+                        let raw = self.raw(operation, key)?;
+                        Box::pin(self.detach_many(&[raw])).await;
                     }
                     return self.counted(operation, key, written.map(|()| true));
                 }
@@ -69,6 +77,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         } else {
             value
         };
+        let raw = self.raw(operation, key)?;
         let write = WriteOptions::new(expiry, options.condition.into());
         let write = write.with_kept_expiry(options.keeps_ttl);
         let written = if options.tags.is_empty() {
@@ -94,7 +103,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Writes a value at once if the backend can, and nothing else has to be seen to before.
     #[inline]
-    fn write_now(&self, raw: &str, value: V, expiry: Expiry) -> SetNow<V> {
+    fn write_now(
+        &self,
+        operation: &'static str,
+        key: &str,
+        value: V,
+        expiry: Expiry,
+    ) -> Result<SetNow<V>> {
         let Shared {
             backend,
             flights,
@@ -102,9 +117,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             ..
         } = &*self.shared;
         if keep_stale.is_none() && flights.is_idle() {
-            backend.set_now(raw, value, expiry)
+            let write = |raw: &str| backend.set_now(raw, value, expiry);
+            let written = self.keyspace.lend(key, write);
+            written.map_err(|error| error.during(operation))
         } else {
-            SetNow::WouldWait(value)
+            Ok(SetNow::WouldWait(value))
         }
     }
 

@@ -217,13 +217,13 @@ where
     {
         const OPERATION: &str = "or_load";
         let (cache, key) = (self.cache, self.key.as_ref());
-        let raw = cache.raw(OPERATION, key)?;
         let options = self.options.or(&cache.shared.load_options);
         if !options.looks_ahead()
-            && let Some(value) = cache.read_now(&raw)
+            && let Some(value) = cache.hit_now(OPERATION, key)?
         {
             return Ok(Some(value));
         }
+        let raw = cache.raw(OPERATION, key)?;
         let tags = owned(self.tags);
         let load = |context| load(context).map_ok(|loaded| loaded.into().and_tags(tags));
         Lookup::new(cache, OPERATION, key, &raw, options, spawner())?
@@ -302,10 +302,10 @@ where
         E: Send + Sync + 'static,
     {
         let (cache, key) = (self.cache, self.key.as_ref());
-        let raw = cache.raw(operation, key)?;
-        if let Some(value) = cache.read_now(&raw) {
+        if let Some(value) = cache.hit_now(operation, key)? {
             return Ok(value);
         }
+        let raw = cache.raw(operation, key)?;
         let options = self.options.or(&cache.shared.load_options);
         let lookup = Lookup::new(cache, operation, key, &raw, options, None)?;
         let tags = owned(self.tags);
