@@ -343,6 +343,13 @@ macro_rules! __facade_tests {
                 locks_belong_to_their_namespace
                 a_bad_lock_is_invalid_input
             }
+            $crate::__tests! { $attributes facade::many as many:
+                mset_with_gives_a_time_to_live
+                mset_with_counts_what_its_condition_lets_through
+                mset_with_gives_tags
+                mset_with_checks_all_before_it_writes
+                scan_entries_returns_keys_with_their_values
+            }
             $crate::__tests! { $attributes facade::stats as stats:
                 hits_misses_sets_and_deletes_are_counted
                 an_expired_key_is_a_miss

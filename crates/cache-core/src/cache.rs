@@ -515,6 +515,43 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             .try_flatten()
     }
 
+    /// Returns a stream of the entries of this namespace whose keys start with `prefix`.
+    ///
+    /// A page at a time is read and held in memory. What is said of [`scan`](Self::scan) holds here too; an
+    /// entry that is deleted or expires between the scan of its key and the read of its value is left out.
+    /// It does not count as a read.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());
+    /// use futures_util::TryStreamExt;
+    ///
+    /// cache.mset(vec![("user:1", "Alice"), ("user:2", "Bob"), ("team:1", "A")]).await?;
+    /// let mut users: Vec<(String, String)> = cache.scan_entries("user:").try_collect().await?;
+    /// users.sort();
+    /// assert_eq!(users[1], ("user:2".to_string(), "Bob".to_string()));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Items are errors as of [`keys`](Self::keys); the stream ends after one.
+    ///
+    /// # Cancel safety
+    /// Dropping the stream ends the scan; nothing is held in the store.
+    pub fn scan_entries(
+        &self,
+        prefix: &str,
+    ) -> impl Stream<Item = Result<(String, V)>> + Send + use<V, B> {
+        let cache = self.clone();
+        self.pages(prefix, "scan_entries")
+            .and_then(move |keys| {
+                let cache = cache.clone();
+                async move { cache.entries_of(keys).await }
+            })
+            .map_ok(|entries| stream::iter(entries.into_iter().map(Ok)))
+            .try_flatten()
+    }
+
     /// Deletes all entries of this namespace and returns how many were there.
     ///
     /// Nested namespaces, the parent and entries of other programs stay.

@@ -7,6 +7,7 @@ pub mod defaults;
 pub mod errors;
 pub mod keys;
 pub mod locks;
+pub mod many;
 pub mod stats;
 pub mod tags;
 pub mod times;

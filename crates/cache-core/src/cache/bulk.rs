@@ -1,10 +1,18 @@
 //! The verbs that take many keys at once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
 use super::Cache;
 use super::steps::borrowed;
 #[expect(unused_imports, reason = "short names for the docs")]
-use crate::ErrorKind::{InvalidInput, TooLarge};
-use crate::{CacheBackend, Result, Ttl};
+use crate::ErrorKind::{InvalidInput, TooLarge, Unsupported};
+use crate::options::When;
+use crate::{CacheBackend, Error, Result, SetOptions, Ttl};
+
+/// How many pairs are written at a time that are not one call of the backend.
+const AT_ONCE: usize = 64;
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the values of `keys`, in their order; a repeated key is answered each time.
@@ -34,7 +42,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Writes all pairs with the default time to live; of a repeated key the last one stays.
     ///
-    /// Each pair is written atomically, all together are not.
+    /// Each pair is written atomically, all together are not. [`mset_with`](Self::mset_with) takes options.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -60,6 +68,62 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             .map(|(key, value)| (key, value.into()))
             .unzip();
         self.set_pairs("mset", &keys, values, Ttl::DEFAULT).await
+    }
+
+    /// Writes all pairs as `options` say, and returns how many were written; of a repeated key the last one
+    /// counts.
+    ///
+    /// Each pair is written atomically, all together are not. With a time to live alone it is one call of the
+    /// backend, as [`mset`](Self::mset) is; with tags or a condition each pair is a write, some at a time.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());
+    /// use cache_core::SetOptions;
+    ///
+    /// let users = [("user:1", "Alice"), ("user:2", "Bob")];
+    /// let options = SetOptions::new().ttl(60).tags(&["team:7"]);
+    /// assert_eq!(cache.mset_with(users, options).await?, 2);
+    /// assert_eq!(cache.mset_with(users, SetOptions::new().if_absent()).await?, 0);
+    /// cache.delete_by_tag("team:7").await?;
+    /// assert_eq!(cache.mget(&["user:1", "user:2"]).await?, [None, None]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`] for a bad key, tag or time to live, and for a
+    /// [version](SetOptions::if_version), which belongs to one key; [`TooLarge`] for a value that can never
+    /// fit; [`Unsupported`] for tags if the backend keeps none; otherwise what the backend reports.
+    /// Keys are checked before anything is written.
+    ///
+    /// # Cancel safety
+    /// A dropped bulk write has happened for some of the keys.
+    pub async fn mset_with<K: AsRef<str> + Send + Sync, T: Into<V>>(
+        &self,
+        entries: impl IntoIterator<Item = (K, T)>,
+        options: SetOptions<'_>,
+    ) -> Result<u64> {
+        const OPERATION: &str = "mset_with";
+        let entries = entries.into_iter();
+        let (keys, values): (Vec<K>, Vec<V>) =
+            entries.map(|(key, value)| (key, value.into())).unzip();
+        if options.is_plain() {
+            let distinct: BTreeSet<&str> = keys.iter().map(AsRef::as_ref).collect();
+            let count = distinct.len() as u64;
+            self.set_pairs(OPERATION, &keys, values, options.ttl)
+                .await?;
+            return Ok(count);
+        }
+        if matches!(options.condition, When::IfVersion(_)) {
+            let problem = "is of one key, and cannot be asked of several";
+            return Err(Error::invalid("version", problem).during(OPERATION));
+        }
+        self.raw_many(OPERATION, &keys)?;
+        let last: BTreeMap<&str, V> = keys.iter().map(AsRef::as_ref).zip(values).collect();
+        let write = |(key, value)| self.write(OPERATION, key, value, options);
+        let writes = stream::iter(last).map(write).buffer_unordered(AT_ONCE);
+        let count = |all, written| async move { Ok(all + u64::from(written)) };
+        writes.try_fold(0, count).await
     }
 
     /// Writes pairs, whose keys are checked before anything is written.

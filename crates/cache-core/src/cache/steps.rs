@@ -201,6 +201,18 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         }
     }
 
+    /// Reads the values of keys, and leaves out what is not there any more.
+    pub(super) async fn entries_of(&self, keys: Vec<String>) -> Result<Vec<(String, V)>> {
+        let values = {
+            let raw = self.raw_many("scan_entries", &keys)?;
+            let values = self.shared.backend.get_many(&borrowed(&raw)).await;
+            values.map_err(|error| error.during("scan_entries"))?
+        };
+        let entries = keys.into_iter().zip(values);
+        let present = entries.filter_map(|(key, value)| Some((key, value?)));
+        Ok(present.collect())
+    }
+
     pub(super) async fn remaining(
         &self,
         operation: &'static str,
