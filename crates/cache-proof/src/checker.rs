@@ -40,6 +40,8 @@ pub(crate) struct Limits {
     pub(crate) deadline: Nanos,
     /// How long a process may take to repeat a failed delete while nothing is wrong, if it does that.
     pub(crate) repeat_deletes: Option<Nanos>,
+    /// Of how many reads at the least the shares are taken that find a value.
+    pub(crate) hit_reads: u64,
     /// The least share of reads that find a value, and find it in the first tier.
     pub(crate) hit_ratio: f64,
     pub(crate) l1_ratio: f64,
@@ -149,7 +151,7 @@ impl Checker<'_> {
             ),
         ];
         for (what, found, floor) in floors {
-            if found.is_some_and(|found| found < floor) {
+            if reads >= self.limits.hit_reads && found.is_some_and(|found| found < floor) {
                 let text = format!("{what} are {found:?} of {reads} reads, the least is {floor}");
                 self.report.violate(Rule::HitRatio, text);
             }

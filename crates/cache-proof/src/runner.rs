@@ -140,6 +140,8 @@ fn limits(plan: &Plan) -> Limits {
         deadline: nanos(COMMAND_TIMEOUT) * 4 + 50 * MS,
         // Its attempts lie up to 7.5 s apart; then it takes a call, and others hear of it.
         repeat_deletes: (plan.mode != Mode::Redis).then_some(10_000 * MS),
+        // The first reads of a run find nothing.
+        hit_reads: 2_000,
         hit_ratio: plan.least_hits,
         l1_ratio,
     }

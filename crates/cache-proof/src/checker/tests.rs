@@ -19,6 +19,7 @@ const LIMITS: Limits = Limits {
     lifetime_slack: 5 * MS,
     deadline: 550 * MS,
     repeat_deletes: Some(10_000 * MS),
+    hit_reads: 100,
     hit_ratio: 0.5,
     l1_ratio: 0.3,
 };

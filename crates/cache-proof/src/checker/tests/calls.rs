@@ -116,6 +116,16 @@ fn h11_finds_a_cache_that_hardly_hits_while_nothing_is_wrong() {
 }
 
 #[test]
+fn h11_says_nothing_of_a_few_reads() {
+    let few = vec![sample(0, 0, 0, 0), sample(1000, 1, 0, 98)];
+    let few = History {
+        samples: few,
+        ..history([])
+    };
+    assert_eq!(finds(&few, &[]).l1_ratio, Some(1.0 / 99.0));
+}
+
+#[test]
 fn h11_counts_no_misses_in_a_store_that_was_emptied_for_good() {
     let emptied = History {
         samples: vec![
