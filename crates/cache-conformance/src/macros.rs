@@ -332,7 +332,7 @@ macro_rules! __facade_tests {
                 a_bad_key_is_invalid_input_for_every_verb
                 a_bad_key_among_many_changes_nothing
                 a_bad_time_to_live_is_invalid_input
-                a_bad_default_is_reported_by_the_write_that_uses_it
+                a_bad_default_is_refused_by_the_builder
                 a_bad_namespace_is_invalid_input
                 a_value_that_never_fits_is_too_large
             }

@@ -61,6 +61,7 @@ impl<'f, F: Fixture> Probe<'f, F> {
         Cache::builder(Arc::clone(&self.backend))
             .default_ttl(default_ttl)
             .build()
+            .expect("a good default")
     }
 
     /// Tells whether the clock stands still between two calls of `advance`.

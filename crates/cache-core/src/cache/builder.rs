@@ -10,7 +10,7 @@ use crate::flights::Flights;
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
 use crate::stats::Counters;
-use crate::{CacheBackend, Clock, DynBackend, LoadOptions, MAX_TTL, Ttl};
+use crate::{CacheBackend, Clock, DynBackend, LoadOptions, MAX_TTL, Result, Ttl};
 
 impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// Creates a cache over `backend` and erases the type of the backend.
@@ -24,7 +24,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// ```
     #[must_use]
     pub fn new(backend: impl CacheBackend<V>) -> Self {
-        Self::builder(backend).build()
+        Self::builder(backend).unchecked()
     }
 
     /// Starts a cache over `backend` whose defaults differ from the backend's.
@@ -34,7 +34,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// use cache_core::Cache;
     /// use cache_local::LocalBackend;
     ///
-    /// let cache: Cache<u32> = Cache::builder(LocalBackend::default()).default_ttl(30).build();
+    /// let cache: Cache<u32> = Cache::builder(LocalBackend::default()).default_ttl(30).build()?;
     /// cache.set("answer", 42u32).await?;
     /// assert_eq!(cache.ttl("answer").await?, Some(30));
     /// # Ok(()) }
@@ -57,7 +57,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// ```
     #[must_use]
     pub fn with_backend(backend: B) -> Self {
-        CacheBuilder::with_backend(backend).build()
+        CacheBuilder::with_backend(backend).unchecked()
     }
 }
 
@@ -83,7 +83,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     /// use cache_local::LocalBackend;
     ///
     /// let cache: Cache<u32, LocalBackend<u32>> =
-    ///     CacheBuilder::with_backend(LocalBackend::default()).default_ttl(30).build();
+    ///     CacheBuilder::with_backend(LocalBackend::default()).default_ttl(30).build()?;
+    /// # Ok::<(), cache_core::Error>(())
     /// ```
     pub fn with_backend(backend: B) -> Self {
         let default_ttl = backend.default_ttl().map_or(Ttl::NEVER, Ttl::from);
@@ -99,17 +100,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
 
     /// Sets the time to live of writes that name none, in place of the backend's default.
     ///
-    /// A time that is out of range fails those writes, with an error that names `default_ttl`.
-    ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
     /// use cache_core::Cache;
     /// use cache_local::LocalBackend;
     ///
-    /// let cache: Cache<u32> = Cache::builder(LocalBackend::default()).default_ttl(0).build();
-    /// let error = cache.set("answer", 42u32).await.unwrap_err();
-    /// assert!(error.to_string().contains("default_ttl is zero"));
-    /// # Ok(()) }
+    /// let builder = Cache::<u32>::builder(LocalBackend::default()).default_ttl(0);
+    /// let error = builder.build().unwrap_err();
+    /// assert_eq!(error.to_string(), "default_ttl is zero, the least is 1 ms");
     /// ```
     pub fn default_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.default_ttl = ttl.into();
@@ -118,8 +115,6 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
 
     /// Sets how values are loaded unless a call says otherwise.
     ///
-    /// Limits are checked by each call that loads, with an error that names the option.
-    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
     /// use cache_core::{Cache, LoadOptions};
@@ -127,7 +122,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     ///
     /// let cache: Cache<u32> = Cache::builder(LocalBackend::default())
     ///     .load_options(LoadOptions::new().ttl(30))
-    ///     .build();
+    ///     .build()?;
     /// cache.get_or_insert_with("answer", async || 42).await?;
     /// assert_eq!(cache.ttl("answer").await?, Some(30));
     /// # Ok(()) }
@@ -161,7 +156,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     ///     .keep_stale(hour)
     ///     .load_options(LoadOptions::new().ttl(30).fail_safe(hour, Duration::from_secs(5)))
     ///     .clock(clock)
-    ///     .build();
+    ///     .build()?;
     ///
     /// cache.get_or_insert_with("answer", async || 42).await?;
     /// hand.advance(Duration::from_secs(60));
@@ -188,8 +183,36 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     }
 
     /// Creates the cache.
-    #[must_use]
-    pub fn build(self) -> Cache<V, B> {
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_core::{Cache, LoadOptions};
+    /// use cache_local::LocalBackend;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let stale = LoadOptions::new().stale_while_revalidate(hour);
+    /// let builder = Cache::<u32>::builder(LocalBackend::default()).load_options(stale);
+    /// let error = builder.build().unwrap_err();
+    /// assert_eq!(error.to_string(), "stale_while_revalidate is 3600s, but the cache has keep_stale of 0ns");
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a default time to live that is out of range, for
+    /// load options outside their limits, and for those that need
+    /// [`keep_stale`](Self::keep_stale) for longer than it is set.
+    pub fn build(self) -> Result<Cache<V, B>> {
+        Ttl::DEFAULT.resolve(self.default_ttl)?;
+        self.load_options.check(self.keep_stale)?;
+        if let Some(ttl) = self.load_options.ttl {
+            ttl.resolve(self.default_ttl)?;
+        }
+        Ok(self.unchecked())
+    }
+
+    /// Creates the cache of what a backend says: a default time to live that is out of range fails the writes
+    /// that use it.
+    fn unchecked(self) -> Cache<V, B> {
         Cache {
             shared: Arc::new(Shared {
                 backend: self.backend,

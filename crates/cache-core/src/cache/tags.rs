@@ -87,7 +87,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// let cache: Cache<String> = Cache::builder(LocalBackend::default())
     ///     .default_ttl(60)
     ///     .keep_stale(hour)
-    ///     .build();
+    ///     .build()?;
     /// let menu = cache.entry("menu").or_load(async |_| {
     ///     Ok::<_, io::Error>(Loaded::value("soup".to_string()).tags(["prices"]))
     /// });

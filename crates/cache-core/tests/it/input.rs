@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cache_core::{
-    Cache, Error, ErrorKind, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, Result, SetOptions, Ttl,
+    Cache, CacheConfig, Error, ErrorKind, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, Result,
+    SetOptions, Ttl,
 };
 use cache_local::LocalBackend;
 
@@ -122,10 +123,12 @@ async fn a_time_to_live_below_a_millisecond_is_rounded_up_to_one() {
 }
 
 #[tokio::test]
-async fn a_bad_default_time_to_live_fails_the_writes_that_need_it() {
-    let cache: Cache<String> = Cache::builder(LocalBackend::default())
-        .default_ttl(0)
-        .build();
+async fn a_bad_default_of_a_backend_fails_the_writes_that_need_it() {
+    let config = CacheConfig {
+        cleanup_interval_seconds: 60,
+        default_ttl_seconds: Some(0),
+    };
+    let cache: Cache<String> = Cache::new(LocalBackend::from(config));
     let expected = says("default_ttl", "is zero, the least is 1 ms");
     assert_eq!(refused(cache.set("k", "v").await), expected);
     assert_eq!(refused(cache.mset([("k", "v")]).await), expected);

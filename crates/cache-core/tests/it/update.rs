@@ -14,7 +14,7 @@ fn cache() -> (Cache<u64>, ManualClock) {
     let config = LocalConfig::new().clock(clock.clone());
     let backend = LocalBackend::new(config).unwrap();
     let cache = Cache::builder(backend).clock(clock).default_ttl(60);
-    (cache.build(), hand)
+    (cache.build().expect("good options"), hand)
 }
 
 fn one_more(count: Option<&u64>) -> u64 {

@@ -34,7 +34,9 @@ async fn loads_ahead(world: &World, options: LoadOptions) -> bool {
 
 /// Writes the key as another process does.
 async fn set_elsewhere(world: &World) {
-    let other = CacheBuilder::with_backend(Arc::clone(&world.backend)).build();
+    let other = CacheBuilder::with_backend(Arc::clone(&world.backend))
+        .build()
+        .unwrap();
     other.set_ex("key", 9u32, 100).await.expect("it works");
 }
 
@@ -103,7 +105,9 @@ async fn after_a_write_the_time_of_a_loader_counts_no_more() {
 async fn a_value_of_another_process_is_loaded_ahead_once_and_then_when_it_is_due() {
     let options = LoadOptions::new().ttl(3_600).refresh_ahead(0.8);
     let world = world();
-    let other = CacheBuilder::with_backend(Arc::clone(&world.backend)).build();
+    let other = CacheBuilder::with_backend(Arc::clone(&world.backend))
+        .build()
+        .unwrap();
     let brief = async |_| Ok::<_, io::Error>(Loaded::value(1).ttl(10));
     other
         .entry("key")

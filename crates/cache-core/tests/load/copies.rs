@@ -207,7 +207,8 @@ async fn who_loses_the_race_of_two_loads_leaves_the_copy_of_the_winner() {
     let other = cache_core::CacheBuilder::with_backend(std::sync::Arc::clone(&world.backend))
         .clock(clock)
         .keep_stale(HOUR)
-        .build();
+        .build()
+        .unwrap();
     let load = async |_| Ok::<_, io::Error>(2);
     let won = other.entry("key").options(safe()).or_load(load).await;
     assert_eq!(won.unwrap(), Some(2));

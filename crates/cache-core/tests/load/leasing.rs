@@ -94,7 +94,7 @@ fn leasing(fate: Fate) -> (Cache<u32, Leasing>, ManualClock) {
     let builder = CacheBuilder::with_backend(Leasing(local, fate)).clock(clock);
     let options = LoadOptions::new().ttl(60);
     let builder = builder.keep_stale(HOUR).load_options(options);
-    (builder.build(), hand)
+    (builder.build().expect("good options"), hand)
 }
 
 fn get(

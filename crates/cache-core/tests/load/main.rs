@@ -47,7 +47,7 @@ fn world_with(build: impl Fn(CacheBuilder<u32>) -> CacheBuilder<u32>) -> World {
     let backend = Arc::new(FaultyBackend::new(local));
     let builder = CacheBuilder::with_backend(DynBackend::new(Arc::clone(&backend)));
     World {
-        cache: build(builder.clock(clock)).build(),
+        cache: build(builder.clock(clock)).build().expect("good options"),
         backend,
         hand,
     }

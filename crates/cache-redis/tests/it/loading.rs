@@ -26,6 +26,7 @@ async fn cache(server: &Server) -> Cache<u32> {
     Cache::builder(EncodedBackend::new(store, MsgPackCodec::new()))
         .load_options(LoadOptions::new().lease_ttl(LEASE))
         .build()
+        .expect("good options")
 }
 
 /// Counts its calls, takes its time, and returns the number of the call.

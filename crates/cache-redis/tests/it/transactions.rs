@@ -453,7 +453,8 @@ async fn a_conflict_leaves_the_copy_of_an_old_value() {
     let store = RedisStore::connect(config(&server)).await.unwrap();
     let cache: Cache<i64> = Cache::builder(EncodedBackend::new(store, JsonCodec::new()))
         .keep_stale(Duration::from_secs(3600))
-        .build();
+        .build()
+        .unwrap();
     let loaded = cache
         .entry("a")
         .or_load(async |_| Ok::<_, Error>(Loaded::value(1).ttl(Duration::from_millis(20))));

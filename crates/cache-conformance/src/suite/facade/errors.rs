@@ -1,5 +1,6 @@
 //! Bad input: typed errors, and nothing done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
@@ -7,7 +8,7 @@ use cache_core::{
 };
 
 use super::{assert_held, value};
-use crate::probe::{Probe, ok};
+use crate::probe::{LONG, Probe, ok};
 use crate::{Fixture, Skipped, TestValue};
 
 /// Asserts that a call was refused for one of its arguments.
@@ -88,18 +89,16 @@ pub async fn a_bad_time_to_live_is_invalid_input<F: Fixture>(fixture: &F) {
 }
 
 /// A default that is out of range fails the writes that use it and no others.
-pub async fn a_bad_default_is_reported_by_the_write_that_uses_it<F: Fixture>(fixture: &F) {
+pub async fn a_bad_default_is_refused_by_the_builder<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
-    let cache = probe.cache_with(0);
-    let v = || F::Value::from_text("value");
-    let field = "default_ttl";
-    assert_invalid(cache.set("key", v()).await, "set", field);
-    assert_invalid(cache.set_nx("key", v()).await, "set_nx", field);
-    assert_invalid(cache.get_and_set("key", v()).await, "get_and_set", field);
-    assert_invalid(cache.mset([("key", v())]).await, "mset", field);
-    assert_eq!(value(&cache, "key").await, None, "nothing was written");
-    ok("set_ex", cache.set_ex("key", v(), 100)).await;
-    assert_held(&cache, "key", ("value", Some(100)), "a time of its own").await;
+    let builder = || Cache::<F::Value>::builder(Arc::clone(probe.backend()));
+    for ttl in [Ttl::from(0), Ttl::from(-1), Ttl::from(MAX_TTL + LONG)] {
+        let refused = builder().default_ttl(ttl).build();
+        let kind = refused.as_ref().err().map(Error::kind);
+        let is_named =
+            matches!(kind, Some(ErrorKind::InvalidInput { field, .. }) if field == "default_ttl");
+        assert!(is_named, "the builder refuses {ttl:?}, was {kind:?}");
+    }
 }
 
 /// The names of namespaces are short and plain.

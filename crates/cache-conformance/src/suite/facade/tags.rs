@@ -93,7 +93,8 @@ pub async fn a_kept_value_outlives_expire_by_tag_alone<F: Fixture>(
     let cache: Cache<F::Value> = Cache::builder(Arc::clone(probe.backend()))
         .default_ttl(LONG)
         .keep_stale(LONG)
-        .build();
+        .build()
+        .expect("good options");
     load_tagged(&cache, "key", &["tag"]).await;
     for (verb, kept) in [("expire_by_tag", true), ("delete_by_tag", false)] {
         ok(verb, end(&cache, verb, "tag")).await;
