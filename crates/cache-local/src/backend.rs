@@ -1,6 +1,7 @@
 //! The contract over the synchronous store.
 
 mod tags;
+mod transactions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -221,7 +222,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     fn abilities(&self) -> Abilities<'_, V> {
-        Abilities::none().with_tags(self)
+        Abilities::none().with_tags(self).with_transactions(self)
     }
 }
 

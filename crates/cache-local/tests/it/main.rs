@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bound;
+mod commits;
 mod expiry;
 mod input;
 mod invalidated;
