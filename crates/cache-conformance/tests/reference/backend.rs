@@ -32,6 +32,8 @@ pub(crate) struct Reference<V> {
     pub(super) leases: Mutex<Leases>,
     pub(super) invalidations: Mutex<Invalidations>,
     writes: AtomicU64,
+    /// The last write of each key, whatever became of it.
+    pub(super) written: Mutex<BTreeMap<String, u64>>,
     pub(super) clock: Clock,
     pub(super) bound: usize,
     pub(super) largest: usize,
@@ -58,6 +60,7 @@ impl<V: TestValue> Reference<V> {
             leases: Mutex::default(),
             invalidations: Mutex::default(),
             writes: AtomicU64::new(0),
+            written: Mutex::default(),
             clock,
             bound: UNBOUNDED,
             largest: UNBOUNDED,
@@ -192,6 +195,8 @@ impl<V: TestValue> Reference<V> {
             _ => {}
         }
         self.revoke(&key);
+        let mut written = self.written.lock().expect("no call panics");
+        written.insert(key.clone(), new.number);
         slots.insert(key, new);
     }
 
