@@ -6,7 +6,7 @@ use std::time::Duration;
 use cache_core::{Cache, CacheBackend, ErrorKind, Expiry, TransactionWrite};
 use cache_local::{LocalBackend, LocalConfig, RemovalCause};
 
-use crate::Rig;
+use crate::{Rig, now};
 
 fn set(value: u32) -> TransactionWrite<u32> {
     TransactionWrite::Set(value, Expiry::Never)
@@ -196,4 +196,27 @@ async fn a_watch_of_another_cache_is_refused() {
     let kind = refused.unwrap_err().kind().clone();
     assert!(matches!(kind, ErrorKind::InvalidInput { .. }), "{kind:?}");
     assert_eq!(ours.entries(), 0);
+}
+
+#[test]
+fn a_transaction_that_loses_races_needs_no_timers() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let rig = Rig::<u32>::new(LocalConfig::new());
+    let mut lost = 0;
+    let added = runtime.block_on(rig.cache.transaction(&["b", "a"], |transaction| {
+        if lost < 5 {
+            lost += 1;
+            let transactions = rig.backend.abilities().transactions.unwrap();
+            let (_, watch) = now(transactions.watch(&["a"])).unwrap();
+            now(transactions.commit(watch, vec![("a", set(lost))])).unwrap();
+        }
+        let found = transaction.get("a")?.copied();
+        transaction.set("b", found.unwrap_or(0) + 10)?;
+        Ok::<_, cache_core::Error>(found)
+    }));
+    assert_eq!((added.unwrap(), lost), (Some(5), 5));
+    let both = runtime.block_on(rig.cache.mget(&["a", "b"])).unwrap();
+    assert_eq!(both, [Some(5), Some(15)]);
 }
