@@ -43,7 +43,10 @@ async fn transfer(cache: &Cache<String>, from: &str, to: &str, amount: u64) -> b
 
 async fn open(cache: &Cache<String>) {
     for account in ACCOUNTS {
-        cache.set(account, EACH.to_string()).await.unwrap();
+        cache
+            .set(account, EACH.to_string())
+            .await
+            .expect("the server answers");
     }
 }
 
