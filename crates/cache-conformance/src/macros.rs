@@ -256,10 +256,16 @@ macro_rules! __contract_tests {
             c36_a_commit_makes_all_its_writes
             c36_no_watch_sees_a_commit_in_part
             c37_a_change_of_a_watched_key_is_a_conflict
+            c37_a_watched_absent_key_that_came_and_went_is_a_conflict
             c37_a_conflict_stops_all_writes
             c37_a_watched_key_that_expires_is_a_conflict
             c37_a_dropped_watch_changes_nothing
             c37_no_update_is_lost
+        }
+        $crate::__tests! { $attributes commits as commits:
+            c36_what_commits_move_is_neither_lost_nor_made
+            c26_a_commit_keeps_the_bound
+            c27_a_commit_of_what_never_fits_changes_nothing
         }
         $crate::__tests! { $attributes versions as versions:
             c38_get_versioned_finds_the_entry_and_its_version

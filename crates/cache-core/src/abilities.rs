@@ -14,7 +14,7 @@ use crate::{LoadLeases, Locks, Tags, Transactions};
 ///
 /// let backend = cache_local::LocalBackend::<String>::default();
 /// let abilities: Abilities<'_, String> = backend.abilities();
-/// assert!(abilities.tags.is_some());
+/// assert!(abilities.tags.is_some() && abilities.transactions.is_some());
 /// assert!(abilities.leases.is_none(), "nobody else can load into this memory");
 /// ```
 ///
@@ -25,7 +25,9 @@ pub struct Abilities<'b, V> {
     pub leases: Option<&'b dyn LoadLeases<V>>,
     /// Tags, which make many entries absent at once.
     pub tags: Option<&'b dyn Tags<V>>,
-    /// Transactions over several keys.
+    /// Transactions over several keys. They cannot be made of the five methods that every backend has: no
+    /// condition of a write of one key speaks of another, and a value has no place for a mark by which
+    /// readers and writers would know of a commit that is under way.
     pub transactions: Option<&'b dyn Transactions<V>>,
     /// Locks, which one holder has at a time.
     pub locks: Option<&'b dyn Locks>,

@@ -89,7 +89,7 @@ use crate::{
 ///   and its `stats` never say so, at no moment of a write.
 /// - **C27** A value that can never fit is refused with
 ///   [`TooLarge`](crate::ErrorKind::TooLarge), whatever the condition; the old entry stays, and
-///   `set_many` writes nothing.
+///   `set_many` and a commit write nothing.
 /// - **C28** `Debug` output shows no keys and no values.
 ///
 /// *Load leases*, of backends that [have](Self::abilities) them

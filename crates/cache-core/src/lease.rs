@@ -9,7 +9,7 @@ use crate::{Expiry, Result};
 
 /// Lets one process at a time load a key of a shared store.
 ///
-/// This is the API of people who **write** a backend: [`CacheBackend::leases`] hands it out, and the
+/// This is the API of people who **write** a backend: [`CacheBackend::abilities`] hands it out, and the
 /// facade calls it. A lease is a promise of work, not of a value: to every read and write its key
 /// is absent, `keys` does not list it and `clear` does not count it.
 ///
@@ -20,7 +20,7 @@ use crate::{Expiry, Result};
 /// A store that loses acknowledged writes in a failover can lose a lease with them. Then a key is
 /// loaded twice; what the first of the two brings is not stored.
 ///
-/// [`CacheBackend::leases`]: crate::CacheBackend::leases
+/// [`CacheBackend::abilities`]: crate::CacheBackend::abilities
 #[async_trait]
 pub trait LoadLeases<V: Send + Sync + 'static>: Send + Sync {
     /// Finds the value of `key`, or takes the lease for `ttl`, or tells for how long somebody else

@@ -14,7 +14,7 @@ pub const MAX_TAGS: usize = 32;
 
 /// Gives entries tags, and makes all entries of a tag absent in one step.
 ///
-/// This is the API of people who **write** a backend: [`CacheBackend::tags`] hands it out, and the
+/// This is the API of people who **write** a backend: [`CacheBackend::abilities`] hands it out, and the
 /// facade calls it. A tag is named by a key in which no entry is ever put, see [`is_tag_key`](crate::is_tag_key); a
 /// backend may keep under it what it knows of the tag.
 ///
@@ -23,7 +23,7 @@ pub const MAX_TAGS: usize = 32;
 /// another one, so that what a store forgets makes entries absent and never brings one back. What
 /// decides is the order of calls; no clock does.
 ///
-/// [`CacheBackend::tags`]: crate::CacheBackend::tags
+/// [`CacheBackend::abilities`]: crate::CacheBackend::abilities
 #[async_trait]
 pub trait Tags<V: Send + Sync + 'static>: Send + Sync {
     /// Returns a ticket, to be taken before a value is read where it comes from.

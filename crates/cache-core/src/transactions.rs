@@ -12,10 +12,11 @@ pub const MAX_TRANSACTION_KEYS: usize = 1024;
 
 /// Makes several writes in one step, unless a key has changed on which they depend.
 ///
-/// This is the API of people who **write** a backend: [`CacheBackend::transactions`] hands it out, and
-/// the facade calls it. Nothing is locked: who comes first has written, and the others are told.
+/// This is the API of people who **write** a backend: [`CacheBackend::abilities`] hands it out, and
+/// the facade calls it. Nothing is locked between the calls: who comes first has written, and the others
+/// are told.
 ///
-/// [`CacheBackend::transactions`]: crate::CacheBackend::transactions
+/// [`CacheBackend::abilities`]: crate::CacheBackend::abilities
 #[async_trait]
 pub trait Transactions<V: Send + Sync + 'static>: Send + Sync {
     /// Reads `keys`, which are at least one, and watches them from this moment on.

@@ -2,6 +2,7 @@
 
 mod locking;
 mod tags;
+mod transactions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -233,7 +234,10 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     fn abilities(&self) -> Abilities<'_, V> {
-        Abilities::none().with_tags(self).with_locks(self)
+        Abilities::none()
+            .with_tags(self)
+            .with_transactions(self)
+            .with_locks(self)
     }
 }
 

@@ -69,6 +69,17 @@ impl Budget {
         false
     }
 
+    /// Reserves as much of `weight` as fits, and returns how much that is.
+    pub(crate) fn reserve_most(&self, weight: u64) -> u64 {
+        loop {
+            let room = self.room.load(Ordering::SeqCst);
+            let most = weight.min(u64::try_from(room).unwrap_or_default());
+            if self.reserve(most) {
+                return most;
+            }
+        }
+    }
+
     pub(crate) fn release(&self, weight: u64) {
         if weight > 0 {
             self.room.fetch_add(signed(weight), Ordering::SeqCst);

@@ -138,6 +138,16 @@ impl Policy {
         self.nodes.give_back(entry.slot());
     }
 
+    /// Takes an entry out of its queue, so that it is not evicted. Its slot stays its own.
+    pub(crate) fn lift<V>(&mut self, entry: &Entry<V>) {
+        self.unlink(entry.line(), entry.slot(), entry.weight());
+    }
+
+    /// Puts an entry that was lifted at the end of its queue.
+    pub(crate) fn put_back<V>(&mut self, entry: &Entry<V>) {
+        self.push(entry.line(), entry.slot(), entry.weight());
+    }
+
     /// Takes note that an entry weighs something else now.
     pub(crate) fn reweigh<V>(&mut self, entry: &Entry<V>, old: u64) {
         let queue = match entry.line() {

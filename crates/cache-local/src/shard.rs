@@ -1,5 +1,7 @@
 //! One shard while its locks are held: table, eviction policy and timers change together.
 
+mod arrivals;
+mod held;
 mod walk;
 
 use std::mem;
@@ -7,6 +9,8 @@ use std::ops::Range;
 
 use cache_core::{Clock, Condition, Scope, Version};
 
+use self::arrivals::Arrivals;
+pub(crate) use self::held::{Commit, Committed, Held, State, Watched};
 use self::walk::Walk;
 use crate::budget::Budget;
 use crate::entry::{Content, Handle, NEVER, Place};
@@ -31,6 +35,7 @@ pub(crate) struct Ledger {
     pub(crate) policy: Policy,
     pub(crate) timers: Timers,
     walk: Walk,
+    pub(crate) arrivals: Arrivals,
     pub(crate) evicted_for_capacity: u64,
     pub(crate) evicted_by_resize: u64,
     pub(crate) expired: u64,
@@ -42,6 +47,18 @@ impl Ledger {
     const fn next_version(&mut self) -> u32 {
         self.writes = self.writes.wrapping_add(1);
         self.writes
+    }
+
+    /// Puts what a write brings into the entry of its key; it has credit enough.
+    #[inline]
+    fn replace<V>(&mut self, write: &mut Write<'_, V>, entry: &mut Handle<V>, clock: &Clock) {
+        let old = entry.deadline();
+        if write.keeps_deadline {
+            write.deadline = old;
+        }
+        let weight = write.overwrite(entry, self.next_version());
+        self.timers.set(entry.slot(), old, write.deadline, clock);
+        self.policy.reweigh(entry, weight);
     }
 }
 
@@ -63,6 +80,12 @@ pub(crate) struct Write<'a, V> {
 }
 
 impl<V> Write<'_, V> {
+    /// Returns what the write has replaced, and under which key.
+    pub(crate) fn replaced(&self) -> Option<(&str, &Replaced<V>)> {
+        let replaced = self.replaced.as_ref();
+        replaced.map(|replaced| (self.key, replaced))
+    }
+
     /// Puts value, weight and deadline into an entry of the same key, and returns the weight
     /// that it had.
     #[inline]
@@ -141,7 +164,7 @@ impl<V> Locked<'_, V> {
                     return Written::Refused;
                 }
                 let need = write.weight.into();
-                if write.credit < need && !self.make_room(need, write, None, false) {
+                if write.credit < need && !self.make_room(need, &mut write.credit, None, false) {
                     return Written::NoRoom(need);
                 }
                 if self.insert(write) {
@@ -161,19 +184,11 @@ impl<V> Locked<'_, V> {
             }
             let need = u64::from(write.weight).saturating_sub(place.weight());
             if write.credit >= need {
-                let old = place.deadline();
-                if write.keeps_deadline {
-                    write.deadline = old;
-                }
-                let weight = write.overwrite(place, self.ledger.next_version());
-                self.ledger
-                    .timers
-                    .set(place.slot(), old, write.deadline, self.clock);
-                self.ledger.policy.reweigh(place, weight);
+                self.ledger.replace(write, place, self.clock);
                 return Written::Done;
             }
             let own = Some(place.slot());
-            if !self.make_room(need, write, own, false) {
+            if !self.make_room(need, &mut write.credit, own, false) {
                 return Written::NoRoom(need);
             }
         }
@@ -342,17 +357,17 @@ impl<V> Locked<'_, V> {
     pub(crate) fn make_room(
         &mut self,
         need: u64,
-        write: &mut Write<'_, V>,
+        credit: &mut u64,
         own: Option<u32>,
         last: bool,
     ) -> bool {
         let mut is_walked = false;
         for _ in 0..EVICTED_PER_WRITE {
-            if write.credit >= need {
+            if *credit >= need {
                 return true;
             }
-            if self.budget.reserve(need - write.credit) {
-                write.credit = need;
+            if self.budget.reserve(need - *credit) {
+                *credit = need;
                 self.ledger.policy.settle(&self.table.shared(), self.share);
                 return true;
             }
@@ -371,11 +386,11 @@ impl<V> Locked<'_, V> {
                 return false;
             }
             match self.evict(RemovalCause::Capacity, own) {
-                Some(weight) => write.credit += weight,
+                Some(weight) => *credit += weight,
                 None => return false,
             }
         }
-        write.credit >= need
+        *credit >= need
     }
 
     #[inline]
@@ -396,6 +411,7 @@ impl<V> Locked<'_, V> {
             weight,
             deadline,
         };
+        self.ledger.arrivals.note(write.hash);
         let version = self.ledger.next_version();
         let entry = self.outbox.recycle(write.key, content, place, version);
         self.table.insert(write.hash, entry);

@@ -77,6 +77,40 @@ impl<V> Shards<V> {
             hasher: &self.hasher,
         })
     }
+
+    /// Runs `look` on several shards at one moment; their numbers ascend, as for everyone who takes
+    /// more than one lock.
+    pub(crate) fn read_all<R>(
+        &self,
+        shards: &[usize],
+        look: impl FnOnce(&[Table<'_, V>]) -> R,
+    ) -> R {
+        #[cfg(not(shuttle))]
+        let guard = |shard: &usize| self.map.shards()[*shard].read();
+        #[cfg(shuttle)]
+        let guard = |shard: &usize| self.map[*shard].read().unwrap();
+        let guards: Vec<_> = shards.iter().map(guard).collect();
+        let tables: Vec<_> = guards.iter().map(|guard| Table(guard)).collect();
+        look(&tables)
+    }
+
+    /// Runs `change` on several shards that nobody else can reach meanwhile; their numbers ascend.
+    pub(crate) fn write_all<R>(
+        &self,
+        shards: &[usize],
+        change: impl FnOnce(Vec<TableMut<'_, V>>) -> R,
+    ) -> R {
+        #[cfg(not(shuttle))]
+        let guard = |shard: &usize| self.map.shards()[*shard].write();
+        #[cfg(shuttle)]
+        let guard = |shard: &usize| self.map[*shard].write().unwrap();
+        let mut guards: Vec<_> = shards.iter().map(guard).collect();
+        let table = |rows| TableMut {
+            rows,
+            hasher: &self.hasher,
+        };
+        change(guards.iter_mut().map(|guard| table(&mut **guard)).collect())
+    }
 }
 
 /// A shard to read.
@@ -105,6 +139,13 @@ pub(crate) struct TableMut<'a, V> {
 }
 
 impl<V> TableMut<'_, V> {
+    pub(crate) const fn reborrow(&mut self) -> TableMut<'_, V> {
+        TableMut {
+            rows: self.rows,
+            hasher: self.hasher,
+        }
+    }
+
     #[inline]
     pub(crate) fn shared(&self) -> Table<'_, V> {
         Table(self.rows)

@@ -1,5 +1,7 @@
 //! The synchronous cache: every operation of the backend, without futures, without guards.
 
+mod commit;
+
 use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -108,7 +110,7 @@ impl<V> Store<V> {
     fn locked<R>(&self, shard: usize, change: impl FnOnce(&mut Locked<'_, V>) -> R) -> R {
         let mut outbox = Outbox::new();
         let result = self.lock(shard, &mut outbox, change);
-        self.deliver(&outbox, None);
+        self.deliver(&outbox, []);
         result
     }
 
@@ -135,9 +137,15 @@ impl<V> Store<V> {
         })
     }
 
-    /// Tells the listener what was removed, then what a write replaced under its key. If it
+    /// Tells the listener what was removed, then what writes replaced under their keys. If it
     /// panics, it hears of the rest all the same.
-    fn deliver(&self, outbox: &Outbox<V>, replaced: Option<(&str, &Replaced<V>)>) {
+    fn deliver<'r>(
+        &self,
+        outbox: &Outbox<V>,
+        replaced: impl IntoIterator<Item = (&'r str, &'r Replaced<V>)>,
+    ) where
+        V: 'r,
+    {
         let Some(listener) = self.listener.as_deref() else {
             return;
         };
@@ -146,7 +154,7 @@ impl<V> Store<V> {
         for removed in outbox.iter() {
             first = first.or(guarded(&|| removed.tell(listener)));
         }
-        if let Some((key, replaced)) = replaced {
+        for (key, replaced) in replaced {
             first = first.or(guarded(&|| replaced.tell(key, listener)));
         }
         if let Some(panic) = first {
@@ -187,7 +195,7 @@ impl<V> Store<V> {
         tags: Option<Box<EntryTags>>,
     ) -> Result<bool> {
         let weight = self.weigh(key, &value)?;
-        let content = Content { value, tags };
+        let content = Some(Content { value, tags });
         let mut write = self.plan(key, content, weight, options);
         self.write(&mut write)
     }
@@ -195,12 +203,11 @@ impl<V> Store<V> {
     fn plan<'k>(
         &self,
         key: &'k str,
-        content: Content<V>,
+        content: Option<Content<V>>,
         weight: u32,
         options: WriteOptions,
     ) -> Write<'k, V> {
         let (hash, deadline) = (self.shards.hash(key), self.deadline(options.expiry));
-        let content = Some(content);
         Write {
             key,
             hash,
@@ -238,8 +245,7 @@ impl<V> Store<V> {
         };
         // Nothing is reserved any more when the user's code runs.
         self.budget.release(mem::take(&mut write.credit));
-        let replaced = write.replaced.as_ref();
-        self.deliver(&outbox, replaced.map(|replaced| (write.key, replaced)));
+        self.deliver(&outbox, write.replaced());
         written
     }
 
@@ -254,7 +260,7 @@ impl<V> Store<V> {
         let weigh = |(key, value): &(&str, V)| self.weigh(key, value);
         let weights = entries.iter().map(weigh).collect::<Result<Vec<u32>>>()?;
         for ((key, value), weight) in entries.into_iter().zip(weights) {
-            let content = Content { value, tags: None };
+            let content = Some(Content { value, tags: None });
             let options = WriteOptions::new(expiry, Condition::Always);
             self.write(&mut self.plan(key, content, weight, options))?;
         }
@@ -275,7 +281,7 @@ impl<V> Store<V> {
             for step in 1..=count {
                 let enough = self.lock((from + step) % count, outbox, |locked| {
                     let own = locked.slot(write.hash, write.key);
-                    locked.make_room(need, write, own, last)
+                    locked.make_room(need, &mut write.credit, own, last)
                 });
                 if enough {
                     return true;
@@ -492,7 +498,7 @@ impl<V: Clone> Store<V> {
 
     pub(crate) fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
         let weight = self.weigh(key, &value)?;
-        let content = Content { value, tags: None };
+        let content = Some(Content { value, tags: None });
         let options = WriteOptions::new(expiry, Condition::Always);
         let mut write = self.plan(key, content, weight, options);
         self.write(&mut write)?;

@@ -170,27 +170,29 @@ conformance_tests!(plain_bytes, at(&REDIS_8.url(), plain) as Remote<Bytes, _>);
 
 /// Transactions of several keys, which need a slot in common.
 mod cluster_with_hash_tags {
-    use cache_conformance::suite::transactions as suite;
+    use cache_conformance::suite::{commits, transactions};
     use cache_redis::RedisConfig;
 
     use super::{CLUSTER, Remote, msgpack, with};
 
     macro_rules! tests {
-        ($($test:ident)*) => {$(
+        ($($module:ident::$test:ident)*) => {$(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let config = RedisConfig::from_url(&CLUSTER.url()).expect("the URL is right");
                 let fixture: Remote<String, _> = with(config.hash_tags(true), msgpack);
-                suite::$test(&fixture).await.expect("nothing is skipped");
+                $module::$test(&fixture).await.expect("nothing is skipped");
             }
         )*};
     }
 
     tests! {
-        c36_a_watch_answers_as_get_many
-        c36_a_commit_makes_all_its_writes
-        c36_no_watch_sees_a_commit_in_part
-        c37_a_conflict_stops_all_writes
+        transactions::c36_a_watch_answers_as_get_many
+        transactions::c36_a_commit_makes_all_its_writes
+        transactions::c36_no_watch_sees_a_commit_in_part
+        transactions::c37_a_conflict_stops_all_writes
+        commits::c36_what_commits_move_is_neither_lost_nor_made
+        commits::c27_a_commit_of_what_never_fits_changes_nothing
     }
 }
 

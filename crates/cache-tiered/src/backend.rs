@@ -4,6 +4,7 @@ mod leases;
 mod listen;
 mod read;
 mod tags;
+mod transactions;
 mod write;
 
 use std::fmt;
@@ -406,6 +407,7 @@ where
         let (of_l2, mut abilities) = (self.tiers.l2.abilities(), Abilities::none());
         abilities.leases = of_l2.leases.map(|_| self as _);
         abilities.tags = of_l2.tags.map(|_| self as _);
+        abilities.transactions = of_l2.transactions.map(|_| self as _);
         // No tier in front has anything of them.
         abilities.locks = of_l2.locks;
         abilities

@@ -1,14 +1,17 @@
 //! The operations of the model test and their answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cache_core::{Condition, Expiry, Scope, WriteOptions};
+use cache_core::{
+    CacheBackend, Condition, ErrorKind, Expiry, Result, Scope, TransactionWrite, Watch,
+    WriteOptions,
+};
 
 use super::some_millis;
-use crate::Fixture;
 use crate::probe::Probe;
 use crate::random::Random;
+use crate::{Fixture, TestValue};
 
 /// Keys as the facade writes them: in the root, in the namespace `n` and in `m` within it.
 pub(super) const KEYS: [&str; 10] = [
@@ -35,6 +38,18 @@ pub(super) enum Operation {
     DeleteMany(Vec<&'static str>),
     Scan(Scope, usize),
     Clear(Scope),
+    Commit(Commit),
+}
+
+/// A transaction.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) watched: Vec<&'static str>,
+    /// What another one writes to the first watched key before the commit.
+    pub(super) faster: Option<String>,
+    /// What is written, or that the key is deleted.
+    pub(super) writes: BTreeMap<&'static str, Option<String>>,
+    pub(super) expiry: Expiry,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +60,8 @@ pub(super) enum Answer {
     Left(Option<Expiry>),
     Count(u64),
     Keys(BTreeSet<String>),
+    /// What was watched, and whether there was no conflict.
+    Committed(Vec<Option<String>>, bool),
 }
 
 impl Operation {
@@ -63,7 +80,8 @@ impl Operation {
             // Longer than a step, so that some entries are there most of the time.
             _ => Expiry::After(some_millis(random) * 3),
         };
-        match random.below(36) {
+        match random.below(40) {
+            35..39 => Self::Commit(Commit::random(random, &value, expiry)),
             0..3 if probe.exact() => Self::Advance(some_millis(random)),
             0..6 => Self::Get(key),
             6..8 => Self::Left(key),
@@ -127,7 +145,83 @@ impl Operation {
             Self::DeleteMany(keys) => Answer::Count(probe.delete_many(keys).await),
             Self::Scan(scope, limit) => Answer::Keys(probe.scan(scope, *limit).await),
             Self::Clear(scope) => Answer::Count(probe.clear(scope).await),
+            Self::Commit(commit) => commit.perform(probe).await,
         }
+    }
+}
+
+impl Commit {
+    fn random(random: &mut Random, value: &str, expiry: Expiry) -> Self {
+        let mut watched = vec![*random.choose(&KEYS)];
+        watched.extend(some_keys(random));
+        let write = |(at, key)| (key, (at % 3 < 2).then(|| format!("{value}.{at}")));
+        Self {
+            watched,
+            faster: (random.below(4) == 0).then(|| format!("{value} faster")),
+            writes: some_keys(random)
+                .into_iter()
+                .enumerate()
+                .map(write)
+                .collect(),
+            expiry,
+        }
+    }
+
+    async fn perform<F: Fixture>(&self, probe: &Probe<'_, F>) -> Answer {
+        let watched = match probe.backend().abilities().transactions {
+            Some(transactions) => possible(transactions.watch(&self.watched).await),
+            None => None,
+        };
+        let text = |value: Option<F::Value>| value.map(|value| value.to_text());
+        let (found, watch) = match watched {
+            Some((found, watch)) => (found.into_iter().map(text).collect(), Some(watch)),
+            None => (probe.get_many(&self.watched).await, None),
+        };
+        if let Some(faster) = &self.faster {
+            probe.set(self.watched[0], faster, Expiry::Never).await;
+        }
+        let committed = match watch {
+            Some(watch) => self.commit(probe, watch).await,
+            None => None,
+        };
+        if committed.is_none() && self.faster.is_none() {
+            self.write_singly(probe).await;
+        }
+        Answer::Committed(found, committed.unwrap_or(self.faster.is_none()))
+    }
+
+    /// Commits, and tells whether there was no conflict; `None` where that is not possible.
+    async fn commit<F: Fixture>(&self, probe: &Probe<'_, F>, watch: Watch) -> Option<bool> {
+        let transactions = probe.backend().abilities().transactions?;
+        let write = |(key, value): (&&'static str, &Option<String>)| {
+            let write = match value {
+                Some(value) => TransactionWrite::Set(F::Value::from_text(value), self.expiry),
+                None => TransactionWrite::Delete,
+            };
+            (*key, write)
+        };
+        let writes = self.writes.iter().map(write).collect();
+        match transactions.commit(watch, writes).await {
+            Err(error) if *error.kind() == ErrorKind::Conflict => Some(false),
+            committed => possible(committed).map(|()| true),
+        }
+    }
+
+    async fn write_singly<F: Fixture>(&self, probe: &Probe<'_, F>) {
+        for (key, value) in &self.writes {
+            match value {
+                Some(value) => probe.set(key, value, self.expiry).await,
+                None => drop(probe.delete(key).await),
+            }
+        }
+    }
+}
+
+/// Of the keys of a cluster only some can be in one transaction.
+fn possible<T>(answer: Result<T>) -> Option<T> {
+    match answer {
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput { .. }) => None,
+        answer => Some(answer.unwrap_or_else(|error| panic!("transaction: {error}"))),
     }
 }
 

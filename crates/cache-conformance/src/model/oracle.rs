@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cache_core::{Condition, Expiry, Scope};
 
-use super::operation::{Answer, Operation};
+use super::operation::{Answer, Commit, Operation};
 
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
@@ -73,7 +73,23 @@ impl Oracle {
                 self.entries.retain(|key, _| !scope.contains(key));
                 Answer::Count(count)
             }
+            Operation::Commit(commit) => self.commit(commit),
         }
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Answer {
+        let found = commit.watched.iter().map(|key| self.value(key)).collect();
+        if let Some(faster) = &commit.faster {
+            self.write(commit.watched[0], faster, Expiry::Never);
+            return Answer::Committed(found, false);
+        }
+        for (key, value) in &commit.writes {
+            match value {
+                Some(value) => self.write(key, value, commit.expiry),
+                None => drop(self.entries.remove(*key)),
+            }
+        }
+        Answer::Committed(found, true)
     }
 
     fn value(&self, key: &str) -> Option<String> {

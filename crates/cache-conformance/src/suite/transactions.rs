@@ -15,22 +15,22 @@ use super::concurrency::race;
 use crate::probe::{LONG, Probe, ok};
 use crate::{Fixture, Skipped, TestValue};
 
-const A: &str = "{keys}a";
-const B: &str = "{keys}b";
-const TASKS: usize = 4;
-const ROUNDS: usize = 25;
+pub(super) const A: &str = "{keys}a";
+pub(super) const B: &str = "{keys}b";
+pub(super) const TASKS: usize = 4;
+pub(super) const ROUNDS: usize = 25;
 
 /// The calls, for tests that have found that there are transactions.
-struct Calls<'p, F: Fixture>(&'p dyn Transactions<F::Value>);
+pub(super) struct Calls<'p, F: Fixture>(pub(super) &'p dyn Transactions<F::Value>);
 
 impl<'p, F: Fixture> Calls<'p, F> {
-    fn of(probe: &'p Probe<'_, F>) -> Result<Self, Skipped> {
+    pub(super) fn of(probe: &'p Probe<'_, F>) -> Result<Self, Skipped> {
         let transactions = probe.backend().abilities().transactions;
         transactions.map(Self).ok_or(Skipped::TRANSACTIONS)
     }
 
     /// Returns them if they can have several keys.
-    async fn of_many(probe: &'p Probe<'_, F>) -> Result<Self, Skipped> {
+    pub(super) async fn of_many(probe: &'p Probe<'_, F>) -> Result<Self, Skipped> {
         let calls = Self::of(probe)?;
         match calls.0.watch(&[A, B]).await {
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput { .. }) => {
@@ -42,14 +42,18 @@ impl<'p, F: Fixture> Calls<'p, F> {
         }
     }
 
-    async fn watch(&self, keys: &[&str]) -> (Vec<Option<String>>, Watch) {
+    pub(super) async fn watch(&self, keys: &[&str]) -> (Vec<Option<String>>, Watch) {
         let (found, watch) = ok("watch", self.0.watch(keys)).await;
         let text = |value: Option<F::Value>| value.map(|value| value.to_text());
         (found.into_iter().map(text).collect(), watch)
     }
 
     /// Commits, and tells whether there was no conflict.
-    async fn commit(&self, watch: Watch, writes: Vec<(&str, TransactionWrite<F::Value>)>) -> bool {
+    pub(super) async fn commit(
+        &self,
+        watch: Watch,
+        writes: Vec<(&str, TransactionWrite<F::Value>)>,
+    ) -> bool {
         match self.0.commit(watch, writes).await {
             Ok(()) => true,
             Err(error) if *error.kind() == ErrorKind::Conflict => false,
@@ -58,7 +62,7 @@ impl<'p, F: Fixture> Calls<'p, F> {
     }
 }
 
-fn set<V: TestValue>(value: &str) -> TransactionWrite<V> {
+pub(super) fn set<V: TestValue>(value: &str) -> TransactionWrite<V> {
     set_for(value, Expiry::Never)
 }
 
@@ -219,6 +223,32 @@ pub async fn c37_a_change_of_a_watched_key_is_a_conflict<F: Fixture>(
         "{promise}"
     );
     probe.assert_value(A, Some("theirs"), promise).await;
+    Ok(())
+}
+
+/// C37: an absent key that came and went has been written.
+pub async fn c37_a_watched_absent_key_that_came_and_went_is_a_conflict<F: Fixture>(
+    fixture: &F,
+) -> Result<(), Skipped> {
+    let probe = Probe::fresh(fixture).await;
+    let calls = Calls::of(&probe)?;
+    for ends_by_itself in [false, true] {
+        let (found, watch) = calls.watch(&[A]).await;
+        assert_eq!(found, [None]);
+        if ends_by_itself {
+            probe.set(A, "theirs", Expiry::After(probe.short())).await;
+            probe.advance(probe.short() + fixture.granularity()).await;
+        } else {
+            probe.set(A, "theirs", Expiry::Never).await;
+            ok("delete", probe.backend().delete(A, Condition::Always)).await;
+        }
+        let promise = "C37: an absent key that came and went is a conflict";
+        assert!(
+            !calls.commit(watch, vec![(A, set("mine"))]).await,
+            "{promise}"
+        );
+        probe.assert_value(A, None, promise).await;
+    }
     Ok(())
 }
 

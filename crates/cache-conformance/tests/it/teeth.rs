@@ -118,6 +118,9 @@ caught! {
     CommitInParts by transactions::c36_no_watch_sees_a_commit_in_part
     CommitIgnoresChanges by transactions::c37_a_change_of_a_watched_key_is_a_conflict
     CommitStopsHalfWay by transactions::c37_a_conflict_stops_all_writes
+    CommitForgetsAbsence by transactions::c37_a_watched_absent_key_that_came_and_went_is_a_conflict
+    CommitEvictsItsOwn by commits::c26_a_commit_keeps_the_bound
+    CommitWeighsTooLate by commits::c27_a_commit_of_what_never_fits_changes_nothing
     CommitIgnoresExpiry by transactions::c37_a_watched_key_that_expires_is_a_conflict
     CommitNotAtomic by transactions::c37_no_update_is_lost
     VersionStays by versions::c38_a_write_of_another_value_changes_the_version

@@ -36,6 +36,8 @@ pub(crate) struct Reference<V> {
     pub(super) acquiring: Mutex<()>,
     pub(super) invalidations: Mutex<Invalidations>,
     writes: AtomicU64,
+    /// The last write of each key, whatever became of it.
+    pub(super) written: Mutex<BTreeMap<String, u64>>,
     pub(super) clock: Clock,
     pub(super) bound: usize,
     pub(super) largest: usize,
@@ -64,6 +66,7 @@ impl<V: TestValue> Reference<V> {
             acquiring: Mutex::default(),
             invalidations: Mutex::default(),
             writes: AtomicU64::new(0),
+            written: Mutex::default(),
             clock,
             bound: UNBOUNDED,
             largest: UNBOUNDED,
@@ -198,6 +201,8 @@ impl<V: TestValue> Reference<V> {
             _ => {}
         }
         self.revoke(&key);
+        let mut written = self.written.lock().expect("no call panics");
+        written.insert(key.clone(), new.number);
         slots.insert(key, new);
     }
 

@@ -2,41 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
-
-use tokio::time::sleep;
 
 use super::Cache;
 use super::steps::borrowed;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{Conflict, InvalidInput, TooLarge, Unsupported};
+use crate::backend::derived::Races;
 use crate::{
     CacheBackend, DynBackend, Error, ErrorKind, MAX_TRANSACTION_KEYS, Result, TransactionWrite,
     Transactions, Ttl, Watch,
 };
-
-/// How often [`Cache::transaction`] tries.
-const ATTEMPTS: u32 = 16;
-/// The longest random pause before it tries for the second time; it doubles up to the longest one.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Reads `keys`, decides what to write, and writes it if none of the keys has changed meanwhile;
     /// otherwise it begins again.
     ///
     /// `decide` is given the values and says what to write, all of which then happens in one step. It may
-    /// be called several times, so it should do nothing else. It is tried 16 times, with growing random
-    /// pauses; where that is not right, call [`watch`](Self::watch) and
-    /// [`commit`](Transaction::commit). An error of `decide` ends it, and nothing is written.
+    /// be called several times, so it should do nothing else. It is tried 128 times; transactions of one
+    /// process of which the first keys are the same, in alphabetical order, then take turns. Where that is
+    /// not right, call [`watch`](Self::watch) and [`commit`](Transaction::commit). An error of `decide`
+    /// ends it, and nothing is written.
     ///
-    /// Only Redis has transactions. In a cluster all keys must be in one slot, which hash tags in the
-    /// keys can bring about (`RedisConfig::hash_tags`).
+    /// In a Redis cluster all keys must be in one slot, which hash tags in the keys can bring about
+    /// (`RedisConfig::hash_tags`).
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
     /// # let accounts = cache_core::Cache::<i64>::new(cache_local::LocalBackend::default());
-    /// use cache_core::{Cache, Error, ErrorKind};
+    /// use cache_core::{Cache, Error};
     ///
     /// async fn transfer(accounts: &Cache<i64>, amount: i64) -> Result<bool, Error> {
     ///     let keys = ["{bank}:alice", "{bank}:bob"];
@@ -53,10 +46,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///     transfer.await
     /// }
     ///
-    /// // The backend in memory has none.
-    /// let refused = transfer(&accounts, 5).await.unwrap_err();
-    /// assert!(matches!(refused.kind(), ErrorKind::Unsupported { .. }));
-    /// # }
+    /// accounts.set("{bank}:alice", 20).await?;
+    /// assert!(transfer(&accounts, 15).await?);
+    /// assert!(!transfer(&accounts, 15).await?);
+    /// assert_eq!(accounts.get("{bank}:alice").await?, Some(5));
+    /// assert_eq!(accounts.get("{bank}:bob").await?, Some(15));
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -75,29 +70,31 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         T: Send,
         E: From<Error>,
     {
-        let mut pause = FIRST_PAUSE;
-        let mut attempt = 1;
+        let (mut races, mut turn) = (Races::default(), None);
         loop {
             let mut transaction = self.watched("transaction", keys).await?;
             let answer = decide(&mut transaction)?;
             match transaction.commit_as("transaction").await {
-                Err(error) if *error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
+                Err(error) if *error.kind() == ErrorKind::Conflict => {}
                 committed => return Ok(committed.map(|()| answer)?),
             }
-            // Who lost together should not come back together.
-            sleep(pause.mul_f64(fastrand::f64())).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            attempt += 1;
+            let first = keys.iter().map(AsRef::as_ref).min();
+            if let Some(first) = first.filter(|_| turn.is_none()) {
+                let raw = self.raw("transaction", first)?;
+                turn = Some(self.shared.turns.wait(&raw).await);
+            }
+            let lost = races.lose().await;
+            lost.map_err(|error| error.during("transaction"))?;
         }
     }
 
     /// Reads `keys` and watches them: a transaction of which each step is yours.
     ///
-    /// It keeps a connection for itself until it is committed or dropped, so do not wait for anything slow
-    /// in between. [`transaction`](Self::transaction) does it all and tries again.
+    /// On Redis, also behind a first tier, it keeps a connection for itself until it is committed or
+    /// dropped, so do not wait for anything slow in between. [`transaction`](Self::transaction) does it all and tries again.
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
     /// # let cache = cache_core::Cache::<i64>::new(cache_local::LocalBackend::default());
     /// use cache_core::{Cache, Error, ErrorKind};
     ///
@@ -114,10 +111,10 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///     }
     /// }
     ///
-    /// // The backend in memory has none.
-    /// let refused = claim(&cache, 5).await.unwrap_err();
-    /// assert!(matches!(refused.kind(), ErrorKind::Unsupported { .. }));
-    /// # }
+    /// assert!(claim(&cache, 5).await?);
+    /// assert!(!claim(&cache, 6).await?);
+    /// assert_eq!(cache.get("seat:7").await?, Some(5));
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -286,11 +283,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Transaction<'_, V, B>
     ///
     /// Without anything to write it tells whether the values still hold, all at the same time.
     ///
-    /// An invalidation of a tag is no change of the keys that have it. Values are stored without tags.
+    /// Values are stored without tags. An invalidation of a tag is a change of the watched keys that have it
+    /// in memory, and is none on Redis.
     ///
     /// # Errors
-    /// [`Conflict`] if a watched key was written or deleted or has expired, or has moved to another server:
-    /// nothing is written, begin again. [`TooLarge`] for a value that can never fit and
+    /// [`Conflict`] if a watched key was written, deleted or evicted or has expired, or has moved to another
+    /// server; seldom for no such reason. Nothing is written, begin again. [`TooLarge`] for a value that can
+    /// never fit, and for values that can never be there together in a bounded memory;
     /// [`InvalidInput`] for keys of several slots of a cluster: nothing is written either. Otherwise what
     /// the backend reports; after [`Timeout`](ErrorKind::Timeout) or
     /// [`Unavailable`](ErrorKind::Unavailable) all of the writes have happened or none.

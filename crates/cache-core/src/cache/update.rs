@@ -37,8 +37,8 @@ impl<V> fmt::Debug for Updated<V> {
     }
 }
 
-/// Lets updates of one key that have lost a race take turns: then those of one process lose no race to
-/// each other.
+/// Lets updates and transactions of one key that have lost a race take turns: then those of one process
+/// lose no race to each other.
 #[derive(Debug, Default)]
 pub(super) struct Turns(OnceLock<Stripes>);
 
@@ -49,7 +49,7 @@ struct Stripes {
 }
 
 impl Turns {
-    async fn wait(&self, key: &str) -> MutexGuard<'_, ()> {
+    pub(super) async fn wait(&self, key: &str) -> MutexGuard<'_, ()> {
         let stripes = self.0.get_or_init(|| Stripes {
             hasher: RandomState::new(),
             turns: [const { Mutex::const_new(()) }; 64],

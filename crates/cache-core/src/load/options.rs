@@ -157,7 +157,7 @@ impl LoadOptions {
     /// Sets for how long other processes wait for one that has died while it loaded, 5 seconds unless
     /// it is set. With zero each process loads for itself.
     ///
-    /// A store that is [shared](crate::CacheBackend::leases) has one load of a key for all processes.
+    /// A store that is [shared](crate::CacheBackend::abilities) has one load of a key for all processes.
     /// The right to it is extended while the loader runs, for as long as that takes.
     pub const fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.lease_ttl = Some(ttl);

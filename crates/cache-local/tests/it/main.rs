@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bound;
+mod commits;
 mod expiry;
 mod input;
 mod invalidated;
@@ -14,6 +15,7 @@ mod settings;
 mod threads;
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use cache_core::{Cache, Clock, ManualClock};
 use cache_local::{LocalBackend, LocalConfig};
@@ -42,5 +44,17 @@ impl<V: Clone + Send + Sync + 'static> Rig<V> {
 
     fn weight(&self) -> u64 {
         self.cache.stats().backend.weight.unwrap()
+    }
+}
+
+/// Polls once: in this process every answer is there at once.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a local operation never waits"),
     }
 }

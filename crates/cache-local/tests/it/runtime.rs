@@ -6,6 +6,8 @@ use std::time::Duration;
 use cache_core::{Cache, CacheBackend, Clock, Condition, Expiry, WriteOptions};
 use cache_local::{LocalBackend, LocalConfig};
 
+use crate::now;
+
 fn entries<V: Clone + Send + Sync + 'static>(cache: &Cache<V>) -> u64 {
     cache.stats().backend.entries.unwrap()
 }
@@ -74,19 +76,6 @@ fn the_background_task_starts_again_when_its_runtime_has_ended() {
 
 #[test]
 fn everything_works_without_a_runtime() {
-    use std::task::{Context, Poll, Waker};
-
-    /// Polls once: in this process every answer is there at once.
-    fn now<T>(future: impl Future<Output = T>) -> T {
-        let mut future = std::pin::pin!(future);
-        match future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(value) => value,
-            Poll::Pending => panic!("a local operation never waits"),
-        }
-    }
     let (clock, hand) = Clock::manual();
     let backend = LocalBackend::new(LocalConfig::new().clock(clock)).unwrap();
     let second = Expiry::After(Duration::from_secs(1));

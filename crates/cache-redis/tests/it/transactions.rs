@@ -105,7 +105,7 @@ async fn who_loses_each_time_is_told_of_the_conflict() {
     assert_eq!(error.kind(), &ErrorKind::Conflict);
     assert_eq!(error.operation(), Some("transaction"));
     assert!(error.is_transient());
-    assert_eq!(calls.into_inner(), 16);
+    assert_eq!(calls.into_inner(), 128);
     assert_eq!(cache.get("count").await.unwrap(), Some(41));
 }
 

@@ -151,9 +151,11 @@ where
     /// Notes what is left to do about a write that has failed. Others are told in the background:
     /// the caller has waited long enough.
     fn note_failure(&self, change: Change<'_>, error: &Error, again: Option<Task>) {
-        let is_unknown = error.is_transient();
+        let has_lost = *error.kind() == ErrorKind::Conflict;
+        let is_unknown = error.is_transient() && !has_lost;
         self.counters.unknown_writes.add(u64::from(is_unknown));
-        if can_never_succeed(error) {
+        // Who has lost a race has written nothing.
+        if can_never_succeed(error) || (has_lost && again.is_none()) {
             return;
         }
         let told = self.needs_publish().then_some(Task::AnnounceTwice);

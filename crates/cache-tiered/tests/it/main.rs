@@ -2,6 +2,7 @@
 
 mod bus;
 mod coherence;
+mod commits;
 mod config;
 mod invalidator;
 mod outage;

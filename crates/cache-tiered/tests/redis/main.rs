@@ -6,6 +6,8 @@ mod outsiders;
 mod runtime;
 mod scale;
 mod shared;
+mod transfers;
+mod update;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -3,6 +3,8 @@
 //! `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/steered-rustc cargo test -p cache-local --test schedules`
 #![cfg(shuttle)]
 
+mod commits;
+
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -355,14 +357,14 @@ fn a_value_that_was_read_before_an_invalidation_is_not_seen_after_it() {
             let (backend, source) = (Arc::clone(&backend), Arc::clone(&source));
             thread::spawn(move || {
                 source.store(2, Ordering::SeqCst);
-                now(backend.tags().unwrap().invalidate(&["tag"])).unwrap();
+                now(backend.abilities().tags.unwrap().invalidate(&["tag"])).unwrap();
                 // Whatever is seen from here on was read from the source after the invalidation.
                 let seen = read(&backend, "key");
                 assert!(seen != Some(1), "{seen:?}");
             })
         };
         on_threads(2, &backend, move |backend, _| {
-            let tags = backend.tags().unwrap();
+            let tags = backend.abilities().tags.unwrap();
             let ticket = now(tags.ticket()).unwrap();
             let value = source.load(Ordering::SeqCst);
             let tagging = Tagging::new(&["tag"], Some(&ticket));
