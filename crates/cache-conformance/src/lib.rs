@@ -78,6 +78,7 @@
 //! major releases alone.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod derived;
 mod faulty;
 mod fixture;
 pub mod linearizability;

@@ -1,9 +1,11 @@
 //! The capability matrix: which clauses a backend was checked for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use cache_core::{CacheBackend, Capabilities};
 
+use crate::derived::derived_verbs;
 use crate::{Fixture, Skipped};
 
 /// What a backend can do and which clauses were skipped for it: a row of a markdown table.
@@ -11,9 +13,9 @@ use crate::{Fixture, Skipped};
 /// The macro prints it in a test named `capabilities`; documentation can copy the row.
 ///
 /// ```text
-/// | backend | scan | shared | bounded | expiry exact to | skipped |
-/// |---|---|---|---|---|---|
-/// | redis | yes | yes | no | 20ms | C26: the fixture builds no bounded backend |
+/// | backend | scan | shared | bounded | expiry exact to | skipped | derived |
+/// |---|---|---|---|---|---|---|
+/// | redis | yes | yes | no | 20ms | C26: the fixture builds no bounded backend | none |
 /// ```
 #[derive(Debug, Clone)]
 pub struct Matrix {
@@ -21,12 +23,13 @@ pub struct Matrix {
     capabilities: Capabilities,
     exact_to: String,
     skipped: Vec<(&'static str, Skipped)>,
+    derived: BTreeSet<String>,
 }
 
 impl Matrix {
     /// The head of the table.
-    pub const HEADER: &str = "| backend | scan | shared | bounded | expiry exact to | skipped |\n\
-                              |---|---|---|---|---|---|";
+    pub const HEADER: &str = "| backend | scan | shared | bounded | expiry exact to | skipped | derived |\n\
+                              |---|---|---|---|---|---|---|";
 
     /// Asks a fixture and its backend what they can do.
     #[must_use]
@@ -74,12 +77,19 @@ impl Matrix {
                 .filter(|(able, ..)| !able)
                 .map(|(_, clauses, skipped)| (clauses, skipped))
                 .collect(),
+            derived: derived_verbs(fixture).await,
         }
     }
 
     /// Returns the clauses that are skipped, each with the reason.
     pub fn skipped(&self) -> &[(&'static str, Skipped)] {
         &self.skipped
+    }
+
+    /// Returns the verbs that are not the backend's own but [made of others](cache_core::backend::derived), and
+    /// so cost more calls.
+    pub fn derived(&self) -> impl Iterator<Item = &str> {
+        self.derived.iter().map(String::as_str)
     }
 }
 
@@ -92,15 +102,20 @@ impl fmt::Display for Matrix {
             .iter()
             .map(|(clauses, skipped)| format!("{clauses}: {skipped}"))
             .collect();
+        let derived: Vec<&str> = match self.derived.len() {
+            0 => vec!["none"],
+            _ => self.derived().collect(),
+        };
         write!(
             f,
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             self.name,
             word(self.capabilities.scan),
             word(self.capabilities.shared),
             word(self.capabilities.bounded),
             self.exact_to,
             skipped.join("; "),
+            derived.join(", "),
         )
     }
 }

@@ -195,7 +195,7 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
 
     /// Returns the value of `key`.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<V>>> + Send {
-        async move { Ok(self.get_entry(key).await?.map(|entry| entry.value)) }
+        derived::get(self, key)
     }
 
     /// Returns what `key` holds and the version of it, where the truth is (C38).
@@ -228,7 +228,7 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
 
     /// Returns the time that `key` has left, or `None` for an absent key.
     fn expiry(&self, key: &str) -> impl Future<Output = Result<Option<Expiry>>> + Send {
-        async move { Ok(self.get_entry(key).await?.map(|entry| entry.expiry)) }
+        derived::expiry(self, key)
     }
 
     /// Returns the values of `keys`, in their order.

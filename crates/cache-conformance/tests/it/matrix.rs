@@ -9,7 +9,7 @@ async fn the_row_of_a_fixture_with_all_abilities_skips_nothing() {
     let fixture = ReferenceFixture::<String>::correct();
     let matrix = Matrix::of("reference", &fixture).await;
     assert_eq!(matrix.skipped(), []);
-    let row = "| reference | yes | no | yes | 1ms |  |";
+    let row = "| reference | yes | no | yes | 1ms |  | get_entries, get_ex, take |";
     assert_eq!(matrix.to_string(), row);
     let erased = Matrix::of("reference", &Erased::new(fixture)).await;
     assert_eq!(erased.to_string(), row);
@@ -29,7 +29,7 @@ async fn the_row_of_a_fixture_without_abilities_names_what_is_skipped() {
         "| plain | yes | no | no | 20ms | \
          C26: the fixture builds no bounded backend; \
          C27: the fixture has no value that never fits; \
-         C12 and C14 in part: the time of the fixture is not exact |"
+         C12 and C14 in part: the time of the fixture is not exact | get_entries, get_ex, take |"
     );
     assert_eq!(
         Matrix::HEADER
@@ -47,7 +47,7 @@ async fn the_row_of_a_backend_without_tags_names_their_clauses() {
     let matrix = Matrix::of("tagless", &fixture).await;
     assert_eq!(
         matrix.to_string(),
-        "| tagless | yes | no | yes | 1ms | C32-C35: the backend keeps no tags |"
+        "| tagless | yes | no | yes | 1ms | C32-C35: the backend keeps no tags | get_entries, get_ex, take |"
     );
 }
 

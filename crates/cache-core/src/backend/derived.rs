@@ -2,6 +2,9 @@
 //!
 //! Each reads, decides, and writes on the condition that the version is still the one it has read; a call
 //! that loses this race begins again. So each is atomic, and costs two round trips or more.
+//!
+//! Each call of a verb that is made of others, here and in [`each`](super::each), emits a trace event with
+//! the target [`TARGET`]: nothing is slow in silence.
 
 use tokio::task::yield_now;
 
@@ -12,6 +15,40 @@ use crate::{Condition, Error, ErrorKind, Expiry, Result, Versioned, WriteOptions
 const ATTEMPTS: u32 = 128;
 /// The most turns that others get after a race was lost, as a power of two.
 const MOST_TURNS: u32 = 6;
+
+/// The target of the trace events of verbs that are made of others. Their field `verb` has the name.
+pub const TARGET: &str = "cache_core::derived";
+
+/// Tells that a verb of the contract is made of others.
+pub(super) fn tell(verb: &'static str) {
+    tracing::trace!(target: TARGET, verb);
+}
+
+/// Calls `get_entry` for its value.
+///
+/// # Errors
+/// What the backend reports.
+pub async fn get<V, B>(backend: &B, key: &str) -> Result<Option<V>>
+where
+    V: Clone + Send + Sync + 'static,
+    B: CacheBackend<V> + ?Sized,
+{
+    tell("get");
+    Ok(backend.get_entry(key).await?.map(|entry| entry.value))
+}
+
+/// Calls `get_entry` for its expiry.
+///
+/// # Errors
+/// What the backend reports.
+pub async fn expiry<V, B>(backend: &B, key: &str) -> Result<Option<Expiry>>
+where
+    V: Clone + Send + Sync + 'static,
+    B: CacheBackend<V> + ?Sized,
+{
+    tell("expiry");
+    Ok(backend.get_entry(key).await?.map(|entry| entry.expiry))
+}
 
 /// Calls `get_entry`, whose entries have to have versions.
 ///
@@ -40,6 +77,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
+    tell("swap");
     let mut races = Races::default();
     loop {
         let Versioned { entry, version } = backend.get_versioned(key).await?;
@@ -60,6 +98,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
+    tell("take");
     let mut races = Races::default();
     loop {
         let found = backend.get_versioned(key).await?;
@@ -82,6 +121,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
+    tell("get_ex");
     let mut races = Races::default();
     let mut before = backend.get_versioned(key).await?;
     loop {

@@ -2,6 +2,7 @@
 //!
 //! They are here to be called by name: a backend that loops says so in its own code.
 
+use super::derived::tell;
 use super::{CacheBackend, Cursor};
 use crate::{Condition, Entry, Expiry, Result, Scope, WriteOptions};
 
@@ -14,6 +15,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
+    tell("get_many");
     let mut values = Vec::with_capacity(keys.len());
     for key in keys {
         values.push(backend.get(key).await?);
@@ -30,6 +32,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
+    tell("get_entries");
     let mut entries = Vec::with_capacity(keys.len());
     for key in keys {
         entries.push(backend.get_entry(key).await?);
@@ -46,6 +49,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
+    tell("set_many");
     for (key, value) in entries {
         backend
             .set(key, value, WriteOptions::new(expiry, Condition::Always))
@@ -63,6 +67,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
+    tell("delete_many");
     let mut count = 0;
     for key in keys {
         count += u64::from(backend.delete(key, Condition::Always).await?);
@@ -79,6 +84,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
 {
+    tell("clear");
     const PAGE: usize = 512;
     let (mut count, mut next) = (0, Some(Cursor::Start));
     while let Some(cursor) = next {
