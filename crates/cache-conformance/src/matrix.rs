@@ -58,6 +58,11 @@ impl Matrix {
                 Skipped::TRANSACTIONS,
             ),
             (
+                backend.abilities().counters.is_some(),
+                "C44-C49",
+                Skipped::COUNTERS,
+            ),
+            (
                 granularity.is_zero(),
                 "C12 and C14 in part",
                 Skipped::EXACT_TIME,

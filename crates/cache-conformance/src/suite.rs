@@ -2,8 +2,8 @@
 //!
 //! [`conformance_tests!`](crate::conformance_tests) runs them all. To run one by hand, on any
 //! runtime, await it with a fixture; those of [`concurrency`], [`histories`], [`capacity`],
-//! [`leases`], [`tickets`], [`transactions`] and [`versions`] spawn tasks and so need a multi-threaded
-//! tokio runtime. A test that lacks an ability of the fixture returns [`Skipped`](crate::Skipped).
+//! [`leases`], [`tickets`], [`transactions`], [`versions`] and [`counters`] spawn tasks and so need a
+//! multi-threaded tokio runtime. A test that lacks an ability of the fixture returns [`Skipped`](crate::Skipped).
 #![expect(
     clippy::missing_errors_doc,
     reason = "the error of a test is always that it was skipped"
@@ -17,6 +17,7 @@ pub mod bulk;
 pub mod cancellation;
 pub mod capacity;
 pub mod concurrency;
+pub mod counters;
 pub mod expired;
 pub mod expiry;
 pub mod facade;

@@ -8,7 +8,7 @@ mod minimal;
 
 use bytes::Bytes;
 use cache_conformance::conformance_tests;
-use minimal::Minimal;
+use minimal::{Minimal, MinimalStore};
 use reference::{RealTime, ReferenceFixture, Waiting};
 
 conformance_tests!(text, ReferenceFixture::<String>::correct());
@@ -28,5 +28,15 @@ conformance_tests!(
     erased = false
 );
 conformance_tests!(five_methods, Minimal(ReferenceFixture::correct()));
+conformance_tests!(
+    five_methods_of_bytes,
+    MinimalStore(ReferenceFixture::correct()),
+    erased = false
+);
+conformance_tests!(
+    no_counters,
+    ReferenceFixture::<String>::correct().without_counters(),
+    erased = false
+);
 conformance_tests!(waiting, Waiting(ReferenceFixture::correct()));
 conformance_tests!(real_time, RealTime, erased = false);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{LoadLeases, Tags, Transactions};
+use crate::{Counters, LoadLeases, Tags, Transactions};
 
 /// What a backend can do besides the verbs that every backend has; [`CacheBackend::abilities`] returns it.
 ///
@@ -27,6 +27,8 @@ pub struct Abilities<'b, V> {
     pub tags: Option<&'b dyn Tags<V>>,
     /// Transactions over several keys.
     pub transactions: Option<&'b dyn Transactions<V>>,
+    /// Counters, which are none of the entries.
+    pub counters: Option<&'b dyn Counters>,
 }
 
 impl<'b, V> Abilities<'b, V> {
@@ -37,6 +39,7 @@ impl<'b, V> Abilities<'b, V> {
             leases: None,
             tags: None,
             transactions: None,
+            counters: None,
         }
     }
 
@@ -60,6 +63,13 @@ impl<'b, V> Abilities<'b, V> {
         self.transactions = Some(transactions);
         self
     }
+
+    /// Adds counters.
+    #[must_use]
+    pub const fn with_counters(mut self, counters: &'b dyn Counters) -> Self {
+        self.counters = Some(counters);
+        self
+    }
 }
 
 // Written by hand: the derived forms would ask the same of `V`.
@@ -77,6 +87,7 @@ impl<V> fmt::Debug for Abilities<'_, V> {
             .field("leases", &self.leases.is_some())
             .field("tags", &self.tags.is_some())
             .field("transactions", &self.transactions.is_some())
+            .field("counters", &self.counters.is_some())
             .finish()
     }
 }

@@ -3,6 +3,7 @@
 mod builder;
 mod bulk;
 mod copies;
+mod counter_group;
 mod load;
 mod steps;
 mod tags;
@@ -18,6 +19,7 @@ use futures_core::Stream;
 use futures_util::stream::{self, TryStreamExt};
 
 pub use self::builder::CacheBuilder;
+pub use self::counter_group::CounterGroup;
 pub use self::transaction::Transaction;
 use self::update::Turns;
 pub use self::update::Updated;
@@ -554,7 +556,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Errors
     /// [`InvalidInput`] unless `name` is 1 to 64 ASCII letters, digits, `-`, `_` and `.`, and not
-    /// `_stale` or `_tag`, where [kept values](CacheBuilder::keep_stale) and tags are.
+    /// `_stale`, `_tag` or `_counter`, where [kept values](CacheBuilder::keep_stale), tags and counters are.
     pub fn namespace(&self, name: impl AsRef<str>) -> Result<Self> {
         let keyspace = self.keyspace.named(name.as_ref())?;
         Ok(Self {

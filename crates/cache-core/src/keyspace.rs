@@ -20,6 +20,8 @@ const MARK: u8 = b'@';
 const COPIES: &str = "_stale";
 /// The namespace, within each other one, of the names of tags.
 const TAGS: &str = "_tag";
+/// The namespace, within each other one, of the groups of counters.
+const COUNTERS: &str = "_counter";
 
 /// A part of the key space: the root (empty prefix) or a namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +43,7 @@ impl Keyspace {
         let taken_for = match name {
             COPIES => "values that outlive their time",
             TAGS => "tags",
+            COUNTERS => "counters",
             _ => return self.nested(name),
         };
         let problem = format!("is {name:?}, which is for {taken_for}");
@@ -49,8 +52,14 @@ impl Keyspace {
 
     /// Returns the nested namespace of that name.
     pub(crate) fn nested(&self, name: &str) -> Result<Self> {
-        check_namespace(name)?;
+        check_name("namespace", name)?;
         Ok(self.within(name))
+    }
+
+    /// Returns the namespace of the counters of that group.
+    pub(crate) fn counters(&self, group: &str) -> Result<Self> {
+        check_name("group", group)?;
+        Ok(self.within(COUNTERS).within(group))
     }
 
     /// Checks a user's key and returns the backend's key.
@@ -247,17 +256,36 @@ pub fn tag_keys(namespaces: &[&str], tag: &str) -> Result<[String; 2]> {
     Keyspace::of(namespaces)?.tag_and_copy(tag)
 }
 
-fn check_namespace(name: &str) -> Result<()> {
+/// Returns the key that names a counter to a backend, of a cache in a namespace within others: by the group
+/// of the counter and its key there.
+///
+/// ```
+/// use cache_core::counter_key;
+///
+/// assert_eq!(counter_key(&["shop"], "requests", "10.0.0.7")?, "@shop:@_counter:@requests:10.0.0.7");
+/// # Ok::<(), cache_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for names that are no namespace or no group, and unless
+/// `key` is 1 to [`MAX_KEY_BYTES`] bytes long.
+pub fn counter_key(namespaces: &[&str], group: &str, key: &str) -> Result<String> {
+    let counters = Keyspace::of(namespaces)?.counters(group)?;
+    Ok(counters.encode(key)?.into_owned())
+}
+
+/// Checks what is to stand between `@` and `:`.
+fn check_name(field: &'static str, name: &str) -> Result<()> {
     if name.is_empty() {
-        return Err(Error::invalid("namespace", "is empty, the least is 1 byte"));
+        return Err(Error::invalid(field, "is empty, the least is 1 byte"));
     }
     if name.len() > MAX_NAMESPACE_BYTES {
-        return Err(too_long("namespace", name.len(), MAX_NAMESPACE_BYTES));
+        return Err(too_long(field, name.len(), MAX_NAMESPACE_BYTES));
     }
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if let Some(bad) = name.chars().find(|c| !allowed(c)) {
         let problem = format!("holds {bad:?}, allowed are ASCII letters, digits, '-', '_' and '.'");
-        return Err(Error::invalid("namespace", problem));
+        return Err(Error::invalid(field, problem));
     }
     Ok(())
 }
@@ -314,6 +342,20 @@ mod tests {
             prop_assert!(is_tag_key(&left));
             prop_assert!(!is_tag_key(&keyspace(&b.0).encode(&b.1).unwrap()));
             prop_assert!(!keyspace(&b.0).scope("").contains(&left));
+        }
+
+        #[test]
+        fn a_counter_is_in_no_scope_of_entries_and_no_two_counters_meet(
+            a in (path(), "[ab]{1,2}", key()), b in (path(), "[ab]{1,2}", key()),
+        ) {
+            let name = |(path, group, key): &(Vec<String>, String, String)| {
+                keyspace(path).counters(group).unwrap().encode(key).unwrap().into_owned()
+            };
+            let left = name(&a);
+            prop_assert_eq!(left == name(&b), a == b);
+            prop_assert!(!keyspace(&b.0).scope("").contains(&left));
+            prop_assert!(!is_tag_key(&left));
+            prop_assert!(left != *keyspace(&b.0).encode(&b.2).unwrap());
         }
 
         #[test]

@@ -15,6 +15,7 @@ use cache_core::{
 use tokio::task::yield_now;
 
 use super::Bug;
+use super::counters::Tally;
 use super::leases::Leases;
 use super::tags::{Invalidations, Mark};
 
@@ -30,6 +31,7 @@ const UNBOUNDED: usize = usize::MAX / 2;
 pub(crate) struct Reference<V> {
     slots: Mutex<Slots<V>>,
     pub(super) leases: Mutex<Leases>,
+    pub(super) tally: Mutex<Tally>,
     pub(super) invalidations: Mutex<Invalidations>,
     writes: AtomicU64,
     pub(super) clock: Clock,
@@ -37,6 +39,7 @@ pub(crate) struct Reference<V> {
     pub(super) largest: usize,
     pub(super) scans: bool,
     pub(super) keeps_tags: bool,
+    pub(super) counts: bool,
     pub(super) bug: Option<Bug>,
 }
 
@@ -56,6 +59,7 @@ impl<V: TestValue> Reference<V> {
         Self {
             slots: Mutex::default(),
             leases: Mutex::default(),
+            tally: Mutex::default(),
             invalidations: Mutex::default(),
             writes: AtomicU64::new(0),
             clock,
@@ -63,6 +67,7 @@ impl<V: TestValue> Reference<V> {
             largest: UNBOUNDED,
             scans: true,
             keeps_tags: true,
+            counts: true,
             bug: None,
         }
     }
@@ -103,7 +108,7 @@ impl<V: TestValue> Reference<V> {
         }
     }
 
-    fn deadline(&self, expiry: Expiry) -> Option<u64> {
+    pub(super) fn deadline(&self, expiry: Expiry) -> Option<u64> {
         let ttl = match (expiry.remaining()?, self.bug) {
             (ttl, Some(Bug::MillisecondsAsSeconds)) => ttl.saturating_mul(1_000),
             (ttl, Some(Bug::WholeSeconds)) => Duration::from_secs(ttl.as_secs().max(1)),
@@ -436,6 +441,9 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         let mut slots = self.slots();
         let mut leases = self.leases.lock().expect("no call panics");
         leases.revoke(|key| self.is_in(scope, key));
+        if self.has(Bug::ClearEndsCounters) {
+            self.tally().clear();
+        }
         let mut cleared = match self.bug {
             Some(Bug::ClearCountsTags) => self.tag_keys(scope).len() as u64,
             _ => 0,
@@ -465,12 +473,10 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
     }
 
     fn abilities(&self) -> Abilities<'_, V> {
-        let abilities = Abilities::none().with_leases(self).with_transactions(self);
-        if self.keeps_tags {
-            abilities.with_tags(self)
-        } else {
-            abilities
-        }
+        let mut abilities = Abilities::none().with_leases(self).with_transactions(self);
+        abilities.tags = self.keeps_tags.then_some(self as _);
+        abilities.counters = self.counts.then_some(self as _);
+        abilities
     }
 }
 

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cache_conformance::{Fixture, TestValue};
 use cache_core::{
-    CacheBackend, Condition, Cursor, Entry, Expiry, Page, Result, Scope, WriteOptions,
+    CacheBackend, Condition, Cursor, EncodedBackend, Entry, Expiry, MsgPackCodec, Page, Result,
+    Scope, WriteOptions,
 };
 
 use crate::reference::ReferenceFixture;
@@ -55,6 +57,26 @@ impl Fixture for Minimal {
     async fn oversized(&self) -> Option<(Self::Backend, String)> {
         let (backend, value) = self.0.oversized().await?;
         Some((FiveMethods(backend), value))
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by).await;
+    }
+
+    fn granularity(&self) -> Duration {
+        self.0.granularity()
+    }
+}
+
+/// Builds stores of bytes of that kind, behind what gives them types and counters.
+pub(crate) struct MinimalStore(pub(crate) ReferenceFixture<Bytes>);
+
+impl Fixture for MinimalStore {
+    type Value = String;
+    type Backend = EncodedBackend<FiveMethods<Bytes>, MsgPackCodec>;
+
+    async fn fresh(&self) -> Self::Backend {
+        EncodedBackend::new(FiveMethods(self.0.fresh().await), MsgPackCodec::new())
     }
 
     async fn advance(&self, by: Duration) {

@@ -1,6 +1,7 @@
 //! A reference backend and the ways to break it.
 
 pub(crate) mod backend;
+mod counters;
 mod fixture;
 mod leases;
 mod scan;
@@ -14,10 +15,15 @@ pub(crate) use self::variants::{RealTime, Waiting};
 /// One broken promise each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bug {
+    AddForgetsTime,
+    AddMovesWindow,
+    AddNotAtomic,
+    AddStartsAtOne,
     CenturyIsNever,
     ClaimNotAtomic,
     ClearCountsExpired,
     ClearCountsTags,
+    ClearEndsCounters,
     ClearTooWide,
     CommitIgnoresChanges,
     CommitIgnoresExpiry,
@@ -25,6 +31,10 @@ pub(crate) enum Bug {
     CommitKeepsDeleted,
     CommitNotAtomic,
     CommitStopsHalfWay,
+    CountHasNoLimit,
+    CountOutlivesWindow,
+    CountsIgnoreCase,
+    CountersListed,
     DebugShowsKeys,
     DeleteAlwaysTrue,
     DeleteCountsLeases,
@@ -42,6 +52,7 @@ pub(crate) enum Bug {
     GetEntriesForgetsExpiry,
     GetEntriesForgetsTags,
     GetExForgetsExpiry,
+    GetCounts,
     GetManyDropsRepeats,
     GetManySorts,
     IfAbsentNotAtomic,
@@ -62,7 +73,11 @@ pub(crate) enum Bug {
     PresentAtDeadline,
     ReadNowIgnoresExpiry,
     ReadNowIgnoresTags,
+    RefusedAddBegins,
     ReportsZeroAtTheEnd,
+    ResetAlwaysTrue,
+    ResetKeepsWindow,
+    ResetNotAtomic,
     ScanByOffset,
     ScanListsExpired,
     ScanListsInvalidated,
