@@ -2,6 +2,7 @@
 
 mod accept;
 mod bulk;
+mod counted;
 mod tags;
 mod transactions;
 mod walk;
@@ -446,7 +447,10 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     fn abilities(&self) -> Abilities<'_, Bytes> {
-        let abilities = Abilities::none().with_transactions(self);
+        // Under bare keys counters refuse: without them a codec would make some of versions, in keys of others.
+        let abilities = Abilities::none()
+            .with_transactions(self)
+            .with_counters(self);
         // Under bare keys other programs would find a lease in the place of a value, and would not know
         // what to do with the header of tags.
         if self.keys.are_bare() {

@@ -406,6 +406,8 @@ where
         let (of_l2, mut abilities) = (self.tiers.l2.abilities(), Abilities::none());
         abilities.leases = of_l2.leases.map(|_| self as _);
         abilities.tags = of_l2.tags.map(|_| self as _);
+        // The second tier counts for all processes; the first has no part in it.
+        abilities.counters = of_l2.counters;
         abilities
     }
 }

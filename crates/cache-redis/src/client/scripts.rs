@@ -19,8 +19,8 @@ use super::slot;
 use crate::placeholder;
 
 use self::sources::{
-    CLAIM, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF,
-    SET_IF_EQUAL, TAKE, UNLINK, UNLINK_IF_EQUAL,
+    CLAIM, COUNT, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY,
+    SET_IF, SET_IF_EQUAL, TAKE, UNLINK, UNLINK_IF_EQUAL,
 };
 pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
 pub(crate) use self::tags::Lifetime;
@@ -215,6 +215,25 @@ impl Connection {
         match self.eval_one(&GET_EX, key, arguments.collect()).await {
             Ok(Value::Array(answer)) => Ok(Err(only(answer)?)),
             value => Ok(Ok(found(value)?)),
+        }
+    }
+
+    /// Adds to a counter, and returns the new count and the time that its window has left; `None` if that
+    /// is out of range, and nothing has changed.
+    pub(crate) async fn count(
+        &self,
+        key: Bytes,
+        by: i64,
+        window: Expiry,
+    ) -> Answer<Option<(i64, Expiry)>> {
+        let arguments = [Value::Integer(by)].into_iter().chain(px(window));
+        match self.eval_one(&COUNT, key, arguments.collect()).await? {
+            Value::Null => Ok(None),
+            counted => {
+                let [left, value] = two(counted)?;
+                let left = remaining(integer(&left)?).ok_or_else(Failure::unexpected)?;
+                Ok(Some((integer(&value)?, left)))
+            }
         }
     }
 

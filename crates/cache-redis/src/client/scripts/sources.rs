@@ -296,8 +296,26 @@ pub(super) const OVERWRITE: Script = Script {
     sha1: "ed061ff68d2b058790a5c4605dd0c8c7c621dc93",
 };
 
+/// Adds the first argument to a number, which begins with the second one as its time if it is not there.
+/// What leads further from zero than 2^53 - 1 is taken back, and nil is returned.
+pub(super) const COUNT: Script = Script {
+    source: "local left = redis.pcall('PTTL', KEYS[1]) \
+             if type(left) == 'table' then return left end \
+             if left == -2 then local set \
+             if ARGV[2] then set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) \
+             else set = redis.pcall('SET', KEYS[1], ARGV[1]) end \
+             if set.err then return set end \
+             return {tonumber(ARGV[2] or -1), tonumber(ARGV[1])} end \
+             local count = redis.pcall('INCRBY', KEYS[1], ARGV[1]) \
+             if type(count) == 'table' then return count end \
+             if count > 9007199254740991 or count < -9007199254740991 then \
+             redis.call('INCRBY', KEYS[1], -ARGV[1]) return false end \
+             return {left, count}",
+    sha1: "71445b990e5ae99cae9d5ab326776d7278b32057",
+};
+
 #[cfg(test)]
-pub(super) const ALL: [Script; 20] = [
+pub(super) const ALL: [Script; 21] = [
     GET_WITH_TTL,
     GET_MANY_WITH_TTL,
     SET_MANY,
@@ -318,4 +336,5 @@ pub(super) const ALL: [Script; 20] = [
     VERSION,
     GET_OR_SET,
     OVERWRITE,
+    COUNT,
 ];
