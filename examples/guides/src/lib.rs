@@ -30,6 +30,11 @@ pub struct Consistency;
 #[doc = include_str!("../../../docs/loading.md")]
 pub struct Loading;
 
+/// The guide to counters, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/counters.md")]
+pub struct Counters;
+
 /// The guide to invalidation, whose code runs as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/invalidation.md")]

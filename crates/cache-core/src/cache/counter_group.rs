@@ -11,9 +11,9 @@ use crate::{CacheBackend, Count, Counters, DynBackend, Error, Result, Window};
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the counters of a group, such as `requests`, in this namespace.
     ///
-    /// Counters are none of the entries: `keys`, `scan` and `clear` do not concern them, nor does a bound on
-    /// entries. Those of two groups or namespaces never meet. On a shared store all processes count together;
-    /// of two tiers the second one counts.
+    /// Counters are none of the entries: `keys`, `scan` and `clear` do not concern them. Those of two groups or
+    /// namespaces never meet. On a shared store all processes count together; of two tiers the second one
+    /// counts.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
