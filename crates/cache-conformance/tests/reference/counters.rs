@@ -39,7 +39,7 @@ impl<V: TestValue> Reference<V> {
 
     fn put_count(
         &self,
-        name: String,
+        name: &str,
         by: i64,
         window: Expiry,
         found: Option<Count>,
@@ -50,18 +50,18 @@ impl<V: TestValue> Reference<V> {
             Some(Bug::CountHasNoLimit) => value.unwrap_or(0).wrapping_add(by),
             Some(Bug::AddStartsAtOne) if found.is_none() => by + 1,
             Some(Bug::RefusedAddBegins) => {
-                tally.entry(name.clone()).or_insert((0, None));
+                tally.entry(name.to_owned()).or_insert((0, None));
                 Count::after(value, by)?
             }
             _ => Count::after(value, by)?,
         };
-        let begun = tally.get(&name).filter(|_| found.is_some());
+        let begun = tally.get(name).filter(|_| found.is_some());
         let deadline = match begun {
             Some((_, deadline)) if !self.has(Bug::AddMovesWindow) => *deadline,
             _ => self.deadline(window),
         };
-        tally.insert(name.clone(), (sum, deadline));
-        let count = self.counted(&tally, &name);
+        tally.insert(name.to_owned(), (sum, deadline));
+        let count = self.counted(&tally, name);
         let expiry = count.map_or(window, |count| count.expiry);
         Ok(match self.bug {
             Some(Bug::AddForgetsTime) => Count::new(sum, Expiry::Never),
@@ -77,11 +77,11 @@ impl<V: TestValue> Counters for Reference<V> {
         if self.has(Bug::AddNotAtomic) {
             let found = self.counted(&self.tally(), &name);
             yield_now().await;
-            return self.put_count(name, by, window, found);
+            return self.put_count(&name, by, window, found);
         }
         let _alone = self.slots();
         let found = self.counted(&self.tally(), &name);
-        self.put_count(name, by, window, found)
+        self.put_count(&name, by, window, found)
     }
 
     async fn get(&self, name: &str) -> Result<Option<Count>> {

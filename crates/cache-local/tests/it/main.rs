@@ -12,6 +12,7 @@ mod runtime;
 #[cfg(feature = "serde")]
 mod settings;
 mod threads;
+mod windows;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 mod bus;
 mod coherence;
 mod config;
+mod counting;
 mod invalidator;
 mod outage;
 mod promotion;
