@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cache_benches::is_trial;
 use cache_benches::paired::{Rival, Turns, interleave};
 use cache_benches::remote::{
-    Bulk, Counting, Fred, Incr, IncrAndExpire, Ours, Sample, Target, count,
+    Bulk, Counting, Fred, Incr, IncrAndExpire, Ours, Sample, Target, Windows, count,
 };
 use tokio::runtime::Runtime;
 
@@ -22,7 +22,8 @@ fn main() {
     };
     let runtime = Runtime::new().expect("there are threads");
     let target = Target::start();
-    let ours = Arc::new(runtime.block_on(Ours::connect(&target)));
+    let ours = runtime.block_on(Ours::connect(&target));
+    let ours = Arc::new(Windows::of(&ours));
     let fred = runtime.block_on(Fred::<Bytes>::connect(&target, Bulk::Pipeline));
     let fred = Arc::new(fred);
     let (incr, both) = (

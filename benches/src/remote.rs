@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use self::counting::{Counting, Incr, IncrAndExpire, count};
+pub use self::counting::{Counting, Incr, IncrAndExpire, Windows, count};
 pub use self::load::{Load, Sample, fill, once, run};
 pub use self::ours::Ours;
 pub use self::raw_fred::{Bulk, Fred};

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_core::CounterGroup;
+
 use super::load::Meter;
-use super::{Fred, Ours, Payload, Sample, TTL};
+use super::{Fred, Ours, Payload, Record, Sample, TTL};
 
 /// A client of Redis that counts.
 pub trait Counting: Send + Sync + 'static {
@@ -12,10 +14,21 @@ pub trait Counting: Send + Sync + 'static {
     fn add(&self, key: &str) -> impl Future<Output = i64> + Send;
 }
 
-/// A counter with a window, and what is left of it.
-impl Counting for Ours {
+/// Counters with a window, which tell what is left of it.
+#[derive(Debug)]
+pub struct Windows(CounterGroup<Record>);
+
+impl Windows {
+    /// Counts in a cache.
+    #[must_use]
+    pub fn of(ours: &Ours) -> Self {
+        Self(ours.0.counters("bench"))
+    }
+}
+
+impl Counting for Windows {
     async fn add(&self, key: &str) -> i64 {
-        let count = self.counters().add(key, 1, TTL).await;
+        let count = self.0.add(key, 1, TTL).await;
         count.expect("no failure").value
     }
 }

@@ -1,13 +1,13 @@
 //! Buildscale Cache over its Redis backend.
 
-use cache_core::{Cache, CounterGroup, MsgPackCodec};
+use cache_core::{Cache, MsgPackCodec};
 use cache_redis::{RedisBackend, RedisConfig, RedisStore};
 
 use super::{Contender, Record, TTL, Target};
 
 /// The erased facade over MessagePack over the store, with the options that it comes with.
 #[derive(Debug)]
-pub struct Ours(pub(super) Cache<Record>, CounterGroup<Record>);
+pub struct Ours(pub(super) Cache<Record>);
 
 impl Ours {
     /// Connects.
@@ -18,16 +18,7 @@ impl Ours {
         let config = RedisConfig::from_url(&target.url_of_ours()).expect("the URL is one");
         let store = RedisStore::connect(config.default_ttl(TTL)).await;
         let store = store.expect("the server is there");
-        let cache = Cache::new(RedisBackend::new(store, MsgPackCodec::new()));
-        let counters = cache.counters("bench");
-        Self(cache, counters)
-    }
-}
-
-impl Ours {
-    /// Returns counters.
-    pub(super) fn counters(&self) -> &CounterGroup<Record> {
-        &self.1
+        Self(Cache::new(RedisBackend::new(store, MsgPackCodec::new())))
     }
 }
 
