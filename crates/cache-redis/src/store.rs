@@ -3,6 +3,7 @@
 mod accept;
 mod bulk;
 mod counted;
+mod joined;
 mod tags;
 mod transactions;
 mod walk;
@@ -24,6 +25,7 @@ use tracing::instrument::Instrumented;
 
 use self::accept::{entry, version_of};
 use self::bulk::Wanted;
+use self::joined::Adds;
 pub(crate) use self::tags::{ATTEMPTS, contended};
 use crate::client::{Found, Link, Source};
 use crate::keys::Keys;
@@ -69,6 +71,7 @@ pub struct RedisStore {
     max_value_bytes: usize,
     tally: Arc<Tally>,
     leases: Arc<Leases>,
+    adds: Arc<Adds>,
 }
 
 /// What the stores of one namespace count.
@@ -133,6 +136,7 @@ impl RedisStore {
             max_value_bytes: config.max_value_bytes,
             tally: Arc::default(),
             leases: Arc::default(),
+            adds: Arc::default(),
         }
     }
 

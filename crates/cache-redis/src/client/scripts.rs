@@ -82,6 +82,21 @@ impl SetTime {
     }
 }
 
+/// What is added to a counter.
+#[derive(Debug, Clone)]
+pub(crate) struct Add {
+    pub(crate) key: Bytes,
+    pub(crate) by: i64,
+    pub(crate) window: Expiry,
+}
+
+/// What a counter counts, and the time that its window has left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) value: i64,
+    pub(crate) left: Expiry,
+}
+
 /// Where those hear of the end of a load who wait for it, and what they are told.
 pub(crate) type Call = (Bytes, Bytes);
 
@@ -218,23 +233,24 @@ impl Connection {
         }
     }
 
-    /// Adds to a counter, and returns the new count and the time that its window has left; `None` if that
-    /// is out of range, and nothing has changed.
-    pub(crate) async fn count(
-        &self,
-        key: Bytes,
-        by: i64,
-        window: Expiry,
-    ) -> Answer<Option<(i64, Expiry)>> {
-        let arguments = [Value::Integer(by)].into_iter().chain(px(window));
-        match self.eval_one(&COUNT, key, arguments.collect()).await? {
-            Value::Null => Ok(None),
-            counted => {
-                let [left, value] = two(counted)?;
-                let left = remaining(integer(&left)?).ok_or_else(Failure::unexpected)?;
-                Ok(Some((integer(&value)?, left)))
-            }
+    /// Adds to counters of one slot, one after the other, and returns what each then counts; `None` for one
+    /// that would be out of range, and has not changed.
+    pub(crate) async fn add_all(&self, adds: Vec<Add>) -> Answer<Vec<Answer<Option<Counted>>>> {
+        let slot = adds.first().map_or(0, |add| slot(&add.key));
+        let (mut keys, mut arguments) = (Vec::with_capacity(adds.len()), Vec::new());
+        for Add { key, by, window } in adds {
+            keys.push(key);
+            let window = window.remaining().map(milliseconds).map(Value::Integer);
+            let nothing = Value::from_static_str("");
+            arguments.extend([Value::Integer(by), window.unwrap_or(nothing)]);
         }
+        let answer = list(self.eval(&COUNT, slot, keys, arguments).await?)?;
+        let mut answer = answer.into_iter();
+        let mut counted = Vec::with_capacity(answer.len() / 2);
+        while let (Some(left), Some(value)) = (answer.next(), answer.next()) {
+            counted.push(counted_of(integer(&left)?, value)?);
+        }
+        Ok(counted)
     }
 
     pub(crate) async fn claim(&self, key: Bytes, terms: ClaimTerms) -> Answer<Claimed> {
@@ -330,6 +346,21 @@ impl Connection {
                 self.custom("EVAL", slot, arguments).await
             }
             answer => answer,
+        }
+    }
+}
+
+/// Reads what the script of counters says of one.
+fn counted_of(left: i64, value: Value) -> Answer<Answer<Option<Counted>>> {
+    match left {
+        -4 => Ok(Err(Failure::answered(&String::from_utf8_lossy(&bytes(
+            value,
+        )?)))),
+        -3 => Ok(Ok(None)),
+        left => {
+            let left = remaining(left).ok_or_else(Failure::unexpected)?;
+            let value = integer(&value)?;
+            Ok(Ok(Some(Counted { value, left })))
         }
     }
 }

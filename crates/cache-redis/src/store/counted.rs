@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cache_core::{Count, Counters, Error, ErrorKind, Expiry, Result};
 
 use super::RedisStore;
-use crate::client::{Found, slot};
+use crate::client::{Add, Counted, Found, slot};
 
 #[async_trait]
 impl Counters for RedisStore {
@@ -15,12 +15,10 @@ impl Counters for RedisStore {
         // The server counts exactly up to twice of what is allowed.
         Count::after(None, by)?;
         let key = self.counter(name)?;
-        let add = self.link.write(key, |connection, key| async move {
-            connection.count(key, by, window).await
-        });
+        let add = self.adds.send(&self.link, Add { key, by, window });
         let counted = self.observe("counter add", name.len(), add).await?;
-        let (value, expiry) = counted.ok_or_else(Count::out_of_range)?;
-        Ok(Count::new(value, expiry))
+        let Counted { value, left } = counted.ok_or_else(Count::out_of_range)?;
+        Ok(Count::new(value, left))
     }
 
     async fn get(&self, name: &str) -> Result<Option<Count>> {

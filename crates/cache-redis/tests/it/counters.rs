@@ -155,3 +155,62 @@ async fn what_others_have_put_there_is_no_count_and_stays() {
         assert_eq!(requests.add(key, 1, 60).await.unwrap().value, 1);
     }
 }
+
+#[tokio::test]
+async fn adds_that_come_together_share_a_script_and_fail_apart() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server).await;
+    add(&store, "warm", 1).await.unwrap();
+    let key = format!("cache@{{{}}}counter:7", slot_of_key("7"));
+    server.command(&["RPUSH", &key, "secret"]);
+    server.reset_stats();
+    // On one thread: all are there before the first answer.
+    let adds = (0..60).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move { add(&store, &(number % 20).to_string(), 1).await })
+    });
+    let adds: Vec<_> = adds.collect();
+    let mut counts = Vec::new();
+    for (number, added) in adds.into_iter().enumerate() {
+        match added.await.unwrap() {
+            Ok(count) => counts.push(count.value),
+            Err(error) => {
+                assert_eq!((number % 20, error.kind()), (7, &ErrorKind::Backend));
+                assert!(!chain(&error).contains("secret"));
+            }
+        }
+    }
+    counts.sort_unstable();
+    let expected: Vec<i64> = [1, 2, 3].iter().flat_map(|count| [*count; 19]).collect();
+    assert_eq!(counts, expected);
+    let scripts = server.calls("evalsha");
+    assert!(scripts <= 4, "two alone and the rest together: {scripts}");
+    assert_eq!(store.wire_stats().operations, 61);
+}
+
+#[tokio::test]
+async fn an_add_that_is_dropped_while_it_waits_is_not_sent() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server).await;
+    add(&store, "warm", 1).await.unwrap();
+    let dropped = tokio::time::timeout(Duration::ZERO, add(&store, "dropped", 1));
+    let (first, second, dropped) =
+        tokio::join!(add(&store, "first", 1), add(&store, "second", 1), dropped);
+    assert_eq!(first.unwrap().value, 1);
+    assert_eq!(second.unwrap().value, 1);
+    assert!(dropped.is_err());
+    assert_eq!(add(&store, "last", 1).await.unwrap().value, 1);
+    assert_eq!(store.get("dropped").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_drops_an_add_on_its_way_leaves_the_others_to_be_sent() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server).await;
+    add(&store, "warm", 1).await.unwrap();
+    let leave = |name: &'static str| tokio::time::timeout(Duration::ZERO, add(&store, name, 1));
+    let (first, second, waits) =
+        tokio::join!(leave("first"), leave("second"), add(&store, "waits", 1));
+    assert!(first.is_err() && second.is_err());
+    assert_eq!(waits.unwrap().value, 1);
+}
