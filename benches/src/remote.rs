@@ -1,5 +1,6 @@
 //! Clients of Redis behind one trait, each with the options that its users would take.
 
+mod counting;
 mod load;
 mod ours;
 mod raw_fred;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::counting::{Counting, Incr, IncrAndExpire, Windows, count};
 pub use self::load::{Load, Sample, fill, once, run};
 pub use self::ours::Ours;
 pub use self::raw_fred::{Bulk, Fred};

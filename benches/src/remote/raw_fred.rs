@@ -7,9 +7,9 @@ use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, KeysInterface, LuaInterface};
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
-use fred::types::{Builder, Expiration, RespVersion, Value};
+use fred::types::{Builder, Expiration, ExpireOptions, RespVersion, Value};
 
-use super::{Contender, Payload, TIMEOUT, Target, stored_key, ttl_millis};
+use super::{Contender, Payload, TIMEOUT, TTL, Target, stored_key, ttl_millis};
 
 /// Writes all pairs with one time to live.
 const SET_MANY: &str =
@@ -61,6 +61,26 @@ impl<V> Fred<V> {
             bulk,
             value: PhantomData,
         }
+    }
+}
+
+impl<V: Payload> Fred<V> {
+    /// Adds one with `INCR`.
+    pub(super) async fn incr(&self, key: &str) -> i64 {
+        let count = self.client.incr(stored_key(key)).await;
+        count.expect("no failure")
+    }
+
+    /// Adds one with `INCR`, and gives the key a time if it has none.
+    pub(super) async fn incr_and_expire(&self, key: &str) -> i64 {
+        let (key, pipeline) = (stored_key(key), self.client.pipeline());
+        let queued: Result<(), _> = pipeline.incr(&key).await;
+        queued.expect("no failure");
+        let seconds = TTL.as_secs().cast_signed();
+        let queued: Result<(), _> = pipeline.expire(key, seconds, Some(ExpireOptions::NX)).await;
+        queued.expect("no failure");
+        let (count, _): (i64, i64) = pipeline.all().await.expect("no failure");
+        count
     }
 }
 

@@ -218,8 +218,10 @@ fn on_sections(settings: &CacheSettings, found: &mut Vec<Advice>) {
 
 /// The interval does not count: a [`CacheConfig`](crate::CacheConfig) has one for any backend.
 #[cfg(feature = "local")]
-const fn is_said(local: &crate::LocalOptions) -> bool {
-    local.max_entries.is_some() || local.default_ttl.is_some() || local.shards.is_some()
+fn is_said(local: &crate::LocalOptions) -> bool {
+    let mut usual = crate::LocalOptions::default();
+    usual.cleanup_interval = local.cleanup_interval;
+    *local != usual
 }
 
 fn on_store(settings: &CacheSettings, found: &mut Vec<Advice>) {

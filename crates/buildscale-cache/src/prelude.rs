@@ -8,5 +8,5 @@ pub use crate::RedisExt;
 pub use crate::TieredExt;
 pub use crate::{
     Cache, CacheConfig, CacheSettings, EnvExt, Error, Expiry, LoadError, LoadOptions, Loaded,
-    SetOptions, SettingsExt, Ttl,
+    SetOptions, SettingsExt, Ttl, Window,
 };

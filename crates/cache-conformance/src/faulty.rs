@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    Abilities, BackendStats, CacheBackend, Capabilities, Claim, Condition, Cursor, Entry, Error,
-    ErrorKind, Expiry, LoadLease, LoadLeases, Page, ReadNow, Result, Scope, SetNow, TagTicket,
-    Tagging, Tags, TransactionWrite, Transactions, Versioned, Watch, WriteOptions,
+    Abilities, BackendStats, CacheBackend, Capabilities, Claim, Condition, Count, Counters, Cursor,
+    Entry, Error, ErrorKind, Expiry, LoadLease, LoadLeases, Page, ReadNow, Result, Scope, SetNow,
+    TagTicket, Tagging, Tags, TransactionWrite, Transactions, Versioned, Watch, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -74,6 +74,18 @@ pub struct FaultyBackend<B> {
     backend: B,
     plan: Mutex<Plan>,
     calls: AtomicU64,
+    counters: OnceLock<CountersOf<B>>,
+}
+
+/// Where the counters of a backend are, once it is known which values it has.
+type CountersOf<B> = for<'b> fn(&'b B) -> Option<&'b dyn Counters>;
+
+fn counters_of<V, B>(backend: &B) -> Option<&dyn Counters>
+where
+    V: Clone + Send + Sync + 'static,
+    B: CacheBackend<V>,
+{
+    backend.abilities().counters
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +127,7 @@ impl<B> FaultyBackend<B> {
             backend,
             plan: Mutex::default(),
             calls: AtomicU64::new(0),
+            counters: OnceLock::new(),
         }
     }
 
@@ -296,11 +309,21 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
         abilities.transactions = inner.transactions.map(|_| self as _);
         // Of any type of value, so there is no place to come between.
         abilities.locks = inner.locks;
+        if inner.counters.is_some() {
+            self.counters.get_or_init(|| counters_of::<V, B>);
+            abilities.counters = Some(self);
+        }
         abilities
     }
 }
 
 impl<B> FaultyBackend<B> {
+    fn inner_counters(&self) -> Result<&dyn Counters> {
+        let counters = self.counters.get();
+        let counters = counters.and_then(|counters_of| counters_of(&self.backend));
+        counters.ok_or_else(|| Error::unsupported("counters by this backend"))
+    }
+
     fn inner_leases<V>(&self) -> Result<&dyn LoadLeases<V>>
     where
         V: Clone + Send + Sync + 'static,
@@ -409,5 +432,21 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Transactions<V> for F
     async fn commit(&self, watch: Watch, writes: Vec<(&str, TransactionWrite<V>)>) -> Result<()> {
         self.call(self.inner_transactions()?.commit(watch, writes))
             .await
+    }
+}
+
+#[async_trait]
+impl<B: Send + Sync> Counters for FaultyBackend<B> {
+    async fn add(&self, name: &str, by: i64, window: Expiry) -> Result<Count> {
+        self.call(self.inner_counters()?.add(name, by, window))
+            .await
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Count>> {
+        self.call(self.inner_counters()?.get(name)).await
+    }
+
+    async fn reset(&self, name: &str) -> Result<bool> {
+        self.call(self.inner_counters()?.reset(name)).await
     }
 }

@@ -106,6 +106,7 @@ impl Skipped {
     pub(crate) const TAGS: Self = Self::because("the backend keeps no tags");
     pub(crate) const LOCKS: Self = Self::because("the backend has no locks");
     pub(crate) const TRANSACTIONS: Self = Self::because("the backend has no transactions");
+    pub(crate) const COUNTERS: Self = Self::because("the backend has no counters");
     pub(crate) const ONE_KEY: Self = Self::because("hash tags do not choose the slot");
 
     const fn because(reason: &'static str) -> Self {

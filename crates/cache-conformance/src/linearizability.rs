@@ -47,6 +47,8 @@ pub enum Operation {
     Take,
     /// Reads a version and writes over it, again until that succeeds; returns the value it replaced.
     Update(u64),
+    /// Adds to the value, which counts from zero if there is none, and returns the sum.
+    Add(u64),
 }
 
 /// What was answered.
@@ -207,6 +209,10 @@ fn step(value: Option<u64>, call: &Call) -> Option<Option<u64>> {
         Operation::Swap(new) | Operation::Update(new) => (Answer::Found(value), Some(new)),
         Operation::Take => (Answer::Found(value), None),
         Operation::Delete => (Answer::Did(value.is_some()), None),
+        Operation::Add(by) => {
+            let sum = Some(value.unwrap_or(0) + by);
+            (Answer::Found(sum), sum)
+        }
     };
     (answer == call.answer).then_some(next)
 }
@@ -214,7 +220,7 @@ fn step(value: Option<u64>, call: &Call) -> Option<Option<u64>> {
 #[cfg(test)]
 mod tests {
     use super::Answer::{Did, Found};
-    use super::Operation::{Delete, Get, Set, SetIfAbsent, SetIfPresent, Swap};
+    use super::Operation::{Add, Delete, Get, Set, SetIfAbsent, SetIfPresent, Swap};
     use super::{Answer, Call, MOST_CALLS, Operation, check};
 
     /// A history of calls that are written as start, return, operation and answer.
@@ -289,6 +295,19 @@ mod tests {
             (2, 5, Swap(2), Found(Some(1))),
             (3, 4, Swap(3), Found(Some(1))),
         ]));
+    }
+
+    #[test]
+    fn concurrent_adds_count_in_either_order_and_each_once() {
+        let adds = |first, second| {
+            accepts(&[
+                (0, 3, Add(1), Found(Some(first))),
+                (1, 2, Add(2), Found(Some(second))),
+                (4, 5, Get, Found(Some(3))),
+            ])
+        };
+        assert!(adds(1, 3) && adds(3, 2));
+        assert!(!adds(1, 2) && !adds(3, 3));
     }
 
     #[test]

@@ -283,6 +283,19 @@ macro_rules! __contract_tests {
             c43_a_kept_expiry_stays_under_a_new_value
             c43_a_kept_expiry_stays_under_new_tags
         }
+        $crate::__tests! { $attributes counters as counters:
+            c44_add_returns_the_count_and_the_time_left
+            c44_get_answers_as_add_and_changes_nothing
+            c44_no_two_names_are_one_counter
+            c45_the_window_begins_with_the_first_add
+            c45_a_counter_ends_with_its_window
+            c45_the_shortest_and_the_longest_window_are_kept
+            c46_a_count_stays_within_its_range
+            c47_reset_makes_a_counter_absent
+            c48_counters_are_no_entries
+            c49_each_of_concurrent_adds_counts_once
+            c49_the_history_of_a_counter_is_linearizable
+        }
         mod model {
             $crate::__test!($attributes random_operations_agree_with_the_model, async {
                 // Several short runs reach more states than a long one.
@@ -361,6 +374,13 @@ macro_rules! __facade_tests {
                 an_expired_key_is_a_miss
                 clones_and_namespaces_share_the_counters
                 refused_writes_and_questions_are_not_counted
+            }
+            $crate::__tests! { $attributes facade::counting as counting:
+                eight_thousand_concurrent_adds_count_eight_thousand
+                groups_and_namespaces_count_apart
+                counters_outlive_a_clear
+                a_bad_key_group_or_window_is_invalid_input
+                a_backend_without_counters_refuses_them
             }
             $crate::__tests! { $attributes facade::tags as tags:
                 a_tag_ends_all_its_entries_and_no_others

@@ -59,6 +59,11 @@ impl Matrix {
             ),
             (abilities.locks.is_some(), "C50-C52", Skipped::LOCKS),
             (
+                backend.abilities().counters.is_some(),
+                "C44-C49",
+                Skipped::COUNTERS,
+            ),
+            (
                 granularity.is_zero(),
                 "C12 and C14 in part",
                 Skipped::EXACT_TIME,

@@ -2,8 +2,9 @@
 //!
 //! [`conformance_tests!`](crate::conformance_tests) runs them all. To run one by hand, on any
 //! runtime, await it with a fixture; those of [`concurrency`], [`histories`], [`capacity`],
-//! [`commits`], [`leases`], [`tickets`], [`transactions`] and [`versions`] spawn tasks and so need a multi-threaded
-//! tokio runtime. A test that lacks an ability of the fixture returns [`Skipped`](crate::Skipped).
+//! [`commits`], [`counters`], [`leases`], [`locks`], [`tickets`], [`transactions`] and [`versions`] spawn tasks and
+//! so need a multi-threaded tokio runtime. A test that lacks an ability of the fixture returns
+//! [`Skipped`](crate::Skipped).
 #![expect(
     clippy::missing_errors_doc,
     reason = "the error of a test is always that it was skipped"
@@ -19,6 +20,7 @@ pub mod cancellation;
 pub mod capacity;
 pub mod commits;
 pub mod concurrency;
+pub mod counters;
 pub mod expired;
 pub mod expiry;
 pub mod facade;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{LoadLeases, Locks, Tags, Transactions};
+use crate::{Counters, LoadLeases, Locks, Tags, Transactions};
 
 /// What a backend can do besides the verbs that every backend has; [`CacheBackend::abilities`] returns it.
 ///
@@ -31,6 +31,8 @@ pub struct Abilities<'b, V> {
     pub transactions: Option<&'b dyn Transactions<V>>,
     /// Locks, which one holder has at a time.
     pub locks: Option<&'b dyn Locks>,
+    /// Counters, which are none of the entries.
+    pub counters: Option<&'b dyn Counters>,
 }
 
 impl<'b, V> Abilities<'b, V> {
@@ -42,6 +44,7 @@ impl<'b, V> Abilities<'b, V> {
             tags: None,
             transactions: None,
             locks: None,
+            counters: None,
         }
     }
 
@@ -72,6 +75,13 @@ impl<'b, V> Abilities<'b, V> {
         self.locks = Some(locks);
         self
     }
+
+    /// Adds counters.
+    #[must_use]
+    pub const fn with_counters(mut self, counters: &'b dyn Counters) -> Self {
+        self.counters = Some(counters);
+        self
+    }
 }
 
 // Written by hand: the derived forms would ask the same of `V`.
@@ -90,6 +100,7 @@ impl<V> fmt::Debug for Abilities<'_, V> {
             .field("tags", &self.tags.is_some())
             .field("transactions", &self.transactions.is_some())
             .field("locks", &self.locks.is_some())
+            .field("counters", &self.counters.is_some())
             .finish()
     }
 }

@@ -139,6 +139,19 @@ use crate::{
 ///   nothing.
 /// - **C43** A write that [keeps the expiry](crate::WriteOptions::keeps_expiry) leaves that of an entry that
 ///   is there as it is; a new entry gets its own.
+///
+/// *Counters*, of backends that [have](Self::abilities) them
+/// - **C44** `add` adds to the count and returns it with the time that its window has left; an absent counter
+///   counts from zero. `get` answers the same and changes nothing; of an absent counter it is `None`.
+/// - **C45** The window begins with the first `add`, lasts from one millisecond to 100 years or has no end, and
+///   no later `add` moves it. At its end the counter is absent, and the next `add` begins a new window.
+/// - **C46** What takes the count further from zero than [`MAX_COUNT`](crate::MAX_COUNT) is
+///   [`InvalidInput`](crate::ErrorKind::InvalidInput) and changes nothing.
+/// - **C47** `reset` makes a counter absent and returns whether it was there.
+/// - **C48** Counters are no entries: no `scan` returns them and no `clear` counts or ends them, of whichever
+///   scope of entries.
+/// - **C49** Of concurrent `add`s each counts once, and no two return the same count but for what a `reset`
+///   or a negative `add` brings back.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a cache backend for values of type `{V}`",
     note = "a cached value is `Clone + Send + Sync + 'static`",

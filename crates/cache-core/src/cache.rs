@@ -3,6 +3,7 @@
 mod builder;
 mod bulk;
 mod copies;
+mod counter_group;
 mod load;
 mod lock;
 mod steps;
@@ -19,6 +20,7 @@ use futures_core::Stream;
 use futures_util::stream::{self, TryStreamExt};
 
 pub use self::builder::CacheBuilder;
+pub use self::counter_group::CounterGroup;
 pub use self::load::KeyEntry;
 pub use self::lock::{Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term};
 pub use self::transaction::Transaction;
@@ -596,7 +598,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Errors
     /// [`InvalidInput`] unless `name` is 1 to 64 ASCII letters, digits, `-`, `_` and `.`, and not
-    /// `_stale` or `_tag`, where [kept values](CacheBuilder::keep_stale) and tags are.
+    /// `_stale`, `_tag` or `_counter`, where [kept values](CacheBuilder::keep_stale), tags and counters are.
     pub fn namespace(&self, name: impl AsRef<str>) -> Result<Self> {
         let keyspace = self.keyspace.named(name.as_ref())?;
         Ok(Self {

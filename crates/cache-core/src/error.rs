@@ -58,6 +58,14 @@ pub enum ErrorKind {
         /// The largest weight that is accepted.
         limit: u64,
     },
+    /// There is no room, and nothing that could make some.
+    #[error("no room: {what} is {limit}")]
+    Full {
+        /// The option that sets the limit, such as `max_counters`.
+        what: Cow<'static, str>,
+        /// How much there is room for.
+        limit: u64,
+    },
     /// The codec refused to encode the value.
     #[error("the value cannot be encoded")]
     Encode,

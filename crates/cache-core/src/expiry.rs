@@ -162,11 +162,19 @@ impl Ttl {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for zero, negative and more than [`MAX_TTL`].
     #[inline]
     pub(crate) fn resolve(self, default: Self) -> Result<Expiry> {
-        let (field, repr) = match self.0 {
-            Repr::Default => ("default_ttl", default.0),
-            other => ("ttl", other),
-        };
-        match repr {
+        match self.0 {
+            Repr::Default => default.resolve_as("default_ttl"),
+            _ => self.resolve_as("ttl"),
+        }
+    }
+
+    /// Does so where no default counts, and names the argument that it came in.
+    ///
+    /// # Errors
+    /// As of [`resolve`](Self::resolve).
+    #[inline]
+    pub(crate) fn resolve_as(self, field: &'static str) -> Result<Expiry> {
+        match self.0 {
             Repr::Never | Repr::Default => Ok(Expiry::Never),
             Repr::Negative(seconds) => Err(Error::invalid(
                 field,

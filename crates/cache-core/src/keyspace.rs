@@ -32,6 +32,8 @@ thread_local! {
     /// The room of the key that was lent last.
     static JOINED: Cell<String> = const { Cell::new(String::new()) };
 }
+/// The namespace, within each other one, of the groups of counters.
+const COUNTERS: &str = "_counter";
 
 /// A part of the key space: the root (empty prefix) or a namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +56,7 @@ impl Keyspace {
             COPIES => "values that outlive their time",
             TAGS => "tags",
             LOCKS | LOCK_TOKENS => "locks",
+            COUNTERS => "counters",
             _ => return self.nested(name),
         };
         let problem = format!("is {name:?}, which is for {taken_for}");
@@ -62,8 +65,14 @@ impl Keyspace {
 
     /// Returns the nested namespace of that name.
     pub(crate) fn nested(&self, name: &str) -> Result<Self> {
-        check_namespace(name)?;
+        check_name("namespace", name)?;
         Ok(self.within(name))
+    }
+
+    /// Returns the namespace of the counters of that group.
+    pub(crate) fn counters(&self, group: &str) -> Result<Self> {
+        check_name("group", group)?;
+        Ok(self.within(COUNTERS).within(group))
     }
 
     /// Checks a user's key and returns the backend's key.
@@ -274,17 +283,36 @@ pub(crate) fn lock_token_key(name: &str) -> String {
     Keyspace::default().within(LOCK_TOKENS).prefix().to_owned() + name
 }
 
-fn check_namespace(name: &str) -> Result<()> {
+/// Returns the key that names a counter to a backend, of a cache in a namespace within others: by the group
+/// of the counter and its key there.
+///
+/// ```
+/// use cache_core::counter_key;
+///
+/// assert_eq!(counter_key(&["shop"], "requests", "10.0.0.7")?, "@shop:@_counter:@requests:10.0.0.7");
+/// # Ok::<(), cache_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for names that are no namespace or no group, and unless
+/// `key` is 1 to [`MAX_KEY_BYTES`] bytes long.
+pub fn counter_key(namespaces: &[&str], group: &str, key: &str) -> Result<String> {
+    let counters = Keyspace::of(namespaces)?.counters(group)?;
+    Ok(counters.encode(key)?.into_owned())
+}
+
+/// Checks what is to stand between `@` and `:`.
+fn check_name(field: &'static str, name: &str) -> Result<()> {
     if name.is_empty() {
-        return Err(Error::invalid("namespace", "is empty, the least is 1 byte"));
+        return Err(Error::invalid(field, "is empty, the least is 1 byte"));
     }
     if name.len() > MAX_NAMESPACE_BYTES {
-        return Err(too_long("namespace", name.len(), MAX_NAMESPACE_BYTES));
+        return Err(too_long(field, name.len(), MAX_NAMESPACE_BYTES));
     }
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if let Some(bad) = name.chars().find(|c| !allowed(c)) {
         let problem = format!("holds {bad:?}, allowed are ASCII letters, digits, '-', '_' and '.'");
-        return Err(Error::invalid("namespace", problem));
+        return Err(Error::invalid(field, problem));
     }
     Ok(())
 }
@@ -362,6 +390,20 @@ mod tests {
             prop_assert!(is_tag_key(&left));
             prop_assert!(!is_tag_key(&keyspace(&b.0).encode(&b.1).unwrap()));
             prop_assert!(!keyspace(&b.0).scope("").contains(&left));
+        }
+
+        #[test]
+        fn a_counter_is_in_no_scope_of_entries_and_no_two_counters_meet(
+            a in (path(), "[ab]{1,2}", key()), b in (path(), "[ab]{1,2}", key()),
+        ) {
+            let name = |(path, group, key): &(Vec<String>, String, String)| {
+                keyspace(path).counters(group).unwrap().encode(key).unwrap().into_owned()
+            };
+            let left = name(&a);
+            prop_assert_eq!(left == name(&b), a == b);
+            prop_assert!(!keyspace(&b.0).scope("").contains(&left));
+            prop_assert!(!is_tag_key(&left));
+            prop_assert!(left != *keyspace(&b.0).encode(&b.2).unwrap());
         }
 
         #[test]

@@ -17,6 +17,7 @@
 //! | read a configuration from a file | `settings` |
 //! | make all entries of a tag absent at once | [`Cache::delete_by_tag`], [`Tags`] |
 //! | change keys together, or not at all | [`Cache::transaction`], [`Transactions`] |
+//! | count, and limit rates | [`Cache::counters`], [`Counters`] |
 //! | steer the time in a test | [`Clock`] |
 //!
 //! # Features
@@ -46,6 +47,7 @@ mod cache;
 mod clock;
 mod codec;
 mod config;
+mod count;
 mod error;
 mod expiry;
 mod flights;
@@ -67,8 +69,8 @@ pub use self::abilities::Abilities;
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow, SetNow};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
 pub use self::cache::{
-    Cache, CacheBuilder, KeyEntry, Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term,
-    Transaction, Updated, WarmError, WarmOptions,
+    Cache, CacheBuilder, CounterGroup, KeyEntry, Leadership, Lock, LockRequest,
+    MAX_LOCK_NAME_BYTES, Term, Transaction, Updated, WarmError, WarmOptions,
 };
 pub use self::clock::{Clock, ManualClock};
 #[cfg(feature = "json")]
@@ -77,10 +79,13 @@ pub use self::codec::JsonCodec;
 pub use self::codec::MsgPackCodec;
 pub use self::codec::{Codec, CodecError, CodecId};
 pub use self::config::CacheConfig;
+pub use self::count::{Count, Counters, MAX_COUNT, Window};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
 pub use self::hit::{Hit, Layer};
-pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, is_tag_key, tag_keys};
+pub use self::keyspace::{
+    MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, counter_key, is_tag_key, tag_keys,
+};
 pub use self::lease::{Claim, LoadLease, LoadLeases};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
 pub use self::locks::{Acquired, LockToken, Locks};

@@ -1,6 +1,7 @@
 //! Stores of bytes, and the adapter that gives them types.
 
 mod compression;
+mod counted;
 mod envelope;
 mod leases;
 mod locks;
@@ -350,6 +351,7 @@ where
     fn abilities(&self) -> Abilities<'_, V> {
         let (of_store, mut abilities) = (self.store.abilities(), Abilities::none());
         abilities.transactions = of_store.transactions.map(|_| self as _);
+        abilities.counters = of_store.counters.or(Some(self));
         // Readers in other languages would take a lease or a lock for a payload, and could not tell the tags
         // from it.
         abilities.locks = of_store.locks;

@@ -1,5 +1,6 @@
 //! The contract over the synchronous store.
 
+mod counted;
 mod locking;
 mod tags;
 mod transactions;
@@ -54,8 +55,8 @@ impl<V> LocalBackend<V> {
     /// Creates a backend.
     ///
     /// # Errors
-    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) for a capacity of zero or a number
-    /// of shards that is not a power of two from 1 to 1024.
+    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) for a capacity or
+    /// [`max_counters`](LocalConfig::max_counters) of zero, or a number of shards that is not a power of two from 1 to 1024.
     pub fn new(config: LocalConfig<V>) -> Result<Self> {
         let limits = config.checked_limits()?;
         Ok(Self::build(config, limits))
@@ -74,7 +75,7 @@ impl<V> LocalBackend<V> {
     }
 
     /// Frees the entries whose time is over or of which a tag was invalidated, and returns how many
-    /// there were.
+    /// there were. Counters whose window has ended are freed too, and not counted.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -238,6 +239,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
             .with_tags(self)
             .with_transactions(self)
             .with_locks(self)
+            .with_counters(self)
     }
 }
 

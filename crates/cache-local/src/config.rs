@@ -14,6 +14,8 @@ use crate::removal::{Listener, Removal};
 const ENTRIES_PER_SHARD: u64 = 128;
 const LEAST_SHARDS: usize = 1;
 const MOST_SHARDS: usize = 1024;
+/// Counters that a cache holds at the most unless it is told otherwise.
+pub(crate) const MAX_COUNTERS: u64 = 1_000_000;
 
 pub(crate) type Weigher<V> = dyn Fn(&str, &V) -> u32 + Send + Sync;
 
@@ -33,6 +35,7 @@ pub(crate) type Weigher<V> = dyn Fn(&str, &V) -> u32 + Send + Sync;
 pub struct LocalConfig<V> {
     capacity: Option<Capacity>,
     shards: Option<usize>,
+    pub(crate) max_counters: u64,
     pub(crate) default_ttl: Option<Duration>,
     pub(crate) cleanup_interval: Option<Duration>,
     pub(crate) clock: Clock,
@@ -153,9 +156,30 @@ impl<V> LocalConfig<V> {
         self
     }
 
-    /// Checks the bound and the number of shards.
+    /// Holds at most so many [counters](cache_core::Cache::counters): 1,000,000 unless it is set.
+    ///
+    /// One more pushes out the one whose window ends first; those whose window has ended have long gone.
+    /// Counters without an end are never pushed out: if there are no others, an `add` to a new one fails as
+    /// [`Full`](cache_core::ErrorKind::Full). They are no entries and have no part in the other bounds.
+    ///
+    /// ```
+    /// use cache_local::{LocalBackend, LocalConfig};
+    ///
+    /// let config = LocalConfig::new().max_entries(1_000).max_counters(50_000);
+    /// let backend: LocalBackend<String> = LocalBackend::new(config)?;
+    /// # Ok::<(), cache_core::Error>(())
+    /// ```
+    pub const fn max_counters(mut self, limit: u64) -> Self {
+        self.max_counters = limit;
+        self
+    }
+
+    /// Checks the bounds and the number of shards.
     pub(crate) fn checked_limits(&self) -> Result<Limits> {
         let allowed = LEAST_SHARDS..=MOST_SHARDS;
+        if self.max_counters == 0 {
+            return Err(Error::invalid("max_counters", "is 0, the least is 1"));
+        }
         match (self.capacity, self.shards) {
             (Some(Capacity { limit: 0, option }), _) => {
                 Err(Error::invalid(option, "is 0, the least is 1"))
@@ -204,6 +228,7 @@ impl<V> From<CacheConfig> for LocalConfig<V> {
         Self {
             capacity: None,
             shards: None,
+            max_counters: MAX_COUNTERS,
             default_ttl: config.default_ttl(),
             cleanup_interval: config.cleanup_interval(),
             clock: Clock::system(),
@@ -218,6 +243,7 @@ impl<V> fmt::Debug for LocalConfig<V> {
         f.debug_struct("LocalConfig")
             .field("capacity", &self.capacity)
             .field("shards", &self.shards)
+            .field("max_counters", &self.max_counters)
             .field("default_ttl", &self.default_ttl)
             .field("cleanup_interval", &self.cleanup_interval)
             .field("weigher", &self.weigher.is_some())

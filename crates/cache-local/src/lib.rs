@@ -8,6 +8,7 @@
 mod backend;
 mod budget;
 mod config;
+mod counters;
 mod entry;
 mod list;
 mod locks;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cache_core::CacheConfig;
 
 use crate::LocalConfig;
+use crate::config::MAX_COUNTERS;
 
 /// The options of a [`LocalConfig`] that are plain values, for any type of values.
 ///
@@ -32,6 +33,8 @@ pub struct LocalOptions {
     pub cleanup_interval: Duration,
     /// [`LocalConfig::shards`]; without it four for each core, or fewer in a small cache.
     pub shards: Option<usize>,
+    /// [`LocalConfig::max_counters`]: 1,000,000.
+    pub max_counters: u64,
 }
 
 impl Default for LocalOptions {
@@ -47,13 +50,16 @@ impl From<CacheConfig> for LocalOptions {
             default_ttl: config.default_ttl(),
             cleanup_interval: config.cleanup_interval().unwrap_or_default(),
             shards: None,
+            max_counters: MAX_COUNTERS,
         }
     }
 }
 
 impl<V> From<LocalOptions> for LocalConfig<V> {
     fn from(options: LocalOptions) -> Self {
-        let mut config = Self::new().cleanup_interval(options.cleanup_interval);
+        let mut config = Self::new()
+            .cleanup_interval(options.cleanup_interval)
+            .max_counters(options.max_counters);
         if let Some(limit) = options.max_entries {
             config = config.max_entries(limit);
         }
@@ -82,6 +88,7 @@ mod deserialize {
         default_ttl: Option<HumanDuration>,
         cleanup_interval: Option<HumanDuration>,
         shards: Option<usize>,
+        max_counters: Option<u64>,
     }
 
     impl<'de> Deserialize<'de> for LocalOptions {
@@ -94,6 +101,7 @@ mod deserialize {
             };
             put(&mut options.default_ttl, table.default_ttl);
             put(&mut options.cleanup_interval, table.cleanup_interval);
+            options.max_counters = table.max_counters.unwrap_or(options.max_counters);
             let config = LocalConfig::<()>::from(options.clone());
             config.checked_limits().map_err(D::Error::custom)?;
             Ok(options)

@@ -1,6 +1,6 @@
 //! The map: DashMap's shards, reached by hash, one closure at a time.
 //!
-//! This file alone knows the map. It is used through its raw shards, so that a key is hashed
+//! This file alone knows the map of the entries. It is used through its raw shards, so that a key is hashed
 //! once, and one lock covers "find, decide, write"; no guard leaves it.
 
 use std::hash::{BuildHasher, Hash};

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    BackendStats, Clock, Condition, Cursor, Error, ErrorKind, Expiry, Page, Result, Scope, Version,
-    WriteOptions,
+    BackendStats, Clock, Condition, Count, Cursor, Error, ErrorKind, Expiry, Page, Result, Scope,
+    Version, WriteOptions,
 };
 use crossbeam_utils::CachePadded;
 
 use crate::budget::{Budget, UNBOUNDED};
 use crate::config::{Limits, LocalConfig, Weigher};
+use crate::counters::CounterTable;
 use crate::entry::{Content, Entry, Handle, NEVER};
 use crate::removal::{Listener, Outbox, Replaced};
 use crate::shard::{Ledger, Locked, Write, Written};
@@ -39,6 +40,7 @@ pub(crate) struct Store<V> {
     listener: Option<Arc<Listener<V>>>,
     refused: AtomicU64,
     tags: TagTable,
+    counters: CounterTable,
 }
 
 /// How far a clear has come.
@@ -67,6 +69,7 @@ impl<V> Store<V> {
             listener: config.listener,
             refused: AtomicU64::new(0),
             tags: TagTable::default(),
+            counters: CounterTable::new(config.max_counters),
         }
     }
 
@@ -357,13 +360,43 @@ impl<V> Store<V> {
         }))
     }
 
-    pub(crate) fn shards(&self) -> usize {
+    fn shards(&self) -> usize {
         self.ledgers.len()
+    }
+
+    pub(crate) fn count(&self, name: &str, by: i64, window: Expiry) -> Result<Count> {
+        self.counters.add(name, by, window, &self.clock)
+    }
+
+    pub(crate) fn count_of(&self, name: &str) -> Option<Count> {
+        self.counters.get(name, &self.clock)
+    }
+
+    pub(crate) fn reset_count(&self, name: &str) -> bool {
+        self.counters.reset(name, &self.clock)
+    }
+
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) fn counters_held(&self) -> u64 {
+        self.counters.held()
+    }
+
+    /// Returns how many parts a sweep has: the shards of the entries and those of the counters.
+    pub(crate) fn parts(&self) -> usize {
+        self.shards() + self.counters.shards()
+    }
+
+    /// Frees some of what is absent in one part; returns how many entries, and whether there may be more.
+    pub(crate) fn sweep_part(&self, part: usize, invalidations: u64) -> (u64, bool) {
+        match part.checked_sub(self.shards()) {
+            None => self.sweep_some(part, invalidations),
+            Some(shard) => (0, self.counters.sweep_some(shard, &self.clock)),
+        }
     }
 
     /// Frees absent entries of a shard for one lock hold: expired ones, and those that the first so
     /// many invalidations of tags concern; returns how many, and whether there may be more.
-    pub(crate) fn sweep_some(&self, shard: usize, invalidations: u64) -> (u64, bool) {
+    fn sweep_some(&self, shard: usize, invalidations: u64) -> (u64, bool) {
         self.locked(shard, |locked| {
             let (expired, more_expired) = locked.expire(FREED_PER_HOLD);
             let (invalidated, more) = locked.free_invalidated(invalidations, SLOTS_PER_HOLD);
@@ -371,15 +404,15 @@ impl<V> Store<V> {
         })
     }
 
-    /// Frees the entries that are absent, and returns how many there were.
+    /// Frees the entries and counters that are absent, and returns how many entries there were.
     ///
     /// The shards take turns: one that is locked again and again leaves its readers no gap.
     pub(crate) fn sweep(&self) -> u64 {
         let (mut freed, invalidations) = (0, self.tags.now());
-        let mut busy: Vec<usize> = (0..self.shards()).collect();
+        let mut busy: Vec<usize> = (0..self.parts()).collect();
         while !busy.is_empty() {
-            busy.retain(|shard| {
-                let (some, more) = self.sweep_some(*shard, invalidations);
+            busy.retain(|part| {
+                let (some, more) = self.sweep_part(*part, invalidations);
                 freed += some;
                 more
             });

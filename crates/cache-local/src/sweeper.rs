@@ -1,4 +1,4 @@
-//! The background task that frees entries that are absent.
+//! The background task that frees entries and counters that are absent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -79,18 +79,18 @@ async fn run<V: Send + Sync>(store: Weak<Store<V>>, mut ticks: Interval, _runnin
     ticks.tick().await; // The first tick is at once.
     loop {
         ticks.tick().await;
-        let mut shard = 0;
+        let mut part = 0;
         // Later invalidations are for the next turn.
         let mut invalidations = None;
         // The cache is gone: so is the task.
         while let Some(store) = store.upgrade() {
-            if shard == store.shards() {
+            if part >= store.parts() {
                 break;
             }
             let until = *invalidations.get_or_insert_with(|| store.tags().now());
-            let (_, more) = store.sweep_some(shard, until);
+            let (_, more) = store.sweep_part(part, until);
             drop(store);
-            shard += usize::from(!more);
+            part += usize::from(!more);
             // A long sweep leaves the thread to other tasks in between.
             yield_now().await;
         }

@@ -66,7 +66,9 @@ pub(crate) use self::dedicated::{Dedicated, Write};
 pub(crate) use self::failure::{Failure, Lost, is_torn};
 pub(crate) use self::line::{Changes, Heard, Letter, Line, News};
 pub(crate) use self::listen::{Fence, Primary, cannot_listen};
-pub(crate) use self::scripts::{Change, ClaimTerms, Claimed, Lifetime, Mark, SetTime};
+pub(crate) use self::scripts::{
+    Add, Change, ClaimTerms, Claimed, Counted, Lifetime, Mark, SetTime,
+};
 pub(crate) use self::settings::Settings;
 pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;
@@ -282,6 +284,24 @@ impl Link {
             run(connection, form, payload)
         })
         .await
+    }
+
+    /// Adds to counters, of a cluster in one slot; each answer is for itself.
+    pub(crate) async fn add_all(&self, adds: Vec<Add>) -> Result<Vec<Result<Option<Counted>>>> {
+        let add = self.write(adds, |connection, adds| async move {
+            connection.add_all(adds).await
+        });
+        let told = |failure: Failure| {
+            let error = failure.to_error();
+            self.counters.failed(error.kind());
+            error
+        };
+        let answers = add.await?.into_iter();
+        Ok(answers.map(|answer| answer.map_err(told)).collect())
+    }
+
+    pub(crate) const fn command_timeout(&self) -> Duration {
+        self.command_timeout
     }
 
     /// Sends a command again that the cluster sent elsewhere, and that did nothing yet.

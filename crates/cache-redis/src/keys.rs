@@ -83,6 +83,13 @@ impl Keys {
         [key("lock"), key("token")]
     }
 
+    /// Returns the key in the database of a counter, which is none of this store; under bare keys there is
+    /// none. It does not start as keys of the store do: caches in memory would be told of each `add`.
+    pub(crate) fn counter(&self, tag: u16, name: &str) -> Option<Bytes> {
+        let namespace = self.namespace()?;
+        Some(format!("{namespace}@{{{tag}}}counter:{name}").into())
+    }
+
     /// Refuses a key that is too long.
     pub(crate) fn check(&self, key: &str) -> Result<()> {
         if key.len() <= self.max_bytes {
@@ -213,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_of_buses_locks_and_tags_are_none_of_a_cache() {
+    fn the_keys_of_buses_locks_tags_and_counters_are_none_of_a_cache() {
         let root = cache_core::Scope::root();
         for tags in [false, true] {
             let keys = Keys::new(Some("a"), tags, usize::MAX);
@@ -224,7 +231,11 @@ mod tests {
             assert_eq!(&token[..], b"a:@{9}token:{b}:c");
             let of_tags = keys.tag_generation();
             assert_eq!(&of_tags[..], b"a:@{a}tags");
-            for key in [key, lock, token, of_tags] {
+            let counter = keys.counter(9, "@_counter:@b:{c}").unwrap();
+            assert_eq!(&counter[..], b"a@{9}counter:@_counter:@b:{c}");
+            assert!(!counter.starts_with(keys.prefix().as_bytes()));
+            assert_eq!(Keys::new(None, tags, usize::MAX).counter(9, "b"), None);
+            for key in [key, lock, token, of_tags, counter] {
                 let decoded = keys.decode(&key);
                 assert!(decoded.is_none_or(|key| tags && !root.contains(key)));
             }

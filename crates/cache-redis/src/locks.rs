@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache_core::{Acquired, LoadLease, LockToken, Locks, Result};
+use bytes::Bytes;
+use cache_core::{Acquired, Error, LoadLease, LockToken, Locks, Result};
 
 use crate::RedisStore;
 use crate::client::{ClaimTerms, Claimed, slot};
@@ -17,7 +18,7 @@ const TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 #[async_trait]
 impl Locks for RedisStore {
     async fn acquire(&self, name: &str, ttl: Duration) -> Result<Acquired> {
-        let [key, token] = self.keys().lock(slot(name.as_bytes()), name);
+        let [key, token] = self.lock_keys(name)?;
         let terms = ClaimTerms {
             kept: Some((token, TOKENS_KEPT)),
             ..self.leases().terms(ttl)
@@ -40,7 +41,7 @@ impl Locks for RedisStore {
     }
 
     async fn extend(&self, name: &str, token: LockToken, ttl: Duration) -> Result<bool> {
-        let [key, _] = self.keys().lock(slot(name.as_bytes()), name);
+        let [key, _] = self.lock_keys(name)?;
         let (lease, bytes) = (lease(token), key.len());
         let extend = self.link().write(key, |connection, key| async move {
             connection.extend(key, lease, ttl).await
@@ -49,7 +50,7 @@ impl Locks for RedisStore {
     }
 
     async fn release(&self, name: &str, token: LockToken) -> Result<bool> {
-        let [key, _] = self.keys().lock(slot(name.as_bytes()), name);
+        let [key, _] = self.lock_keys(name)?;
         let (lease, bytes) = (lease(token), key.len());
         let payload = (self.call(&key), key);
         let release = self
@@ -61,8 +62,20 @@ impl Locks for RedisStore {
     }
 
     async fn released(&self, name: &str, at_most: Duration) {
-        let [key, _] = self.keys().lock(slot(name.as_bytes()), name);
-        self.until_free(&key, at_most).await;
+        if let Ok([key, _]) = self.lock_keys(name) {
+            self.until_free(&key, at_most).await;
+        }
+    }
+}
+
+impl RedisStore {
+    /// Returns the keys of a lock and of its last token.
+    fn lock_keys(&self, name: &str) -> Result<[Bytes; 2]> {
+        if self.keys().are_bare() {
+            let what = "a lock beside bare keys; choose a namespace";
+            return Err(Error::unsupported(what));
+        }
+        Ok(self.keys().lock(slot(name.as_bytes()), name))
     }
 }
 

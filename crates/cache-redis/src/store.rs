@@ -2,6 +2,8 @@
 
 mod accept;
 mod bulk;
+mod counted;
+mod joined;
 mod tags;
 mod transactions;
 mod walk;
@@ -23,6 +25,7 @@ use tracing::instrument::Instrumented;
 
 use self::accept::{entry, version_of};
 use self::bulk::Wanted;
+use self::joined::Adds;
 pub(crate) use self::tags::{ATTEMPTS, contended};
 use crate::client::{Found, Link, Source};
 use crate::keys::Keys;
@@ -68,6 +71,7 @@ pub struct RedisStore {
     max_value_bytes: usize,
     tally: Arc<Tally>,
     leases: Arc<Leases>,
+    adds: Arc<Adds>,
 }
 
 /// What the stores of one namespace count.
@@ -132,6 +136,7 @@ impl RedisStore {
             max_value_bytes: config.max_value_bytes,
             tally: Arc::default(),
             leases: Arc::default(),
+            adds: Arc::default(),
         }
     }
 
@@ -446,13 +451,18 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     fn abilities(&self) -> Abilities<'_, Bytes> {
-        let abilities = Abilities::none().with_transactions(self);
+        // Under bare keys counters and locks refuse: without them a codec would make some of versions, in keys
+        // of others.
+        let abilities = Abilities::none()
+            .with_transactions(self)
+            .with_counters(self)
+            .with_locks(self);
         // Under bare keys other programs would find a lease in the place of a value, and would not know
         // what to do with the header of tags.
         if self.keys.are_bare() {
             return abilities;
         }
-        abilities.with_leases(self).with_tags(self).with_locks(self)
+        abilities.with_leases(self).with_tags(self)
     }
 }
 

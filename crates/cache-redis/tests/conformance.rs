@@ -24,7 +24,7 @@ static ACL: LazyLock<Server> = LazyLock::new(|| {
 /// The user of `docs/redis.md`.
 const LEAST_PRIVILEGE: &str = "app on >secret ~conformance-* -@all +get +set +mget +mset +unlink \
     +pttl +pexpire +persist +scan +evalsha +eval +ping +hello +auth +select +client|id \
-    +client|setname +info +role +getrange +setrange +time +watch +unwatch +multi +exec";
+    +client|setname +info +role +getrange +setrange +time +watch +unwatch +multi +exec +incrby";
 
 /// Stores on one server, each with a namespace of its own.
 struct Remote<V, B> {

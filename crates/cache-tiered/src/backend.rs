@@ -410,6 +410,8 @@ where
         abilities.transactions = of_l2.transactions.map(|_| self as _);
         // No tier in front has anything of them.
         abilities.locks = of_l2.locks;
+        // The second tier counts for all processes; the first has no part in it.
+        abilities.counters = of_l2.counters;
         abilities
     }
 }

@@ -34,6 +34,10 @@ pub struct Loading;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/locks.md")]
 pub struct Locks;
+/// The guide to counters, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/counters.md")]
+pub struct Counters;
 
 /// The guide to invalidation, whose code runs as a test.
 #[cfg(doctest)]

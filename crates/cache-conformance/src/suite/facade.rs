@@ -3,6 +3,7 @@
 //! The facade adds to the contract: defaults, limits, namespaces and counters. These tests show
 //! that they come out right on this backend.
 
+pub mod counting;
 pub mod defaults;
 pub mod errors;
 pub mod keys;

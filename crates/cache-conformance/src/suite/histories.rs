@@ -84,5 +84,6 @@ async fn perform<F: Fixture>(backend: &F::Backend, key: &str, operation: Operati
                 break number(found.entry.map(|entry| entry.value));
             }
         },
+        Operation::Add(_) => unreachable!("a value is not counted"),
     }
 }

@@ -140,3 +140,20 @@ async fn a_backend_without_tags_gets_none() {
     let faulty = FaultyBackend::new(backend.fresh().await);
     assert!(faulty.abilities().tags.is_none());
 }
+
+#[tokio::test]
+async fn counters_take_faults_as_other_calls_do() {
+    let (faulty, cache) = faulty();
+    let requests = cache.counters("requests");
+    faulty.script([
+        Fault::Fail(ErrorKind::Unavailable),
+        Fault::LoseReply(ErrorKind::Timeout),
+    ]);
+    let failed = requests.add("key", 1, 60).await.unwrap_err();
+    assert_eq!(*failed.kind(), ErrorKind::Unavailable);
+    let lost = requests.add("key", 1, 60).await.unwrap_err();
+    assert_eq!(*lost.kind(), ErrorKind::Timeout);
+    let count = requests.get("key").await.unwrap();
+    assert_eq!(count.map(|count| count.value), Some(1));
+    assert_eq!(faulty.calls(), 3);
+}

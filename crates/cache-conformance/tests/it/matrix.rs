@@ -52,6 +52,16 @@ async fn the_row_of_a_backend_without_tags_names_their_clauses() {
 }
 
 #[tokio::test]
+async fn the_row_of_a_backend_without_counters_names_their_clauses() {
+    let fixture = ReferenceFixture::<String>::correct().without_counters();
+    let matrix = Matrix::of("countless", &fixture).await;
+    assert_eq!(
+        matrix.to_string(),
+        "| countless | yes | no | yes | 1ms | C44-C49: the backend has no counters |"
+    );
+}
+
+#[tokio::test]
 async fn a_test_that_lacks_an_ability_returns_why() {
     let reason = |outcome: Result<(), Skipped>| outcome.err().map(|skipped| skipped.reason());
     let no_scan = ReferenceFixture::<String>::correct().without_scan();

@@ -132,6 +132,20 @@ caught! {
     TakeNotAtomic by versions::c41_one_of_concurrent_takes_and_deletes_gets_the_entry
     GetExForgetsExpiry by versions::c42_get_ex_returns_the_value_and_changes_the_expiry
     KeptExpiryIsReplaced by versions::c43_a_kept_expiry_stays_under_a_new_value
+    AddForgetsTime by counters::c44_add_returns_the_count_and_the_time_left
+    AddStartsAtOne by counters::c44_add_returns_the_count_and_the_time_left
+    GetCounts by counters::c44_get_answers_as_add_and_changes_nothing
+    CountsIgnoreCase by counters::c44_no_two_names_are_one_counter
+    AddMovesWindow by counters::c45_the_window_begins_with_the_first_add
+    CountOutlivesWindow by counters::c45_a_counter_ends_with_its_window
+    CountHasNoLimit by counters::c46_a_count_stays_within_its_range
+    RefusedAddBegins by counters::c46_a_count_stays_within_its_range
+    ResetAlwaysTrue by counters::c47_reset_makes_a_counter_absent
+    ResetKeepsWindow by counters::c47_reset_makes_a_counter_absent
+    CountersListed by counters::c48_counters_are_no_entries
+    ClearEndsCounters by counters::c48_counters_are_no_entries
+    AddNotAtomic by counters::c49_each_of_concurrent_adds_counts_once
+    ResetNotAtomic by counters::c49_the_history_of_a_counter_is_linearizable
 }
 
 #[tokio::test]

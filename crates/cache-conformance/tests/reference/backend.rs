@@ -15,6 +15,7 @@ use cache_core::{
 use tokio::task::yield_now;
 
 use super::Bug;
+use super::counters::Tally;
 use super::leases::Leases;
 use super::locks::Granted;
 use super::tags::{Invalidations, Mark};
@@ -34,6 +35,7 @@ pub(crate) struct Reference<V> {
     pub(super) locks: Mutex<Granted>,
     /// Held by a call that looks whether a lock is free.
     pub(super) acquiring: Mutex<()>,
+    pub(super) tally: Mutex<Tally>,
     pub(super) invalidations: Mutex<Invalidations>,
     writes: AtomicU64,
     /// The last write of each key, whatever became of it.
@@ -43,6 +45,7 @@ pub(crate) struct Reference<V> {
     pub(super) largest: usize,
     pub(super) scans: bool,
     pub(super) keeps_tags: bool,
+    pub(super) counts: bool,
     pub(super) bug: Option<Bug>,
 }
 
@@ -64,6 +67,7 @@ impl<V: TestValue> Reference<V> {
             leases: Mutex::default(),
             locks: Mutex::default(),
             acquiring: Mutex::default(),
+            tally: Mutex::default(),
             invalidations: Mutex::default(),
             writes: AtomicU64::new(0),
             written: Mutex::default(),
@@ -72,6 +76,7 @@ impl<V: TestValue> Reference<V> {
             largest: UNBOUNDED,
             scans: true,
             keeps_tags: true,
+            counts: true,
             bug: None,
         }
     }
@@ -112,7 +117,7 @@ impl<V: TestValue> Reference<V> {
         }
     }
 
-    fn deadline(&self, expiry: Expiry) -> Option<u64> {
+    pub(super) fn deadline(&self, expiry: Expiry) -> Option<u64> {
         let ttl = match (expiry.remaining()?, self.bug) {
             (ttl, Some(Bug::MillisecondsAsSeconds)) => ttl.saturating_mul(1_000),
             (ttl, Some(Bug::WholeSeconds)) => Duration::from_secs(ttl.as_secs().max(1)),
@@ -467,6 +472,9 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         if self.has(Bug::ClearEndsLocks) {
             *self.locks.lock().expect("no call panics") = Granted::default();
         }
+        if self.has(Bug::ClearEndsCounters) {
+            self.tally().clear();
+        }
         let mut cleared = match self.bug {
             Some(Bug::ClearCountsTags) => self.tag_keys(scope).len() as u64,
             _ => 0,
@@ -496,15 +504,13 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
     }
 
     fn abilities(&self) -> Abilities<'_, V> {
-        let abilities = Abilities::none()
+        let mut abilities = Abilities::none()
             .with_leases(self)
             .with_transactions(self)
             .with_locks(self);
-        if self.keeps_tags {
-            abilities.with_tags(self)
-        } else {
-            abilities
-        }
+        abilities.tags = self.keeps_tags.then_some(self as _);
+        abilities.counters = self.counts.then_some(self as _);
+        abilities
     }
 }
 

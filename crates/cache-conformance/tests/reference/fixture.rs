@@ -15,6 +15,7 @@ pub(crate) struct ReferenceFixture<V> {
     hand: ManualClock,
     scans: bool,
     keeps_tags: bool,
+    counts: bool,
     bug: Option<Bug>,
     value: PhantomData<fn() -> V>,
 }
@@ -27,6 +28,7 @@ impl<V> ReferenceFixture<V> {
             hand,
             scans: true,
             keeps_tags: true,
+            counts: true,
             bug: None,
             value: PhantomData,
         }
@@ -39,6 +41,11 @@ impl<V> ReferenceFixture<V> {
 
     pub(crate) fn without_tags(mut self) -> Self {
         self.keeps_tags = false;
+        self
+    }
+
+    pub(crate) fn without_counters(mut self) -> Self {
+        self.counts = false;
         self
     }
 
@@ -56,6 +63,7 @@ impl<V: TestValue> Fixture for ReferenceFixture<V> {
         let mut backend = Reference::new(self.clock.clone());
         backend.scans = self.scans;
         backend.keeps_tags = self.keeps_tags;
+        backend.counts = self.counts;
         backend.bug = self.bug;
         backend
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use cache_conformance::{Fixture, TestValue};
 use cache_core::{
-    CacheBackend, Condition, Cursor, EncodedBackend, Entry, Expiry, JsonCodec, Page, Result, Scope,
-    WriteOptions,
+    CacheBackend, Condition, Cursor, EncodedBackend, Entry, Expiry, MsgPackCodec, Page, Result,
+    Scope, WriteOptions,
 };
 
 use crate::reference::ReferenceFixture;
@@ -68,15 +68,15 @@ impl Fixture for Minimal {
     }
 }
 
-/// Builds stores of bytes with the five required methods of the reference.
+/// Builds stores of bytes of that kind, behind what gives them types, counters and locks.
 pub(crate) struct MinimalStore(pub(crate) ReferenceFixture<Bytes>);
 
 impl Fixture for MinimalStore {
     type Value = String;
-    type Backend = EncodedBackend<FiveMethods<Bytes>, JsonCodec>;
+    type Backend = EncodedBackend<FiveMethods<Bytes>, MsgPackCodec>;
 
     async fn fresh(&self) -> Self::Backend {
-        EncodedBackend::new(FiveMethods(self.0.fresh().await), JsonCodec::new())
+        EncodedBackend::new(FiveMethods(self.0.fresh().await), MsgPackCodec::new())
     }
 
     async fn advance(&self, by: Duration) {

@@ -1,6 +1,7 @@
 //! A reference backend and the ways to break it.
 
 pub(crate) mod backend;
+mod counters;
 mod fixture;
 mod leases;
 mod locks;
@@ -15,11 +16,16 @@ pub(crate) use self::variants::{RealTime, Waiting};
 /// One broken promise each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bug {
+    AddForgetsTime,
+    AddMovesWindow,
+    AddNotAtomic,
+    AddStartsAtOne,
     CenturyIsNever,
     ClaimNotAtomic,
     ClearCountsExpired,
     ClearCountsTags,
     ClearEndsLocks,
+    ClearEndsCounters,
     ClearTooWide,
     CommitEvictsItsOwn,
     CommitForgetsAbsence,
@@ -30,6 +36,10 @@ pub(crate) enum Bug {
     CommitNotAtomic,
     CommitStopsHalfWay,
     CommitWeighsTooLate,
+    CountHasNoLimit,
+    CountOutlivesWindow,
+    CountsIgnoreCase,
+    CountersListed,
     DebugShowsKeys,
     DeleteAlwaysTrue,
     DeleteCountsLeases,
@@ -47,6 +57,7 @@ pub(crate) enum Bug {
     GetEntriesForgetsTags,
     GetEntryForgetsExpiry,
     GetExForgetsExpiry,
+    GetCounts,
     GetManyDropsRepeats,
     GetManySorts,
     IfAbsentNotAtomic,
@@ -74,7 +85,11 @@ pub(crate) enum Bug {
     PresentAtDeadline,
     ReadNowIgnoresExpiry,
     ReadNowIgnoresTags,
+    RefusedAddBegins,
     ReportsZeroAtTheEnd,
+    ResetAlwaysTrue,
+    ResetKeepsWindow,
+    ResetNotAtomic,
     ScanByOffset,
     ScanListsExpired,
     ScanListsInvalidated,

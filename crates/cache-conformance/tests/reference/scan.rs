@@ -33,6 +33,9 @@ impl<V: TestValue> Reference<V> {
         if self.has(Bug::TagKeysListed) {
             listed.extend(self.tag_keys(scope));
         }
+        if self.has(Bug::CountersListed) {
+            listed.extend(self.tally().keys().cloned());
+        }
         listed
     }
 

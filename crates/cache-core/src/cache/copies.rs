@@ -103,6 +103,7 @@ fn may_have_happened(error: &Error) -> bool {
         | ErrorKind::Unauthorized
         | ErrorKind::LoadTimeout { .. }
         | ErrorKind::LoadCycle
+        | ErrorKind::Full { .. }
         | ErrorKind::Backend => true,
     }
 }

@@ -36,7 +36,7 @@ async fn loads_ahead(world: &World, options: LoadOptions) -> bool {
 async fn set_elsewhere(world: &World) {
     let other = CacheBuilder::with_backend(Arc::clone(&world.backend))
         .build()
-        .unwrap();
+        .expect("good options");
     other.set_ex("key", 9u32, 100).await.expect("it works");
 }
 

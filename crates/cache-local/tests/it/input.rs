@@ -14,6 +14,8 @@ fn a_capacity_of_zero_is_refused() {
     assert_eq!(message(&error), "max_entries is 0, the least is 1");
     let error = LocalBackend::<u32>::new(LocalConfig::new().max_weight(0, |_, _| 1)).unwrap_err();
     assert_eq!(message(&error), "max_weight is 0, the least is 1");
+    let error = LocalBackend::<u32>::new(LocalConfig::new().max_counters(0)).unwrap_err();
+    assert_eq!(message(&error), "max_counters is 0, the least is 1");
     let error = LocalBackend::<u32>::default().resize(0).unwrap_err();
     assert_eq!(message(&error), "capacity is 0, the least is 1");
 }

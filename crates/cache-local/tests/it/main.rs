@@ -13,6 +13,7 @@ mod runtime;
 #[cfg(feature = "serde")]
 mod settings;
 mod threads;
+mod windows;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

@@ -40,6 +40,10 @@ fn what_cannot_work_is_refused_as_it_is_read() {
     let cases = [
         (r#"{"max_entries": 0}"#, "max_entries is 0, the least is 1"),
         (
+            r#"{"max_counters": 0}"#,
+            "max_counters is 0, the least is 1",
+        ),
+        (
             r#"{"shards": 3}"#,
             "shards is 3, allowed are powers of two from 1 to 1024",
         ),
@@ -50,7 +54,7 @@ fn what_cannot_work_is_refused_as_it_is_read() {
         (
             r#"{"max_size": 3}"#,
             "unknown field `max_size`, did you mean `max_entries`? known are max_entries, \
-             default_ttl, cleanup_interval, shards at line 1 column 11",
+             default_ttl, cleanup_interval, shards, max_counters at line 1 column 11",
         ),
     ];
     for (json, expected) in cases {

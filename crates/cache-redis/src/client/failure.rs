@@ -59,6 +59,11 @@ impl From<FredError> for Failure {
 }
 
 impl Failure {
+    /// Creates the failure that a server has told as a part of its reply.
+    pub(super) fn answered(text: &str) -> Self {
+        Self(FredError::new(FredKind::Unknown, text.to_owned()))
+    }
+
     /// Creates the failure of a reply of another kind than the command has.
     pub(crate) fn unexpected() -> Self {
         Self(FredError::new(FredKind::Parse, "unexpected reply"))

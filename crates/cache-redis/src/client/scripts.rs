@@ -19,8 +19,8 @@ use super::slot;
 use crate::placeholder;
 
 use self::sources::{
-    CLAIM, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF,
-    SET_IF_EQUAL, TAKE, UNLINK, UNLINK_IF_EQUAL,
+    CLAIM, COUNT, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY,
+    SET_IF, SET_IF_EQUAL, TAKE, UNLINK, UNLINK_IF_EQUAL,
 };
 pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
 pub(crate) use self::tags::Lifetime;
@@ -80,6 +80,21 @@ impl SetTime {
         let nothing = Value::from_static_str("");
         [ttl.unwrap_or(nothing), Value::Integer(self.is_kept.into())]
     }
+}
+
+/// What is added to a counter.
+#[derive(Debug, Clone)]
+pub(crate) struct Add {
+    pub(crate) key: Bytes,
+    pub(crate) by: i64,
+    pub(crate) window: Expiry,
+}
+
+/// What a counter counts, and the time that its window has left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) value: i64,
+    pub(crate) left: Expiry,
 }
 
 /// Where those hear of the end of a load who wait for it, and what they are told.
@@ -218,6 +233,26 @@ impl Connection {
         }
     }
 
+    /// Adds to counters of one slot, one after the other, and returns what each then counts; `None` for one
+    /// that would be out of range, and has not changed.
+    pub(crate) async fn add_all(&self, adds: Vec<Add>) -> Answer<Vec<Answer<Option<Counted>>>> {
+        let slot = adds.first().map_or(0, |add| slot(&add.key));
+        let (mut keys, mut arguments) = (Vec::with_capacity(adds.len()), Vec::new());
+        for Add { key, by, window } in adds {
+            keys.push(key);
+            let window = window.remaining().map(milliseconds).map(Value::Integer);
+            let nothing = Value::from_static_str("");
+            arguments.extend([Value::Integer(by), window.unwrap_or(nothing)]);
+        }
+        let answer = list(self.eval(&COUNT, slot, keys, arguments).await?)?;
+        let mut answer = answer.into_iter();
+        let mut counted = Vec::with_capacity(answer.len() / 2);
+        while let (Some(left), Some(value)) = (answer.next(), answer.next()) {
+            counted.push(counted_of(integer(&left)?, value)?);
+        }
+        Ok(counted)
+    }
+
     pub(crate) async fn claim(&self, key: Bytes, terms: ClaimTerms) -> Answer<Claimed> {
         let most = terms.max_value_bytes.map_or(-1, number);
         let mut arguments = vec![Value::Integer(milliseconds(terms.ttl))];
@@ -311,6 +346,21 @@ impl Connection {
                 self.custom("EVAL", slot, arguments).await
             }
             answer => answer,
+        }
+    }
+}
+
+/// Reads what the script of counters says of one.
+fn counted_of(left: i64, value: Value) -> Answer<Answer<Option<Counted>>> {
+    match left {
+        -4 => Ok(Err(Failure::answered(&String::from_utf8_lossy(&bytes(
+            value,
+        )?)))),
+        -3 => Ok(Ok(None)),
+        left => {
+            let left = remaining(left).ok_or_else(Failure::unexpected)?;
+            let value = integer(&value)?;
+            Ok(Ok(Some(Counted { value, left })))
         }
     }
 }

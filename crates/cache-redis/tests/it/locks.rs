@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cache_core::{
-    Acquired, Cache, CacheBackend, Cursor, EncodedBackend, Expiry, JsonCodec, LockToken, Locks,
-    MAX_TTL, Scope,
+    Acquired, Cache, CacheBackend, Cursor, EncodedBackend, ErrorKind, Expiry, JsonCodec, LockToken,
+    Locks, MAX_TTL, Scope,
 };
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
@@ -290,10 +290,12 @@ async fn locks_of_any_name_work_in_a_cluster() {
 }
 
 #[tokio::test]
-async fn bare_keys_have_no_locks() {
+async fn locks_are_refused_under_bare_keys() {
     let server = Server::builder(Flavor::Redis7).start();
     let bare = RedisStore::connect(config(&server).bare_keys())
         .await
         .unwrap();
-    assert!(bare.abilities().locks.is_none());
+    let refused = cache(bare).lock("job").acquire().await.unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Unsupported { .. }));
+    assert_eq!(server.command(&["DBSIZE"]).integer(), 0);
 }

@@ -3,6 +3,7 @@
 mod access;
 mod clear;
 mod config;
+mod counters;
 mod found;
 mod keys;
 mod leases;

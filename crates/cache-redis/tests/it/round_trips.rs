@@ -65,6 +65,20 @@ async fn warm_up(cache: &Cache<String>) {
 }
 
 #[tokio::test]
+async fn an_add_to_a_counter_is_one_script_of_two_commands() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let requests = cache(connect(&server).await).await.counters("requests");
+    requests.add("warm", 1, 60).await.expect("it is healthy");
+    requests.get("warm").await.expect("it is healthy");
+    let first = sent(&server, requests.add("key", 1, 60)).await;
+    assert_eq!(first, script(vec![("pttl", 1), ("set", 1)]));
+    let second = sent(&server, requests.add("key", 1, 60)).await;
+    assert_eq!(second, script(vec![("incrby", 1), ("pttl", 1)]));
+    let read = sent(&server, requests.get("key")).await;
+    assert_eq!(read, script(vec![("get", 1), ("pttl", 1)]));
+}
+
+#[tokio::test]
 async fn every_verb_on_a_key_is_one_command() {
     let server = Server::builder(Flavor::Redis7).start();
     let cache = cache(connect(&server).await).await;

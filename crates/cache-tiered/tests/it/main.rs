@@ -4,6 +4,7 @@ mod bus;
 mod coherence;
 mod commits;
 mod config;
+mod counting;
 mod invalidator;
 mod outage;
 mod promotion;

@@ -296,8 +296,29 @@ pub(super) const OVERWRITE: Script = Script {
     sha1: "ed061ff68d2b058790a5c4605dd0c8c7c621dc93",
 };
 
+/// Adds to numbers: to each of the keys the first of its two arguments. One that is not there begins, with
+/// the second as its time unless that is empty. It answers with two for each: the time that is left and the
+/// number; -3 and what would be further from zero than 2^53 - 1, and was taken back; -4 and an error.
+pub(super) const COUNT: Script = Script {
+    source: "local answer = {} \
+             for i = 1, #KEYS do local key, by, px = KEYS[i], ARGV[2 * i - 1], ARGV[2 * i] \
+             local left, n = redis.pcall('PTTL', key) \
+             if left == -2 then \
+             if px == '' then n = redis.pcall('SET', key, by) \
+             else n = redis.pcall('SET', key, by, 'PX', px) end \
+             if not n.err then left = tonumber(px) or -1 n = tonumber(by) end \
+             elseif type(left) == 'table' then n = left \
+             else n = redis.pcall('INCRBY', key, by) \
+             if type(n) == 'number' and (n > 9007199254740991 or n < -9007199254740991) then \
+             redis.call('INCRBY', key, -by) left = -3 end end \
+             if type(n) == 'table' then left = -4 n = n.err end \
+             answer[2 * i - 1] = left answer[2 * i] = n end \
+             return answer",
+    sha1: "e014a60c0d95606175065e5f19e7e946a54db3a4",
+};
+
 #[cfg(test)]
-pub(super) const ALL: [Script; 20] = [
+pub(super) const ALL: [Script; 21] = [
     GET_WITH_TTL,
     GET_MANY_WITH_TTL,
     SET_MANY,
@@ -318,4 +339,5 @@ pub(super) const ALL: [Script; 20] = [
     VERSION,
     GET_OR_SET,
     OVERWRITE,
+    COUNT,
 ];
