@@ -27,8 +27,8 @@ fn main() {
     let fred = runtime.block_on(Fred::<Bytes>::connect(&target, Bulk::Pipeline));
     let fred = Arc::new(fred);
     let (incr, both) = (
-        Arc::new(Incr(Arc::clone(&fred))),
-        Arc::new(IncrAndExpire(fred)),
+        Arc::new(Incr::new(Arc::clone(&fred))),
+        Arc::new(IncrAndExpire::new(fred)),
     );
     let keys: Arc<[String]> = (0..KEYS)
         .map(|number| format!("10.0.{}.{}", number / 250, number % 250))

@@ -35,7 +35,15 @@ impl Counting for Windows {
 
 /// `INCR` alone: nothing ends.
 #[derive(Debug)]
-pub struct Incr<V>(pub Arc<Fred<V>>);
+pub struct Incr<V>(Arc<Fred<V>>);
+
+impl<V> Incr<V> {
+    /// Counts over a client.
+    #[must_use]
+    pub const fn new(client: Arc<Fred<V>>) -> Self {
+        Self(client)
+    }
+}
 
 impl<V: Payload> Counting for Incr<V> {
     async fn add(&self, key: &str) -> i64 {
@@ -45,7 +53,15 @@ impl<V: Payload> Counting for Incr<V> {
 
 /// `INCR` and `EXPIRE` with `NX` in one pipeline, as programs do that have no script.
 #[derive(Debug)]
-pub struct IncrAndExpire<V>(pub Arc<Fred<V>>);
+pub struct IncrAndExpire<V>(Arc<Fred<V>>);
+
+impl<V> IncrAndExpire<V> {
+    /// Counts over a client.
+    #[must_use]
+    pub const fn new(client: Arc<Fred<V>>) -> Self {
+        Self(client)
+    }
+}
 
 impl<V: Payload> Counting for IncrAndExpire<V> {
     async fn add(&self, key: &str) -> i64 {

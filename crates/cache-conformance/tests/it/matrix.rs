@@ -57,7 +57,7 @@ async fn the_row_of_a_backend_without_counters_names_their_clauses() {
     let matrix = Matrix::of("countless", &fixture).await;
     assert_eq!(
         matrix.to_string(),
-        "| countless | yes | no | yes | 1ms | C44-C49: the backend has no counters |"
+        "| countless | yes | no | yes | 1ms | C44-C49: the backend has no counters | get_entries, get_ex, take |"
     );
 }
 
