@@ -5,7 +5,7 @@ mod file;
 
 use std::time::Duration;
 
-use cache_core::{Cache, CacheConfig, Error, MAX_TTL, Result};
+use cache_core::{Cache, CacheConfig, Error, ErrorKind, LoadOptions, MAX_TTL, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -44,6 +44,11 @@ pub struct CacheSettings {
     pub namespace: Option<String>,
     /// The time to live of writes that name none, in place of that of the backend.
     pub default_ttl: Option<Duration>,
+    /// For how long copies of loaded values are kept after their end:
+    /// [`CacheBuilder::keep_stale`](crate::CacheBuilder::keep_stale).
+    pub keep_stale: Option<Duration>,
+    /// How values are loaded unless a call says otherwise.
+    pub loading: LoadOptions,
     /// How values are written to Redis.
     pub codec: CodecKind,
     /// How values are made smaller on their way to Redis.
@@ -174,18 +179,25 @@ where
         let backend = settings.chosen_backend();
         backend.check_built()?;
         settings.check_default_ttls()?;
+        settings.check_loading()?;
+        let (keep_stale, loading) = (settings.keep_stale, settings.loading);
         for advice in settings.advice() {
             tracing::warn!(field = advice.field(), "{advice}");
         }
-        match backend {
+        let builder = match backend {
             #[cfg(feature = "local")]
-            BackendKind::Local => crate::local::open(settings),
+            BackendKind::Local => crate::local::open(settings)?,
             #[cfg(feature = "redis")]
-            BackendKind::Redis => crate::redis::open(settings).await,
+            BackendKind::Redis => crate::redis::open(settings).await?,
             #[cfg(feature = "tiered")]
-            BackendKind::Tiered => crate::tiered::open(settings).await,
+            BackendKind::Tiered => crate::tiered::open(settings).await?,
             #[cfg(not(feature = "tiered"))]
-            other => Err(other.not_built()),
+            other => return Err(other.not_built()),
+        };
+        let builder = builder.load_options(loading);
+        match keep_stale {
+            Some(at_most) => builder.keep_stale(at_most).build(),
+            None => builder.build(),
         }
     }
 }
@@ -225,6 +237,17 @@ impl CacheSettings {
             check_default_ttl("redis.default_ttl", redis.get_default_ttl())?;
         }
         Ok(())
+    }
+
+    /// Refuses load options outside their limits, and those that need values to be kept for longer.
+    fn check_loading(&self) -> Result<()> {
+        let checked = self.loading.check(self.keep_stale);
+        checked.map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput { field, problem } => {
+                Error::invalid(format!("loading.{field}"), problem.clone())
+            }
+            _ => error,
+        })
     }
 
     /// Returns the backend, or what the sections that are there ask for.

@@ -28,7 +28,7 @@
 //! | `lz4` | `Compression::lz4` |
 //! | `zstd` | `Compression::zstd` |
 //! | `durations` | `settings::parse_duration` |
-//! | `serde` | `Deserialize` for [`CacheConfig`], and the rest of `settings` |
+//! | `serde` | `Deserialize` for [`CacheConfig`] and [`LoadOptions`], and the rest of `settings` |
 //!
 //! Features only add items; none changes what another does.
 //!
