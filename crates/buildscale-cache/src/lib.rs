@@ -29,6 +29,7 @@
 //! | [`Cache::new_tiered(url, config).await?`](TieredExt::new_tiered) | memory in front of Redis | `tiered` |
 //! | [`Cache::from_env(config).await?`](EnvExt::from_env) | what the environment says | |
 //! | [`Cache::from_settings(settings).await?`](SettingsExt::from_settings) | what a configuration file says | |
+//! | [`Cache::builder_from_settings(settings).await?`](SettingsExt::builder_from_settings) | the same, and what only code can say | |
 //! | [`Cache::new(backend)`](Cache::new) | any, your own included | |
 //!
 //! # Loading

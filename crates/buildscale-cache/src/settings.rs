@@ -5,7 +5,9 @@ mod file;
 
 use std::time::Duration;
 
-use cache_core::{Cache, CacheConfig, Error, ErrorKind, LoadOptions, MAX_TTL, Result};
+use cache_core::{
+    Cache, CacheBuilder, CacheConfig, Error, ErrorKind, LoadOptions, MAX_TTL, Result,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -155,8 +157,12 @@ pub enum BusKind {
     None,
 }
 
-/// Adds [`from_settings`](Self::from_settings) to [`Cache`].
+/// Adds [`from_settings`](Self::from_settings) and
+/// [`builder_from_settings`](Self::builder_from_settings) to [`Cache`].
 pub trait SettingsExt: Sized {
+    /// The type of the values.
+    type Value;
+
     /// Creates the cache that the settings describe.
     ///
     /// Each [advice](CacheSettings::advice) is logged once, as a warning of [`tracing`].
@@ -169,21 +175,70 @@ pub trait SettingsExt: Sized {
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.
     fn from_settings(settings: CacheSettings) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Connects to what the settings describe, and starts a cache over it to which code adds what a file
+    /// cannot say.
+    ///
+    /// [`load_options`](CacheBuilder::load_options) of the builder replace all of
+    /// [`CacheSettings::loading`]; what these two contradict is refused by
+    /// [`build`](CacheBuilder::build). Advice is logged as by [`from_settings`](Self::from_settings).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use buildscale_cache::{Clock, prelude::*};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # #[cfg(feature = "local")] {
+    /// let mut settings = CacheSettings::default();
+    /// settings.namespace = Some("shop".to_owned());
+    /// settings.loading = LoadOptions::new().absent_ttl(Duration::from_secs(60));
+    ///
+    /// let (clock, hand) = Clock::manual();
+    /// let builder = Cache::<u32>::builder_from_settings(settings).await?;
+    /// let cache = builder.clock(clock).build()?;
+    ///
+    /// let nothing = async |_| Ok::<_, Error>(None::<u32>);
+    /// assert_eq!(cache.entry("stock").or_load(nothing).await.ok(), Some(None));
+    /// let seven = async |_| Ok::<_, Error>(7u32);
+    /// assert_eq!(cache.entry("stock").or_load(seven).await.ok(), Some(None));
+    /// hand.advance(Duration::from_secs(61));
+    /// assert_eq!(cache.entry("stock").or_load(seven).await.ok(), Some(Some(7)));
+    /// # }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`from_settings`](Self::from_settings), but for the namespace of a local cache and the load
+    /// options, which [`build`](CacheBuilder::build) checks.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that is being made is given up.
+    fn builder_from_settings(
+        settings: CacheSettings,
+    ) -> impl Future<Output = Result<CacheBuilder<Self::Value>>> + Send;
 }
 
 impl<V> SettingsExt for Cache<V>
 where
     V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
+    type Value = V;
+
     async fn from_settings(settings: CacheSettings) -> Result<Self> {
+        settings.chosen_backend().check_built()?;
+        settings.check_loading()?;
+        Self::builder_from_settings(settings).await?.build()
+    }
+
+    async fn builder_from_settings(settings: CacheSettings) -> Result<CacheBuilder<V>> {
         let backend = settings.chosen_backend();
         backend.check_built()?;
         settings.check_default_ttls()?;
-        settings.check_loading()?;
-        let (keep_stale, loading) = (settings.keep_stale, settings.loading);
         for advice in settings.advice() {
             tracing::warn!(field = advice.field(), "{advice}");
         }
+        let (keep_stale, loading) = (settings.keep_stale, settings.loading);
         let builder = match backend {
             #[cfg(feature = "local")]
             BackendKind::Local => crate::local::open(settings)?,
@@ -195,10 +250,10 @@ where
             other => return Err(other.not_built()),
         };
         let builder = builder.load_options(loading);
-        match keep_stale {
-            Some(at_most) => builder.keep_stale(at_most).build(),
-            None => builder.build(),
-        }
+        Ok(match keep_stale {
+            Some(at_most) => builder.keep_stale(at_most),
+            None => builder,
+        })
     }
 }
 

@@ -119,6 +119,47 @@ async fn copies_are_kept_and_served_as_the_file_says() {
 }
 
 #[tokio::test]
+async fn code_adds_to_what_settings_say_before_the_cache_is_built() {
+    let server = Server::builder(Flavor::Valkey9).start();
+    let redis = format!("redis.url = '{}'", server.url());
+    for backend in ["local", "redis", "tiered"] {
+        let redis = if backend == "local" { "" } else { &redis };
+        // The copies that it asks for are kept by the code.
+        let text = format!(
+            "backend = '{backend}'\nnamespace = '{backend}'\n{redis}\n[loading]\nttl = '1m'\n\
+             stale_while_revalidate = '1h'"
+        );
+        let builder = || Cache::<u32>::builder_from_settings(read(&text).unwrap());
+        let refused = builder().await.unwrap().build().unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "stale_while_revalidate is 3600s, but the cache has keep_stale of 0ns"
+        );
+        let cache = builder().await.unwrap().keep_stale(HOUR).build().unwrap();
+        cache
+            .get_or_insert_with("answer", async || 42)
+            .await
+            .unwrap();
+        assert_eq!(cache.ttl("answer").await.unwrap(), Some(60));
+
+        let longer = LoadOptions::new().ttl(90);
+        let cache = builder()
+            .await
+            .unwrap()
+            .load_options(longer)
+            .build()
+            .unwrap();
+        cache
+            .get_or_insert_with("other", async || 42)
+            .await
+            .unwrap();
+        assert_eq!(cache.ttl("other").await.unwrap(), Some(90));
+    }
+    assert_eq!(server.command(&["EXISTS", "redis:other"]).integer(), 1);
+    assert_eq!(server.command(&["EXISTS", "tiered:other"]).integer(), 1);
+}
+
+#[tokio::test]
 async fn load_options_that_cannot_work_are_refused_and_the_field_named() {
     let cases = [
         (
