@@ -48,7 +48,7 @@
 //! | `rustls` | | TLS to Redis through rustls |
 //! | `native-tls` | | TLS to Redis through the system's library |
 //! | `replicas` | | reads from the replicas of a cluster |
-//! | `json` | yes | [`JsonCodec`] |
+//! | `json` | | [`JsonCodec`] |
 //! | `msgpack` | | [`MsgPackCodec`] |
 //! | `lz4` | | [`Compression::lz4`] |
 //! | `zstd` | | [`Compression::zstd`] |
@@ -108,7 +108,7 @@ pub use cache_metrics::CacheMetrics;
 #[doc(inline)]
 pub use cache_redis::{
     BusConfig, ConnectionState, DEFAULT_NAMESPACE, Protocol, PubSubBus, RedisBackend, RedisConfig,
-    RedisStore, Tls, TrackingBus, fred,
+    RedisStore, Tls, TrackingBus,
 };
 #[cfg(feature = "tiered")]
 #[doc(inline)]

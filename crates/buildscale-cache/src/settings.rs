@@ -239,21 +239,32 @@ where
             tracing::warn!(field = advice.field(), "{advice}");
         }
         let (keep_stale, loading) = (settings.keep_stale, settings.loading);
-        let builder = match backend {
-            #[cfg(feature = "local")]
-            BackendKind::Local => crate::local::open(settings)?,
-            #[cfg(feature = "redis")]
-            BackendKind::Redis => crate::redis::open(settings).await?,
-            #[cfg(feature = "tiered")]
-            BackendKind::Tiered => crate::tiered::open(settings).await?,
-            #[cfg(not(feature = "tiered"))]
-            other => return Err(other.not_built()),
-        };
-        let builder = builder.load_options(loading);
+        let builder = open(backend, settings).await?.load_options(loading);
         Ok(match keep_stale {
             Some(at_most) => builder.keep_stale(at_most),
             None => builder,
         })
+    }
+}
+
+/// Starts a cache over that backend.
+#[cfg_attr(
+    not(any(feature = "local", feature = "redis")),
+    expect(unused_variables, reason = "without backends there is nothing to open")
+)]
+async fn open<V>(backend: BackendKind, settings: CacheSettings) -> Result<CacheBuilder<V>>
+where
+    V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    match backend {
+        #[cfg(feature = "local")]
+        BackendKind::Local => crate::local::open(settings),
+        #[cfg(feature = "redis")]
+        BackendKind::Redis => crate::redis::open(settings).await,
+        #[cfg(feature = "tiered")]
+        BackendKind::Tiered => crate::tiered::open(settings).await,
+        #[cfg(not(feature = "tiered"))]
+        other => Err(other.not_built()),
     }
 }
 
