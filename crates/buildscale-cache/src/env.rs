@@ -208,7 +208,7 @@ impl Variables<'_> {
 
     #[cfg(any(feature = "local", feature = "redis"))]
     fn duration(&self, suffix: &str) -> Result<Option<Duration>> {
-        use cache_core::settings::{DURATION_FORMS, parse_duration};
+        use cache_settings::{DURATION_FORMS, parse_duration};
 
         let Some(value) = self.read(suffix)? else {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! The settings that a file can hold.
 
 use cache_core::LoadOptions;
-use cache_core::settings::{HumanDuration, put, read};
+use cache_settings::{HumanDuration, put, read};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 

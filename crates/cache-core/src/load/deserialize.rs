@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use cache_settings::{HumanDuration, read};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::LoadOptions;
 use super::options::FailSafe;
 use crate::Ttl;
-use crate::settings::{HumanDuration, read};
 
 #[derive(Deserialize)]
 struct Table {
