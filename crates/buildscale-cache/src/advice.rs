@@ -70,6 +70,15 @@ pub enum Advice {
     },
     /// What is to be done when the bus is lost is said, and there is none.
     BusLossWithoutBus,
+    /// A last value is to be served in place of one that is late, and none may be.
+    SoftTimeoutWithoutFailSafe,
+    /// The wait for a value ends before a last one would be served.
+    SoftTimeoutTooLong {
+        /// After which time the last value would be served.
+        soft_timeout: Duration,
+        /// After which time the wait ends.
+        hard_timeout: Duration,
+    },
 }
 
 impl Advice {
@@ -90,6 +99,9 @@ impl Advice {
             Self::SmallBusCapacity { .. } => "bus.capacity",
             Self::BoundGivenUp { policy, .. } => policy,
             Self::BusLossWithoutBus => "tiered.on_bus_loss",
+            Self::SoftTimeoutWithoutFailSafe | Self::SoftTimeoutTooLong { .. } => {
+                "loading.soft_timeout"
+            }
         }
     }
 }
@@ -149,6 +161,18 @@ impl fmt::Display for Advice {
             Self::BusLossWithoutBus => f.write_str(
                 "tiered.on_bus_loss has no effect: bus.kind is none; choose a bus or leave it out",
             ),
+            Self::SoftTimeoutWithoutFailSafe => f.write_str(
+                "loading.soft_timeout has no effect: without loading.fail_safe there is no value to \
+                 serve; set that or leave this out",
+            ),
+            Self::SoftTimeoutTooLong {
+                soft_timeout,
+                hard_timeout,
+            } => write!(
+                f,
+                "loading.soft_timeout is {soft_timeout:?}, but loading.hard_timeout ends the wait \
+                 after {hard_timeout:?}; lower the one or raise the other"
+            ),
         }
     }
 }
@@ -182,7 +206,25 @@ pub(crate) fn on(settings: &CacheSettings) -> Vec<Advice> {
             tiers::on_tiers(settings, &mut found);
         }
     }
+    on_loading(settings, &mut found);
     found
+}
+
+fn on_loading(settings: &CacheSettings, found: &mut Vec<Advice>) {
+    let loading = &settings.loading;
+    let Some(soft_timeout) = loading.get_soft_timeout() else {
+        return;
+    };
+    if loading.get_fail_safe().is_none() {
+        found.push(Advice::SoftTimeoutWithoutFailSafe);
+    }
+    let hard_timeout = loading.get_hard_timeout();
+    if let Some(hard_timeout) = hard_timeout.filter(|hard| *hard <= soft_timeout) {
+        found.push(Advice::SoftTimeoutTooLong {
+            soft_timeout,
+            hard_timeout,
+        });
+    }
 }
 
 #[cfg_attr(

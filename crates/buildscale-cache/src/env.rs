@@ -1,12 +1,18 @@
 //! `Cache::from_env`.
 
 use std::env::{self, VarError};
+#[cfg(any(feature = "local", feature = "redis"))]
+use std::time::Duration;
 
 use cache_core::{Cache, CacheConfig, Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{BackendKind, CacheSettings, SettingsExt};
+
+/// For how long a loader that has failed is left alone, as it is without a fail-safe.
+#[cfg(any(feature = "local", feature = "redis"))]
+const THROTTLE: Duration = Duration::from_secs(1);
 
 /// The prefix of the variables that [`EnvExt::from_env`] reads.
 const PREFIX: &str = "BUILDSCALE_CACHE";
@@ -26,6 +32,10 @@ pub trait EnvExt: Sized {
     /// | `BUILDSCALE_CACHE_NAMESPACE` | the namespace of all keys |
     /// | `BUILDSCALE_CACHE_MAX_ENTRIES` | how many entries are in memory at most; 100,000 for `tiered`, else no bound |
     /// | `BUILDSCALE_CACHE_STALENESS_BOUND` | a duration such as `500ms`: how stale memory may be with `tiered`, 1 s |
+    /// | `BUILDSCALE_CACHE_KEEP_STALE` | a duration: for how long [copies](crate::CacheBuilder::keep_stale) of loaded values are kept after their end |
+    /// | `BUILDSCALE_CACHE_STALE_WHILE_REVALIDATE` | a duration: [`LoadOptions::stale_while_revalidate`](crate::LoadOptions::stale_while_revalidate) |
+    /// | `BUILDSCALE_CACHE_FAIL_SAFE` | a duration: the `max_stale` of [`LoadOptions::fail_safe`](crate::LoadOptions::fail_safe), with a throttle of 1 s |
+    /// | `BUILDSCALE_CACHE_HARD_TIMEOUT` | a duration: [`LoadOptions::hard_timeout`](crate::LoadOptions::hard_timeout) |
     ///
     /// Everything else is said in [`CacheSettings`], of which this is the short form.
     ///
@@ -150,7 +160,27 @@ impl Variables<'_> {
         {
             settings.bus.bound = self.duration("STALENESS_BOUND")?;
         }
+        #[cfg(any(feature = "local", feature = "redis"))]
+        {
+            settings.keep_stale = self.duration("KEEP_STALE")?;
+            settings.loading = self.loading()?;
+        }
         Ok(settings)
+    }
+
+    #[cfg(any(feature = "local", feature = "redis"))]
+    fn loading(&self) -> Result<crate::LoadOptions> {
+        let mut options = crate::LoadOptions::new();
+        if let Some(at_most) = self.duration("STALE_WHILE_REVALIDATE")? {
+            options = options.stale_while_revalidate(at_most);
+        }
+        if let Some(max_stale) = self.duration("FAIL_SAFE")? {
+            options = options.fail_safe(max_stale, THROTTLE);
+        }
+        if let Some(limit) = self.duration("HARD_TIMEOUT")? {
+            options = options.hard_timeout(limit);
+        }
+        Ok(options)
     }
 
     fn backend(&self) -> Result<BackendKind> {
@@ -176,9 +206,9 @@ impl Variables<'_> {
         config.map_err(|error| self.blame(error))
     }
 
-    #[cfg(feature = "tiered")]
-    fn duration(&self, suffix: &str) -> Result<Option<std::time::Duration>> {
-        use cache_core::settings::{DURATION_FORMS, parse_duration};
+    #[cfg(any(feature = "local", feature = "redis"))]
+    fn duration(&self, suffix: &str) -> Result<Option<Duration>> {
+        use cache_settings::{DURATION_FORMS, parse_duration};
 
         let Some(value) = self.read(suffix)? else {
             return Ok(None);
@@ -197,6 +227,8 @@ impl Variables<'_> {
             "namespace" => "NAMESPACE",
             "max_entries" => "MAX_ENTRIES",
             "bus.bound" => "STALENESS_BOUND",
+            "loading.stale_while_revalidate" => "STALE_WHILE_REVALIDATE",
+            "loading.fail_safe" => "FAIL_SAFE",
             // It may come from the configuration in the code.
             "default_ttl" if env::var_os(self.name("DEFAULT_TTL")).is_some() => "DEFAULT_TTL",
             "backend" => {

@@ -29,6 +29,7 @@
 //! | [`Cache::new_tiered(url, config).await?`](TieredExt::new_tiered) | memory in front of Redis | `tiered` |
 //! | [`Cache::from_env(config).await?`](EnvExt::from_env) | what the environment says | |
 //! | [`Cache::from_settings(settings).await?`](SettingsExt::from_settings) | what a configuration file says | |
+//! | [`Cache::builder_from_settings(settings).await?`](SettingsExt::builder_from_settings) | the same, and what only code can say | |
 //! | [`Cache::new(backend)`](Cache::new) | any, your own included | |
 //!
 //! # Loading
@@ -47,7 +48,7 @@
 //! | `rustls` | | TLS to Redis through rustls |
 //! | `native-tls` | | TLS to Redis through the system's library |
 //! | `replicas` | | reads from the replicas of a cluster |
-//! | `json` | yes | [`JsonCodec`] |
+//! | `json` | | [`JsonCodec`] |
 //! | `msgpack` | | [`MsgPackCodec`] |
 //! | `lz4` | | [`Compression::lz4`] |
 //! | `zstd` | | [`Compression::zstd`] |
@@ -108,7 +109,7 @@ pub use cache_metrics::CacheMetrics;
 #[doc(inline)]
 pub use cache_redis::{
     BusConfig, ConnectionState, DEFAULT_NAMESPACE, Protocol, PubSubBus, RedisBackend, RedisConfig,
-    RedisStore, Tls, TrackingBus, fred,
+    RedisStore, Tls, TrackingBus,
 };
 #[cfg(feature = "tiered")]
 #[doc(inline)]

@@ -1,6 +1,6 @@
 //! `Cache::new_local`.
 
-use cache_core::{Cache, CacheConfig, Result};
+use cache_core::{Cache, CacheBuilder, CacheConfig, Result};
 use cache_local::LocalBackend;
 
 use crate::CacheSettings;
@@ -32,13 +32,15 @@ impl<V: Clone + Send + Sync + 'static> LocalExt for Cache<V> {
     }
 }
 
-/// Creates what settings say of a local cache.
-pub(crate) fn open<V: Clone + Send + Sync + 'static>(settings: CacheSettings) -> Result<Cache<V>> {
+/// Starts what settings say of a local cache.
+pub(crate) fn open<V: Clone + Send + Sync + 'static>(
+    settings: CacheSettings,
+) -> Result<CacheBuilder<V>> {
     let mut options = settings.local;
     options.default_ttl = settings.default_ttl.or(options.default_ttl);
-    let cache = Cache::new(LocalBackend::new(options.into())?);
-    match settings.namespace {
-        Some(name) => cache.namespace(&name),
-        None => Ok(cache),
-    }
+    let builder = Cache::builder(LocalBackend::new(options.into())?);
+    Ok(match settings.namespace {
+        Some(name) => builder.namespace(name),
+        None => builder,
+    })
 }

@@ -1,6 +1,8 @@
 //! `Cache::new_redis`.
 
-use cache_core::{Cache, CacheConfig, Compression, EncodedBackend, Error, MsgPackCodec, Result};
+use cache_core::{
+    Cache, CacheBuilder, CacheConfig, Compression, EncodedBackend, Error, MsgPackCodec, Result,
+};
 use cache_redis::{RedisConfig, RedisStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,20 +49,22 @@ where
     async fn new_redis(url: &str, config: CacheConfig) -> Result<Self> {
         let mut settings = CacheSettings::from(config);
         settings.redis = Some(RedisConfig::from_url(url)?);
-        open(settings).await
+        open(settings).await?.build()
     }
 }
 
-/// Creates what settings say of a cache in Redis.
-pub(crate) async fn open<V>(settings: CacheSettings) -> Result<Cache<V>>
+/// Starts what settings say of a cache in Redis.
+pub(crate) async fn open<V>(settings: CacheSettings) -> Result<CacheBuilder<V>>
 where
     V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let settings = &settings;
     match settings.codec {
-        CodecKind::MsgPack => Ok(Cache::new(connect(settings, MsgPackCodec::new()).await?)),
+        CodecKind::MsgPack => Ok(Cache::builder(
+            connect(settings, MsgPackCodec::new()).await?,
+        )),
         #[cfg(feature = "json")]
-        CodecKind::Json => Ok(Cache::new(
+        CodecKind::Json => Ok(Cache::builder(
             connect(settings, crate::JsonCodec::new()).await?,
         )),
         #[cfg(not(feature = "json"))]

@@ -5,7 +5,9 @@ mod file;
 
 use std::time::Duration;
 
-use cache_core::{Cache, CacheConfig, Error, MAX_TTL, Result};
+use cache_core::{
+    Cache, CacheBuilder, CacheConfig, Error, ErrorKind, LoadOptions, MAX_TTL, Result,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -44,6 +46,11 @@ pub struct CacheSettings {
     pub namespace: Option<String>,
     /// The time to live of writes that name none, in place of that of the backend.
     pub default_ttl: Option<Duration>,
+    /// For how long copies of loaded values are kept after their end:
+    /// [`CacheBuilder::keep_stale`](crate::CacheBuilder::keep_stale).
+    pub keep_stale: Option<Duration>,
+    /// How values are loaded unless a call says otherwise.
+    pub loading: LoadOptions,
     /// How values are written to Redis.
     pub codec: CodecKind,
     /// How values are made smaller on their way to Redis.
@@ -150,8 +157,12 @@ pub enum BusKind {
     None,
 }
 
-/// Adds [`from_settings`](Self::from_settings) to [`Cache`].
+/// Adds [`from_settings`](Self::from_settings) and
+/// [`builder_from_settings`](Self::builder_from_settings) to [`Cache`].
 pub trait SettingsExt: Sized {
+    /// The type of the values.
+    type Value;
+
     /// Creates the cache that the settings describe.
     ///
     /// Each [advice](CacheSettings::advice) is logged once, as a warning of [`tracing`].
@@ -164,29 +175,96 @@ pub trait SettingsExt: Sized {
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.
     fn from_settings(settings: CacheSettings) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Connects to what the settings describe, and starts a cache over it to which code adds what a file
+    /// cannot say.
+    ///
+    /// [`load_options`](CacheBuilder::load_options) of the builder replace all of
+    /// [`CacheSettings::loading`]; what these two contradict is refused by
+    /// [`build`](CacheBuilder::build). Advice is logged as by [`from_settings`](Self::from_settings).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use buildscale_cache::{Clock, prelude::*};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # #[cfg(feature = "local")] {
+    /// let mut settings = CacheSettings::default();
+    /// settings.namespace = Some("shop".to_owned());
+    /// settings.loading = LoadOptions::new().absent_ttl(Duration::from_secs(60));
+    ///
+    /// let (clock, hand) = Clock::manual();
+    /// let builder = Cache::<u32>::builder_from_settings(settings).await?;
+    /// let cache = builder.clock(clock).build()?;
+    ///
+    /// let nothing = async |_| Ok::<_, Error>(None::<u32>);
+    /// assert_eq!(cache.entry("stock").or_load(nothing).await.ok(), Some(None));
+    /// let seven = async |_| Ok::<_, Error>(7u32);
+    /// assert_eq!(cache.entry("stock").or_load(seven).await.ok(), Some(None));
+    /// hand.advance(Duration::from_secs(61));
+    /// assert_eq!(cache.entry("stock").or_load(seven).await.ok(), Some(Some(7)));
+    /// # }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`from_settings`](Self::from_settings), but for the namespace of a local cache and the load
+    /// options, which [`build`](CacheBuilder::build) checks.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that is being made is given up.
+    fn builder_from_settings(
+        settings: CacheSettings,
+    ) -> impl Future<Output = Result<CacheBuilder<Self::Value>>> + Send;
 }
 
 impl<V> SettingsExt for Cache<V>
 where
     V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
+    type Value = V;
+
     async fn from_settings(settings: CacheSettings) -> Result<Self> {
+        settings.chosen_backend().check_built()?;
+        settings.check_loading()?;
+        Self::builder_from_settings(settings).await?.build()
+    }
+
+    async fn builder_from_settings(settings: CacheSettings) -> Result<CacheBuilder<V>> {
         let backend = settings.chosen_backend();
         backend.check_built()?;
         settings.check_default_ttls()?;
         for advice in settings.advice() {
             tracing::warn!(field = advice.field(), "{advice}");
         }
-        match backend {
-            #[cfg(feature = "local")]
-            BackendKind::Local => crate::local::open(settings),
-            #[cfg(feature = "redis")]
-            BackendKind::Redis => crate::redis::open(settings).await,
-            #[cfg(feature = "tiered")]
-            BackendKind::Tiered => crate::tiered::open(settings).await,
-            #[cfg(not(feature = "tiered"))]
-            other => Err(other.not_built()),
-        }
+        let (keep_stale, loading) = (settings.keep_stale, settings.loading);
+        let builder = open(backend, settings).await?.load_options(loading);
+        Ok(match keep_stale {
+            Some(at_most) => builder.keep_stale(at_most),
+            None => builder,
+        })
+    }
+}
+
+/// Starts a cache over that backend.
+#[cfg_attr(
+    not(any(feature = "local", feature = "redis")),
+    expect(unused_variables, reason = "without backends there is nothing to open")
+)]
+async fn open<V>(backend: BackendKind, settings: CacheSettings) -> Result<CacheBuilder<V>>
+where
+    V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    match backend {
+        #[cfg(feature = "local")]
+        BackendKind::Local => crate::local::open(settings),
+        #[cfg(feature = "redis")]
+        BackendKind::Redis => crate::redis::open(settings).await,
+        #[cfg(feature = "tiered")]
+        BackendKind::Tiered => crate::tiered::open(settings).await,
+        #[cfg(not(feature = "tiered"))]
+        other => Err(other.not_built()),
     }
 }
 
@@ -225,6 +303,17 @@ impl CacheSettings {
             check_default_ttl("redis.default_ttl", redis.get_default_ttl())?;
         }
         Ok(())
+    }
+
+    /// Refuses load options outside their limits, and those that need values to be kept for longer.
+    fn check_loading(&self) -> Result<()> {
+        let checked = self.loading.check(self.keep_stale);
+        checked.map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput { field, problem } => {
+                Error::invalid(format!("loading.{field}"), problem.clone())
+            }
+            _ => error,
+        })
     }
 
     /// Returns the backend, or what the sections that are there ask for.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Cache, CacheConfig, Codec, Error, ErrorKind, MsgPackCodec, Result};
+use cache_core::{Cache, CacheBuilder, CacheConfig, Codec, Error, ErrorKind, MsgPackCodec, Result};
 use cache_local::LocalBackend;
 use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore, TrackingBus};
 use cache_tiered::{TieredBackend, TieredConfig};
@@ -60,12 +60,12 @@ where
     async fn new_tiered(url: &str, config: CacheConfig) -> Result<Self> {
         let mut settings = CacheSettings::from(config);
         settings.redis = Some(RedisConfig::from_url(url)?);
-        open(settings).await
+        open(settings).await?.build()
     }
 }
 
-/// Creates what settings say of a cache of two tiers.
-pub(crate) async fn open<V>(settings: CacheSettings) -> Result<Cache<V>>
+/// Starts what settings say of a cache of two tiers.
+pub(crate) async fn open<V>(settings: CacheSettings) -> Result<CacheBuilder<V>>
 where
     V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
@@ -79,7 +79,7 @@ where
 }
 
 /// Connects both tiers.
-async fn join<V, C>(settings: CacheSettings, codec: C) -> Result<Cache<V>>
+async fn join<V, C>(settings: CacheSettings, codec: C) -> Result<CacheBuilder<V>>
 where
     V: Clone + Send + Sync + 'static,
     C: Codec<V>,
@@ -92,7 +92,7 @@ where
     let (config, of_bus) = checked(&settings)?;
     let l2 = redis::connect(&settings, codec).await?;
     let config = attach(config, settings.bus.kind, of_bus, l2.store()).await?;
-    Ok(Cache::new(TieredBackend::new(l1, l2, config)?))
+    Ok(Cache::builder(TieredBackend::new(l1, l2, config)?))
 }
 
 /// Returns what two tiers without a bus and a bus are told, or says what cannot work.

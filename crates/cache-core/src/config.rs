@@ -51,7 +51,7 @@ impl Default for CacheConfig {
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for CacheConfig {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use crate::settings::{put, read};
+        use cache_settings::{put, read};
 
         #[derive(serde::Deserialize)]
         struct Table {

@@ -14,7 +14,7 @@
 //! | store values in another format | [`Codec`] |
 //! | tell caches that keys have changed | [`InvalidationBus`] |
 //! | load a key once for many processes | [`LoadLeases`] |
-//! | read a configuration from a file | `settings` |
+//! | read a configuration from a file | the crate `cache-settings` |
 //! | make all entries of a tag absent at once | [`Cache::delete_by_tag`], [`Tags`] |
 //! | change keys together, or not at all | [`Cache::transaction`], [`Transactions`] |
 //! | count, and limit rates | [`Cache::counters`], [`Counters`] |
@@ -28,8 +28,7 @@
 //! | `msgpack` | `MsgPackCodec` |
 //! | `lz4` | `Compression::lz4` |
 //! | `zstd` | `Compression::zstd` |
-//! | `durations` | `settings::parse_duration` |
-//! | `serde` | `Deserialize` for [`CacheConfig`], and the rest of `settings` |
+//! | `serde` | `Deserialize` for [`CacheConfig`] and [`LoadOptions`] |
 //!
 //! Features only add items; none changes what another does.
 //!
@@ -57,8 +56,6 @@ mod lease;
 mod load;
 mod locks;
 mod options;
-#[cfg(feature = "durations")]
-pub mod settings;
 mod stats;
 mod store;
 mod tags;

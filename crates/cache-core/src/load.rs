@@ -1,6 +1,8 @@
 //! What a load is told, what it gives back, and what is asked of it.
 
 mod counters;
+#[cfg(feature = "serde")]
+mod deserialize;
 mod error;
 mod options;
 

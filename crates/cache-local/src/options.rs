@@ -75,7 +75,7 @@ impl<V> From<LocalOptions> for LocalConfig<V> {
 
 #[cfg(feature = "serde")]
 mod deserialize {
-    use cache_core::settings::{HumanDuration, put, read};
+    use cache_settings::{HumanDuration, put, read};
     use serde::de::Error;
     use serde::{Deserialize, Deserializer};
 

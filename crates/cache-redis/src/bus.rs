@@ -118,7 +118,7 @@ impl BusConfig {
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for BusConfig {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use cache_core::settings::{HumanDuration, put, read};
+        use cache_settings::{HumanDuration, put, read};
         use serde::de::Error as _;
 
         #[derive(serde::Deserialize)]

@@ -61,7 +61,7 @@ pub enum OnBusLoss {
     ServeFor(
         #[cfg_attr(
             feature = "serde",
-            serde(deserialize_with = "cache_core::settings::duration")
+            serde(deserialize_with = "cache_settings::duration")
         )]
         Duration,
     ),

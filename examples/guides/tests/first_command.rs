@@ -78,7 +78,8 @@ fn the_first_command_builds_the_embedded_backend_and_nothing_else_of_ours() {
             "buildscale-cache",
             "cache-core",
             "cache-examples",
-            "cache-local"
+            "cache-local",
+            "cache-settings"
         ]
     );
     for heavy in ["axum", "fred", "metrics", "redb", "url", "zstd-sys"] {

@@ -1,6 +1,7 @@
 //! The settings that a file can hold.
 
-use cache_core::settings::{HumanDuration, put, read};
+use cache_core::LoadOptions;
+use cache_settings::{HumanDuration, put, read};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -21,9 +22,11 @@ struct Table {
     backend: Option<BackendKind>,
     namespace: Option<String>,
     default_ttl: Option<HumanDuration>,
+    keep_stale: Option<HumanDuration>,
     codec: Option<CodecKind>,
     compression: Option<CompressionKind>,
     raw: Option<bool>,
+    loading: Option<LoadOptions>,
     local: Option<Local>,
     redis: Option<Redis>,
     tiered: Option<Tiered>,
@@ -54,9 +57,11 @@ impl<'de> Deserialize<'de> for CacheSettings {
         put(&mut settings.backend, table.backend.map(Some));
         put(&mut settings.namespace, table.namespace.map(Some));
         put(&mut settings.default_ttl, table.default_ttl);
+        put(&mut settings.keep_stale, table.keep_stale);
         put(&mut settings.codec, table.codec);
         put(&mut settings.compression, table.compression);
         put(&mut settings.raw, table.raw);
+        put(&mut settings.loading, table.loading);
         #[cfg(feature = "local")]
         put(&mut settings.local, table.local);
         #[cfg(feature = "redis")]

@@ -3,6 +3,10 @@
 #[cfg(feature = "tiered")]
 mod advice;
 mod environment;
+#[cfg(feature = "full")]
+mod loading;
+#[cfg(feature = "local")]
+mod loading_variables;
 #[cfg(feature = "local")]
 mod memory_variables;
 #[cfg(feature = "full")]

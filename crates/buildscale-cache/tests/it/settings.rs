@@ -34,6 +34,13 @@ fn the_example_of_the_guide_says_what_it_means() {
     assert_eq!(settings.default_ttl, Some(Duration::from_secs(3600)));
     assert_eq!(settings.compression, CompressionKind::Lz4);
     assert_eq!(settings.codec, CodecKind::MsgPack);
+    let hour = Duration::from_secs(3600);
+    assert_eq!(settings.keep_stale, Some(hour));
+    let loading = LoadOptions::new()
+        .ttl_jitter(0.1)
+        .fail_safe(hour, Duration::from_secs(5))
+        .hard_timeout(Duration::from_secs(2));
+    assert_eq!(settings.loading, loading);
     assert_eq!(settings.local.max_entries, Some(50_000));
     assert_eq!(settings.bus.kind, BusKind::Tracking);
     assert_eq!(settings.bus.bound, Some(Duration::from_secs(2)));
@@ -52,7 +59,15 @@ fn the_example_of_the_guide_says_what_it_means() {
 
 #[test]
 fn the_guide_lists_all_fields_of_all_sections() {
-    for section in ["", "[local]", "[redis]", "[tiered]", "[bus]"] {
+    for section in [
+        "",
+        "[loading]",
+        "[loading.fail_safe]",
+        "[local]",
+        "[redis]",
+        "[tiered]",
+        "[bus]",
+    ] {
         let refused = read(&format!("{section}\nnobody = 1")).expect_err("it is unknown");
         let (_, known) = refused.split_once("known are ").expect("they are listed");
         for field in known.split(", ") {

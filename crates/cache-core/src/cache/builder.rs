@@ -72,6 +72,7 @@ pub struct CacheBuilder<V, B = DynBackend<V>> {
     load_options: LoadOptions,
     keep_stale: Option<Duration>,
     clock: Clock,
+    namespace: Option<String>,
     value: PhantomData<fn(V) -> V>,
 }
 
@@ -94,6 +95,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
             load_options: LoadOptions::new(),
             keep_stale: None,
             clock: Clock::system(),
+            namespace: None,
             value: PhantomData,
         }
     }
@@ -182,6 +184,25 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
         self
     }
 
+    /// Puts the keys of the cache into a namespace, as [`Cache::namespace`] does.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use cache_core::Cache;
+    /// use cache_local::LocalBackend;
+    ///
+    /// let cache: Cache<u32> = Cache::builder(LocalBackend::default()).namespace("shop").build()?;
+    /// cache.set("answer", 42u32).await?;
+    /// let root = Cache::<u32, _>::with_backend(cache.backend().clone());
+    /// assert!(!root.exists("answer").await?);
+    /// assert_eq!(root.namespace("shop")?.get("answer").await?, Some(42));
+    /// # Ok(()) }
+    /// ```
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
     /// Creates the cache.
     ///
     /// ```
@@ -199,15 +220,20 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a default time to live that is out of range, for
-    /// load options outside their limits, and for those that need
-    /// [`keep_stale`](Self::keep_stale) for longer than it is set.
-    pub fn build(self) -> Result<Cache<V, B>> {
+    /// load options outside their limits, for those that need
+    /// [`keep_stale`](Self::keep_stale) for longer than it is set, and for a namespace that
+    /// [`Cache::namespace`] refuses.
+    pub fn build(mut self) -> Result<Cache<V, B>> {
         Ttl::DEFAULT.resolve(self.default_ttl)?;
         self.load_options.check(self.keep_stale)?;
-        if let Some(ttl) = self.load_options.ttl {
-            ttl.resolve(self.default_ttl)?;
-        }
-        Ok(self.unchecked())
+        let keyspace = match self.namespace.take() {
+            Some(name) => Keyspace::default().named(&name)?,
+            None => Keyspace::default(),
+        };
+        Ok(Cache {
+            keyspace,
+            ..self.unchecked()
+        })
     }
 
     /// Creates the cache of what a backend says: a default time to live that is out of range fails the writes

@@ -193,8 +193,48 @@ impl LoadOptions {
         }
     }
 
-    /// Checks the limits, against how long the cache keeps values that have ended.
-    pub(crate) fn check(&self, keep_stale: Option<Duration>) -> Result<()> {
+    /// Returns how old a value may be that is served when the loader has failed, and for how long the loader is
+    /// left alone then.
+    #[must_use]
+    pub fn get_fail_safe(&self) -> Option<(Duration, Duration)> {
+        self.fail_safe.map(|safe| (safe.max_stale, safe.throttle))
+    }
+
+    /// Returns after which time the last value is served.
+    #[must_use]
+    pub const fn get_soft_timeout(&self) -> Option<Duration> {
+        self.soft_timeout
+    }
+
+    /// Returns after which time the wait for a value ends.
+    #[must_use]
+    pub const fn get_hard_timeout(&self) -> Option<Duration> {
+        self.hard_timeout
+    }
+
+    /// Checks the limits, for a cache that [keeps](crate::CacheBuilder::keep_stale) values that have ended for
+    /// this long. [`CacheBuilder::build`](crate::CacheBuilder::build) does it too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_core::LoadOptions;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let options = LoadOptions::new().stale_while_revalidate(minute);
+    /// assert!(options.check(Some(minute)).is_ok());
+    /// let refused = options.check(None).unwrap_err();
+    /// assert_eq!(refused.to_string(), "stale_while_revalidate is 60s, but the cache has keep_stale of 0ns");
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), naming the option, for one outside its limits and for one
+    /// that needs values to be kept for longer.
+    pub fn check(&self, keep_stale: Option<Duration>) -> Result<()> {
+        if let Some(ttl) = self.ttl {
+            // A default is checked where it is set.
+            ttl.resolve(Ttl::NEVER)?;
+        }
         share("ttl_jitter", self.ttl_jitter)?;
         share("refresh_ahead", self.refresh_ahead)?;
         if let Some(beta) = self.early_refresh

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cache_core::settings::{HumanDuration, HumanSize, Secret, put, read};
 use cache_core::{Error, Result};
+use cache_settings::{HumanDuration, HumanSize, Secret, put, read};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -45,11 +45,11 @@ impl<'de> Deserialize<'de> for RedisConfig {
 impl Table {
     fn into_config(mut self) -> Result<RedisConfig> {
         let mut config = match self.url.take() {
-            Some(url) => RedisConfig::from_url(&url.reveal("url")?)?,
+            Some(url) => RedisConfig::from_url(&reveal(url, "url")?)?,
             None => RedisConfig::default(),
         };
         if let Some(password) = self.password.take() {
-            config = config.password(password.reveal("password")?);
+            config = config.password(reveal(password, "password")?);
         }
         self.put_namespace(&mut config)?;
         self.put_times(&mut config);
@@ -90,6 +90,11 @@ impl Table {
         put(&mut config.probe_interval, self.probe_interval);
         put(&mut config.reconnect, self.reconnect_delays);
     }
+}
+
+fn reveal(secret: Secret, field: &'static str) -> Result<String> {
+    let revealed = secret.reveal(field);
+    revealed.map_err(|error| Error::invalid(error.field(), error.problem()))
 }
 
 impl From<(HumanDuration, HumanDuration)> for Reconnect {

@@ -1,6 +1,6 @@
 //! The options that a file can hold.
 
-use cache_core::settings::{HumanDuration, put, read};
+use cache_settings::{HumanDuration, put, read};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 

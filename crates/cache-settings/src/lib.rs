@@ -1,14 +1,14 @@
-//! What configurations in files and variables are read with.
+//! What the configurations of Buildscale Cache are read with, from files and variables.
 //!
-//! The backends of this workspace read theirs so, and another one can too: a private type that
-//! derives `Deserialize`, with fields of the types here, is read with [`read`] and turned into the
+//! The backends of Buildscale Cache read theirs so, and another one can too: a private type that
+//! derives `Deserialize`, with fields of the types here, is read with `read` and turned into the
 //! configuration.
 //!
 //! ```
 //! # #[cfg(feature = "serde")] {
 //! use std::time::Duration;
 //!
-//! use cache_core::settings::{self, HumanDuration};
+//! use cache_settings::HumanDuration;
 //! use serde::de::{Deserialize, Deserializer};
 //!
 //! #[derive(Debug, Default)]
@@ -22,9 +22,9 @@
 //!         struct Table {
 //!             flush_interval: Option<HumanDuration>,
 //!         }
-//!         let table: Table = settings::read(deserializer)?;
+//!         let table: Table = cache_settings::read(deserializer)?;
 //!         let mut config = Self::default();
-//!         settings::put(&mut config.flush_interval, table.flush_interval);
+//!         cache_settings::put(&mut config.flush_interval, table.flush_interval);
 //!         Ok(config)
 //!     }
 //! }
@@ -38,6 +38,22 @@
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! | you want to | look at |
+//! |---|---|
+//! | read a table, of which every field must be known | `read`, `put` |
+//! | read a duration such as `1h 30m` | [`parse_duration`], `HumanDuration`, `duration` |
+//! | read a size such as `64MiB` | `HumanSize` |
+//! | read a password | `Secret` |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `serde` | all but [`parse_duration`], [`DURATION_FORMS`] |
+//!
+//! It only adds items.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod duration;
 #[cfg(feature = "serde")]
@@ -51,7 +67,7 @@ pub use self::duration::{DURATION_FORMS, parse_duration};
 #[cfg(feature = "serde")]
 pub use self::duration::{HumanDuration, duration};
 #[cfg(feature = "serde")]
-pub use self::secret::Secret;
+pub use self::secret::{NotText, Secret};
 #[cfg(feature = "serde")]
 pub use self::size::HumanSize;
 #[cfg(feature = "serde")]

@@ -126,7 +126,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
 }
 
 /// Whether a text in the wrong place could be a URL, or the end of one: an error does not quote it.
-pub(super) fn may_hide_a_password(text: &str) -> bool {
+pub(crate) fn may_hide_a_password(text: &str) -> bool {
     text.contains([':', '@'])
 }
 

@@ -1,10 +1,9 @@
 //! Texts that no output shows.
 
+use std::error::Error;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use crate::{Error, Result};
 
 /// A password, or a URL that may hold one: neither `Debug` nor an error shows it.
 ///
@@ -12,16 +11,16 @@ use crate::{Error, Result};
 /// serde quote the value, and some formats show the line.
 ///
 /// ```
-/// use cache_core::settings::Secret;
+/// use cache_settings::Secret;
 ///
 /// let read: Secret = serde_json::from_str(r#""hunter2""#)?;
 /// assert_eq!(format!("{read:?}"), "***");
-/// assert_eq!(read.reveal("password").unwrap(), "hunter2");
+/// assert_eq!(read.reveal("password")?, "hunter2");
 ///
 /// let number: Secret = serde_json::from_str("1234")?;
 /// let refused = number.reveal("password").unwrap_err();
 /// assert_eq!(refused.to_string(), "password is no text, write it in quotes");
-/// # Ok::<(), serde_json::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Secret(Option<String>);
 
@@ -29,13 +28,39 @@ impl Secret {
     /// Returns the text of the field.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), naming the field, if there was something
-    /// else than a text.
-    pub fn reveal(self, field: &'static str) -> Result<String> {
-        self.0
-            .ok_or_else(|| Error::invalid(field, "is no text, write it in quotes"))
+    /// [`NotText`], naming the field, if there was something else than a text.
+    pub fn reveal(self, field: &'static str) -> Result<String, NotText> {
+        self.0.ok_or(NotText { field })
     }
 }
+
+/// A [`Secret`] was written as something else than a text, such as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotText {
+    field: &'static str,
+}
+
+impl NotText {
+    /// Returns the name of the field.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// Returns what is wrong with it, and what to do.
+    #[must_use]
+    pub const fn problem(&self) -> &'static str {
+        "is no text, write it in quotes"
+    }
+}
+
+impl fmt::Display for NotText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.problem())
+    }
+}
+
+impl Error for NotText {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

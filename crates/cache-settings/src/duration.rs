@@ -15,7 +15,7 @@ pub const DURATION_FORMS: &str = "a duration such as 30s, 250ms or 1h 30m (a day
 /// ```
 /// use std::time::Duration;
 ///
-/// use cache_core::settings::parse_duration;
+/// use cache_settings::parse_duration;
 ///
 /// assert_eq!(parse_duration("1h 30m"), Some(Duration::from_secs(5400)));
 /// assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1500)));
@@ -35,8 +35,8 @@ mod deserialize {
 
     use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-    use super::super::table::may_hide_a_password;
     use super::{DURATION_FORMS, parse_duration};
+    use crate::table::may_hide_a_password;
 
     /// A duration that a file holds as [`parse_duration`] reads it.
     ///
@@ -46,7 +46,7 @@ mod deserialize {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use cache_core::settings::HumanDuration;
+    /// use cache_settings::HumanDuration;
     ///
     /// let read: HumanDuration = serde_json::from_str(r#""5m""#)?;
     /// assert_eq!(Duration::from(read), Duration::from_secs(300));
@@ -84,7 +84,7 @@ mod deserialize {
     ///
     /// #[derive(serde::Deserialize)]
     /// enum Policy {
-    ///     ServeFor(#[serde(deserialize_with = "cache_core::settings::duration")] Duration),
+    ///     ServeFor(#[serde(deserialize_with = "cache_settings::duration")] Duration),
     /// }
     /// let Policy::ServeFor(time) = serde_json::from_str(r#"{"ServeFor": "30s"}"#)?;
     /// assert_eq!(time, Duration::from_secs(30));

@@ -11,7 +11,7 @@ use super::table::may_hide_a_password;
 /// A text without a unit is a number of bytes. Units are `B`, `kB`, `MB`, `GB` of 1000 and `KiB`, `MiB`, `GiB` of 1024.
 ///
 /// ```
-/// use cache_core::settings::HumanSize;
+/// use cache_settings::HumanSize;
 ///
 /// let read: HumanSize = serde_json::from_str(r#""64MiB""#)?;
 /// assert_eq!(usize::from(read), 64 << 20);

@@ -1,0 +1,121 @@
+//! The variables for loading, each case in a process of its own.
+
+use std::future;
+use std::io;
+use std::process::Command;
+use std::time::Duration;
+
+use buildscale_cache::prelude::*;
+
+/// Set in the child processes only.
+const CHILD: &str = "LOADING_VARIABLES_TEST_CHILD";
+
+const KEEP: &str = "BUILDSCALE_CACHE_KEEP_STALE";
+const STALE: &str = "BUILDSCALE_CACHE_STALE_WHILE_REVALIDATE";
+const FAIL_SAFE: &str = "BUILDSCALE_CACHE_FAIL_SAFE";
+const LIMIT: &str = "BUILDSCALE_CACHE_HARD_TIMEOUT";
+
+/// Runs `Cache::from_env` in a process with these variables and returns what it reports.
+fn from_env_with(variables: &[(&str, &str)]) -> String {
+    let this_test = std::env::current_exe().expect("the test knows its own path");
+    let output = Command::new(this_test)
+        .args([
+            "--exact",
+            "loading_variables::child_reports_what_is_loaded",
+            "--nocapture",
+        ])
+        .env_remove("BUILDSCALE_CACHE_REDIS_URL")
+        .env(CHILD, "1")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the test can start itself");
+    let stdout = String::from_utf8(output.stdout).expect("the report is text");
+    let report = stdout.split("report: ").nth(1).expect("the child reports");
+    report.lines().next().expect("it is a line").to_owned()
+}
+
+#[tokio::test]
+async fn child_reports_what_is_loaded() {
+    if std::env::var_os(CHILD).is_none() {
+        return; // A run of all tests: there is nothing to report.
+    }
+    let report = match Cache::<String>::from_env(CacheConfig::default()).await {
+        Ok(cache) => report(&cache).await,
+        Err(error) => error.to_string(),
+    };
+    println!("report: {report}");
+}
+
+/// Says what is served when the value has ended and the loader fails, when it has ended and the loader works,
+/// and if there is a limit when the loader takes for ever.
+async fn report(cache: &Cache<String>) -> String {
+    let short = LoadOptions::new().ttl(Duration::from_millis(1));
+    for key in ["failing", "working"] {
+        let old = async |_| Ok::<_, io::Error>("old".to_owned());
+        let first = cache.entry(key).options(short).or_load(old).await;
+        assert_eq!(first.unwrap().as_deref(), Some("old"));
+        while cache.exists(key).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    }
+    let fails = async |_| Err::<String, _>(io::Error::other("down"));
+    let failing = cache.entry("failing").or_load(fails).await;
+    let failing = failing.map_or_else(|_| "an error".to_owned(), |found| found.unwrap());
+    let new = async |_| Ok::<_, io::Error>("new".to_owned());
+    let working = cache.entry("working").or_load(new).await.unwrap();
+    let working = working.unwrap();
+    if std::env::var_os(LIMIT).is_none() {
+        return format!("{failing}, {working}");
+    }
+    let endless = cache
+        .get_or_insert_with("endless", || future::pending())
+        .await;
+    format!("{failing}, {working}, {:?}", endless.unwrap_err().kind())
+}
+
+#[test]
+fn ended_values_are_served_as_the_variables_say() {
+    assert_eq!(from_env_with(&[]), "an error, new");
+    assert_eq!(from_env_with(&[(KEEP, "1h")]), "an error, new");
+    assert_eq!(
+        from_env_with(&[(KEEP, "1h"), (FAIL_SAFE, "1h")]),
+        "old, new"
+    );
+    assert_eq!(from_env_with(&[(KEEP, "1h"), (STALE, "30m")]), "old, old");
+}
+
+#[test]
+fn a_limit_ends_the_wait_for_a_value() {
+    assert_eq!(
+        from_env_with(&[(LIMIT, "2ms")]),
+        "an error, new, LoadTimeout { limit: 2ms }"
+    );
+}
+
+#[test]
+fn what_cannot_be_understood_or_is_not_kept_is_an_error_that_names_the_variable() {
+    for variable in [KEEP, STALE, FAIL_SAFE, LIMIT] {
+        for value in ["30", "", "soon", "-1s"] {
+            assert_eq!(
+                from_env_with(&[(variable, value)]),
+                format!(
+                    "{variable} is {value:?}, expected a duration such as 30s, 250ms or 1h 30m (a day \
+                     is 24h)"
+                )
+            );
+        }
+    }
+    assert_eq!(
+        from_env_with(&[(STALE, "1h")]),
+        format!(
+            "{STALE} is refused: loading.stale_while_revalidate is 3600s, but the cache has \
+             keep_stale of 0ns"
+        )
+    );
+    assert_eq!(
+        from_env_with(&[(KEEP, "1m"), (FAIL_SAFE, "1h")]),
+        format!(
+            "{FAIL_SAFE} is refused: loading.fail_safe is 3600s, but the cache has keep_stale of 60s"
+        )
+    );
+}
