@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cache_core::{Acquired, CacheBackend, LockToken, Locks, Scope};
+use futures_util::future::join;
 use tokio::time::timeout;
 
 use super::concurrency::race;
@@ -174,7 +175,7 @@ pub async fn c51_who_waits_is_told_of_a_release<F: Fixture>(fixture: &F) -> Resu
             }
         }
     };
-    let (released, next) = tokio::join!(calls.release(token), timeout(PATIENCE, waits));
+    let (released, next) = join(calls.release(token), timeout(PATIENCE, waits)).await;
     assert!(released, "C51: a holder gives its lock up");
     let next = next.expect("C51: who waits is told of a release");
     assert!(next.fencing_token() > token.fencing_token());
