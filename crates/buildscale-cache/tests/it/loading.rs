@@ -73,9 +73,7 @@ async fn a_cache_loads_as_the_file_says() {
     }
     assert_eq!(cache.stats().loads.loads, 2);
 
-    let endless = cache
-        .get_or_insert_with("endless", || future::pending())
-        .await;
+    let endless = cache.get_or_insert_with("endless", future::pending).await;
     let limit = Duration::from_millis(1);
     let refused = endless.unwrap_err();
     assert!(

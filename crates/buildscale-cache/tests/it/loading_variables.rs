@@ -53,24 +53,28 @@ async fn report(cache: &Cache<String>) -> String {
     for key in ["failing", "working"] {
         let old = async |_| Ok::<_, io::Error>("old".to_owned());
         let first = cache.entry(key).options(short).or_load(old).await;
-        assert_eq!(first.unwrap().as_deref(), Some("old"));
-        while cache.exists(key).await.unwrap() {
+        assert_eq!(shown(first), "old");
+        while cache.exists(key).await.expect("it can be read") {
             tokio::task::yield_now().await;
         }
     }
     let fails = async |_| Err::<String, _>(io::Error::other("down"));
-    let failing = cache.entry("failing").or_load(fails).await;
-    let failing = failing.map_or_else(|_| "an error".to_owned(), |found| found.unwrap());
+    let failing = shown(cache.entry("failing").or_load(fails).await);
     let new = async |_| Ok::<_, io::Error>("new".to_owned());
-    let working = cache.entry("working").or_load(new).await.unwrap();
-    let working = working.unwrap();
+    let working = shown(cache.entry("working").or_load(new).await);
     if std::env::var_os(LIMIT).is_none() {
         return format!("{failing}, {working}");
     }
-    let endless = cache
-        .get_or_insert_with("endless", || future::pending())
-        .await;
-    format!("{failing}, {working}, {:?}", endless.unwrap_err().kind())
+    let endless = cache.get_or_insert_with("endless", future::pending).await;
+    let refused = endless.expect_err("there is a limit");
+    format!("{failing}, {working}, {:?}", refused.kind())
+}
+
+fn shown<E>(found: Result<Option<String>, E>) -> String {
+    found.map_or_else(
+        |_| "an error".to_owned(),
+        |found| found.expect("there is something to load"),
+    )
 }
 
 #[test]
