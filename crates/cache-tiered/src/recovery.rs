@@ -36,6 +36,8 @@ pub(crate) struct Recovery {
     distrusts: AtomicBool,
     /// The number of the newest task.
     newest: AtomicU64,
+    /// How often a tag was believed again.
+    believed_tags: AtomicU64,
     capacity: usize,
     wake: Notify,
 }
@@ -53,6 +55,8 @@ struct Queue {
     deletes: usize,
     /// Of these, those of keys that name tags.
     tag_deletes: usize,
+    /// How often one of these was done, or a tag was believed again that had been doubted.
+    believed_tags: u64,
     next: u64,
     dropped: u64,
 }
@@ -100,7 +104,10 @@ impl Queue {
         self.order(task).remove(&number);
         let is_delete = task == Task::Delete;
         self.deletes -= usize::from(is_delete);
-        self.tag_deletes -= usize::from(is_delete && is_tag_key(key));
+        if is_delete && is_tag_key(key) {
+            self.tag_deletes -= 1;
+            self.believed_tags += 1;
+        }
         Some(task)
     }
 
@@ -177,6 +184,7 @@ impl Queue {
     /// Believes a key again, unless doubts are newer than the mark.
     fn settle(&mut self, key: &str, mark: Mark) {
         if self.doubted <= mark.0 {
+            self.believed_tags += u64::from(is_tag_key(key) && self.doubts.contain(key));
             self.doubts.settle(key);
         }
     }
@@ -193,6 +201,7 @@ impl Recovery {
             queue: Mutex::default(),
             distrusts: AtomicBool::new(false),
             newest: AtomicU64::new(0),
+            believed_tags: AtomicU64::new(0),
             capacity,
             wake: Notify::new(),
         }
@@ -201,6 +210,9 @@ impl Recovery {
     fn change<R>(&self, change: impl FnOnce(&mut Queue) -> R) -> R {
         let mut queue = self.lock();
         let result = change(&mut queue);
+        // First: whoever finds a tag believed also finds that it was not.
+        self.believed_tags
+            .store(queue.believed_tags, Ordering::Release);
         self.distrusts
             .store(queue.distrusts_any(), Ordering::Release);
         self.newest.store(queue.next, Ordering::Release);
@@ -305,6 +317,12 @@ impl Recovery {
             let queue = self.lock();
             queue.tag_deletes > 0 || queue.doubts.has_tags()
         }
+    }
+
+    /// Returns how often a tag was believed again. What was read before that may be from before its
+    /// invalidation.
+    pub(crate) fn believed_tags(&self) -> u64 {
+        self.believed_tags.load(Ordering::Acquire)
     }
 
     /// Waits until there is something to do.

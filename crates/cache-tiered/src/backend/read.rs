@@ -154,8 +154,9 @@ where
     /// Reads the second tier, past what should have been invalidated there.
     async fn l2_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
         loop {
+            let believed = self.recovery.believed_tags();
             let found = self.l2.get_entry(key).await?;
-            if !self.has_distrusted_tag(found.as_ref()) {
+            if !self.may_be_invalid(found.as_ref(), believed) {
                 return Ok(found);
             }
             for tag in found.iter().flat_map(|entry| &entry.tags) {
@@ -164,9 +165,15 @@ where
         }
     }
 
-    fn has_distrusted_tag(&self, found: Option<&Entry<V>>) -> bool {
-        let mut tags = found.into_iter().flat_map(|entry| &entry.tags);
-        tags.any(|tag| self.recovery.distrusts(tag))
+    /// Tells whether a tag of what was read should have been invalidated before the read, which began when
+    /// tags had been `believed` again so often.
+    fn may_be_invalid(&self, found: Option<&Entry<V>>, believed: u64) -> bool {
+        let Some(found) = found.filter(|entry| !entry.tags.is_empty()) else {
+            return false;
+        };
+        // In this order: a tag that is believed by now was counted before.
+        let mut tags = found.tags.iter();
+        tags.any(|tag| self.recovery.distrusts(tag)) || self.recovery.believed_tags() != believed
     }
 
     /// Returns a ticket of the first tier for what is about to be read from the second, if both keep
@@ -223,6 +230,7 @@ where
         if !leads.is_empty() {
             let wanted: Vec<&str> = leads.iter().map(|(_, lead)| lead.key).collect();
             let ticket = self.ticket().await;
+            let believed = self.recovery.believed_tags();
             let mut answers = match self.l2.get_entries(&wanted).await {
                 Ok(entries) => entries.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error); leads.len()],
@@ -231,7 +239,8 @@ where
             for (place, lead) in leads {
                 let mut answer = answers.next().unwrap_or(Ok(None));
                 let key = lead.key;
-                if self.has_distrusted_tag(answer.as_ref().ok().and_then(Option::as_ref)) {
+                let entry = answer.as_ref().ok().and_then(Option::as_ref);
+                if self.may_be_invalid(entry, believed) {
                     answer = self.l2_entry(key).await;
                 }
                 let arrived = self.arrive(lead, answer, ticket.as_ref()).await;

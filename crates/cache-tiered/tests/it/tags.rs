@@ -1,6 +1,8 @@
 //! What is tagged in the second tier is as absent in the first, and no later than a delete would be.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use cache_conformance::Fault;
@@ -131,6 +133,33 @@ async fn what_a_failed_invalidation_has_left_is_not_served() {
         assert_eq!(node.get("plain").await, some("stays"));
         assert_eq!(node.stats().recovery_pending, 0);
         node.tiered.delete("key", Condition::Always).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_while_a_failed_invalidation_was_repeated_is_not_served() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    for is_bulk in [false, true] {
+        node.set_tagged("key", "old", TEAM).await;
+        node.network.script([DOWN]);
+        assert!(node.tags().invalidate(&[TEAM]).await.is_err());
+        // The value is read, and its tag invalidated, before the reply is there.
+        node.network.script([Fault::DelayReply(BOUND * 10)]);
+        let mut reading = pin!(async {
+            if is_bulk {
+                let found = node.tiered.get_many(&["key"]).await.unwrap();
+                return found.into_iter().next().unwrap();
+            }
+            node.get("key").await
+        });
+        let poll = reading
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll.is_pending());
+        fleet.pass(BOUND * 8).await;
+        assert_eq!(node.stats().recovery_pending, 0);
+        assert_eq!(reading.await, None, "bulk: {is_bulk}");
     }
 }
 
