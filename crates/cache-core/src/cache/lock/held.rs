@@ -94,10 +94,17 @@ impl Tenure {
         Duration::from_nanos(until.saturating_sub(self.clock.nanos_with_suspend()))
     }
 
-    fn lasts_from(&self, nanos: u64) {
-        let ttl = u64::try_from(self.ttl.as_nanos()).unwrap_or(u64::MAX);
-        self.until
-            .store(nanos.saturating_add(ttl), Ordering::Release);
+    /// Notes that the store has let the lock last when it was asked at this time, and tells whether the
+    /// lock was not lost before the answer came.
+    fn lasts_from(&self, asked: u64) -> bool {
+        let until = end_of(asked, self.ttl);
+        // The answers may come in another order than they were asked for. What is lost stays so: whoever was
+        // told has stopped.
+        let later = |known: u64| (known != LOST).then_some(known.max(until));
+        let updated = self
+            .until
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
+        updated.is_ok()
     }
 
     fn lose(&self) {
@@ -109,13 +116,11 @@ impl Tenure {
     async fn extend(&self) -> Result<bool> {
         let asked = self.clock.nanos_with_suspend();
         let locks = self.owner.locks()?;
-        let is_ours = locks.extend(&self.name, self.token, self.ttl).await?;
-        if is_ours {
-            self.lasts_from(asked);
-        } else {
-            self.lose();
+        if locks.extend(&self.name, self.token, self.ttl).await? {
+            return Ok(self.lasts_from(asked));
         }
-        Ok(is_ours)
+        self.lose();
+        Ok(false)
     }
 
     async fn release(&self) -> Result<bool> {
@@ -297,5 +302,88 @@ impl fmt::Debug for Lock {
             .field("fencing_token", &self.fencing_token())
             .field("left", &self.tenure.left())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use futures_util::FutureExt;
+    use tokio::sync::{Notify, Semaphore};
+
+    use super::{Owner, Tenure, end_of};
+    use crate::{Acquired, Clock, LockToken, Locks, ManualClock, Result};
+
+    const TTL: Duration = Duration::from_secs(10);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A store that extends every lock, and answers when it is let.
+    struct Slow(Arc<Semaphore>);
+
+    impl Owner for Slow {
+        fn locks(&self) -> Result<&dyn Locks> {
+            Ok(self)
+        }
+    }
+
+    #[async_trait]
+    impl Locks for Slow {
+        async fn acquire(&self, _name: &str, ttl: Duration) -> Result<Acquired> {
+            Ok(Acquired::Held(ttl))
+        }
+
+        async fn extend(&self, _name: &str, _token: LockToken, _ttl: Duration) -> Result<bool> {
+            let answer = self.0.acquire().await;
+            answer.expect("it is never closed").forget();
+            Ok(true)
+        }
+
+        async fn release(&self, _name: &str, _token: LockToken) -> Result<bool> {
+            Ok(true)
+        }
+
+        async fn released(&self, _name: &str, _at_most: Duration) {}
+    }
+
+    fn held() -> (Tenure, Arc<Semaphore>, ManualClock) {
+        let (clock, hand) = Clock::manual();
+        let answers = Arc::new(Semaphore::new(0));
+        let tenure = Tenure {
+            owner: Arc::new(Slow(Arc::clone(&answers))),
+            name: "job".to_owned(),
+            token: LockToken::new(1, 1),
+            ttl: TTL,
+            until: AtomicU64::new(end_of(clock.nanos_with_suspend(), TTL)),
+            clock,
+            is_lost: Notify::new(),
+        };
+        (tenure, answers, hand)
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_does_not_give_back_a_lock_that_was_lost() {
+        let (tenure, answers, hand) = held();
+        let mut renewal = pin!(tenure.extend());
+        assert!(renewal.as_mut().now_or_never().is_none());
+        hand.advance(SECOND);
+        tenure.lose();
+        answers.add_permits(1);
+        assert!(!renewal.await.unwrap(), "whoever was told has stopped");
+        assert_eq!(tenure.left(), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_answer_to_an_older_renewal_does_not_shorten_a_newer_one() {
+        let (tenure, _answers, hand) = held();
+        let older = tenure.clock.nanos_with_suspend();
+        hand.advance(SECOND);
+        tenure.lasts_from(tenure.clock.nanos_with_suspend());
+        tenure.lasts_from(older);
+        assert_eq!(tenure.left(), TTL);
     }
 }
