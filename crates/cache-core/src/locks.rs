@@ -1,7 +1,7 @@
 //! Locks: one holder at a time of all who share a backend.
 
 use std::fmt::{self, Debug};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
@@ -70,6 +70,25 @@ impl LockToken {
             fencing_token,
             nonce,
         }
+    }
+
+    /// Joins a random number and a number above the last one that was given: the microseconds of the system's
+    /// clock, or one more than the last. So it also grows where the last one is forgotten.
+    ///
+    /// ```
+    /// use cache_core::LockToken;
+    ///
+    /// let first = LockToken::after(0, 42);
+    /// let second = LockToken::after(first.fencing_token(), 43);
+    /// assert!(second.fencing_token() > first.fencing_token());
+    /// assert_eq!(LockToken::after(u64::MAX - 1, 44).fencing_token(), u64::MAX);
+    /// ```
+    #[must_use]
+    pub fn after(last: u64, nonce: u64) -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        let micros = since_epoch.map_or(0, |time| time.as_micros());
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+        Self::new(micros.max(last.saturating_add(1)), nonce)
     }
 
     /// Returns a number that is higher than that of every earlier holder of the lock.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cache_core::{Acquired, Clock, LockToken};
 use tokio::sync::Notify;
@@ -146,12 +146,10 @@ impl Table {
 
     /// Returns a token above all that were given, also by a process before this one.
     fn next_token(&mut self) -> LockToken {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let micros = since_epoch.map_or(0, |time| time.as_micros());
-        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-        self.last_token = micros.max(self.last_token + 1);
         // No other holder of this process has the number, so nothing need be random.
-        LockToken::new(self.last_token, self.last_token)
+        let token = LockToken::after(self.last_token, 0);
+        self.last_token = token.fencing_token();
+        token
     }
 }
 

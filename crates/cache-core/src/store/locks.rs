@@ -1,6 +1,6 @@
 //! Locks over a store of bytes that has none: entries that are compared and set.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ impl<S: ByteStore, C: Send + Sync + 'static> Locks for EncodedBackend<S, C> {
             if let Some(holder) = self.store.get_versioned(&key).await?.entry {
                 return Ok(Acquired::Held(holder.expiry.remaining().unwrap_or(ttl)));
             }
-            let token = LockToken::new(self.next_token(&token_key).await?, fastrand::u64(..));
+            let token = self.next_token(&token_key).await?;
             let options = WriteOptions::new(Expiry::After(ttl), Condition::IfAbsent);
             if self.store.set(&key, encode(token), options).await? {
                 // Whoever drew a higher token since may have had the lock and have given it back. Then ours
@@ -81,16 +81,14 @@ impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
         Ok(version.filter(|_| is_ours).map(Condition::IfVersion))
     }
 
-    /// Draws a token above all that were drawn: the microseconds of the clock, or one more than the last.
-    async fn next_token(&self, key: &str) -> Result<u64> {
+    /// Draws a token above all that were drawn.
+    async fn next_token(&self, key: &str) -> Result<LockToken> {
         let mut races = Races::default();
         loop {
             let (unchanged, last) = self.last_token(key).await?;
-            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-            let micros = since_epoch.map_or(0, |time| time.as_micros());
-            let token = u64::try_from(micros).unwrap_or(u64::MAX).max(last + 1);
+            let token = LockToken::after(last, fastrand::u64(..));
             let options = WriteOptions::new(TOKENS_KEPT, unchanged);
-            let text = Bytes::from(token.to_string());
+            let text = Bytes::from(token.fencing_token().to_string());
             if self.store.set(key, text, options).await? {
                 return Ok(token);
             }
