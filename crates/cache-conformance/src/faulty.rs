@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    Abilities, BackendStats, CacheBackend, Capabilities, Claim, Condition, Count, Counters, Cursor,
-    Entry, Error, ErrorKind, Expiry, LoadLease, LoadLeases, Page, ReadNow, Result, Scope, SetNow,
-    TagTicket, Tagging, Tags, TransactionWrite, Transactions, Versioned, Watch, WriteOptions,
+    Abilities, Acquired, BackendStats, CacheBackend, Capabilities, Claim, Condition, Count,
+    Counters, Cursor, Entry, Error, ErrorKind, Expiry, LoadLease, LoadLeases, LockToken, Locks,
+    Page, ReadNow, Result, Scope, SetNow, TagTicket, Tagging, Tags, TransactionWrite, Transactions,
+    Versioned, Watch, WriteOptions,
 };
 
 /// What goes wrong with one call.
@@ -74,18 +75,25 @@ pub struct FaultyBackend<B> {
     backend: B,
     plan: Mutex<Plan>,
     calls: AtomicU64,
-    counters: OnceLock<CountersOf<B>>,
+    untyped: OnceLock<fn(&B) -> Untyped<'_>>,
 }
 
-/// Where the counters of a backend are, once it is known which values it has.
-type CountersOf<B> = for<'b> fn(&'b B) -> Option<&'b dyn Counters>;
+/// The abilities of a backend that have nothing to do with its values. Where they are is known once it is known
+/// which values it has.
+struct Untyped<'b> {
+    counters: Option<&'b dyn Counters>,
+    locks: Option<&'b dyn Locks>,
+}
 
-fn counters_of<V, B>(backend: &B) -> Option<&dyn Counters>
+fn untyped_of<V, B>(backend: &B) -> Untyped<'_>
 where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V>,
 {
-    backend.abilities().counters
+    let Abilities {
+        counters, locks, ..
+    } = backend.abilities();
+    Untyped { counters, locks }
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +135,7 @@ impl<B> FaultyBackend<B> {
             backend,
             plan: Mutex::default(),
             calls: AtomicU64::new(0),
-            counters: OnceLock::new(),
+            untyped: OnceLock::new(),
         }
     }
 
@@ -307,21 +315,27 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
         abilities.leases = inner.leases.map(|_| self as _);
         abilities.tags = inner.tags.map(|_| self as _);
         abilities.transactions = inner.transactions.map(|_| self as _);
-        // Of any type of value, so there is no place to come between.
-        abilities.locks = inner.locks;
-        if inner.counters.is_some() {
-            self.counters.get_or_init(|| counters_of::<V, B>);
-            abilities.counters = Some(self);
-        }
+        self.untyped.get_or_init(|| untyped_of::<V, B>);
+        abilities.counters = inner.counters.map(|_| self as _);
+        abilities.locks = inner.locks.map(|_| self as _);
         abilities
     }
 }
 
 impl<B> FaultyBackend<B> {
+    fn untyped(&self) -> Option<Untyped<'_>> {
+        let untyped_of = self.untyped.get()?;
+        Some(untyped_of(&self.backend))
+    }
+
     fn inner_counters(&self) -> Result<&dyn Counters> {
-        let counters = self.counters.get();
-        let counters = counters.and_then(|counters_of| counters_of(&self.backend));
+        let counters = self.untyped().and_then(|untyped| untyped.counters);
         counters.ok_or_else(|| Error::unsupported("counters by this backend"))
+    }
+
+    fn inner_locks(&self) -> Result<&dyn Locks> {
+        let locks = self.untyped().and_then(|untyped| untyped.locks);
+        locks.ok_or_else(|| Error::unsupported("locks by this backend"))
     }
 
     fn inner_leases<V>(&self) -> Result<&dyn LoadLeases<V>>
@@ -448,5 +462,28 @@ impl<B: Send + Sync> Counters for FaultyBackend<B> {
 
     async fn reset(&self, name: &str) -> Result<bool> {
         self.call(self.inner_counters()?.reset(name)).await
+    }
+}
+
+/// Each call takes a fault, but for `released`, which cannot fail.
+#[async_trait]
+impl<B: Send + Sync> Locks for FaultyBackend<B> {
+    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Acquired> {
+        self.call(self.inner_locks()?.acquire(name, ttl)).await
+    }
+
+    async fn extend(&self, name: &str, token: LockToken, ttl: Duration) -> Result<bool> {
+        self.call(self.inner_locks()?.extend(name, token, ttl))
+            .await
+    }
+
+    async fn release(&self, name: &str, token: LockToken) -> Result<bool> {
+        self.call(self.inner_locks()?.release(name, token)).await
+    }
+
+    async fn released(&self, name: &str, at_most: Duration) {
+        if let Ok(locks) = self.inner_locks() {
+            locks.released(name, at_most).await;
+        }
     }
 }

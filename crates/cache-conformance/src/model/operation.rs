@@ -47,7 +47,7 @@ pub(super) struct Commit {
     pub(super) watched: Vec<&'static str>,
     /// What another one writes to the first watched key before the commit.
     pub(super) faster: Option<String>,
-    /// What is written, or that the key is deleted.
+    /// The new value, or `None` for a delete.
     pub(super) writes: BTreeMap<&'static str, Option<String>>,
     pub(super) expiry: Expiry,
 }
@@ -60,7 +60,7 @@ pub(super) enum Answer {
     Left(Option<Expiry>),
     Count(u64),
     Keys(BTreeSet<String>),
-    /// What was watched, and whether there was no conflict.
+    /// The watched values, and whether the commit took place.
     Committed(Vec<Option<String>>, bool),
 }
 

@@ -59,7 +59,7 @@ fn name(key: &str) -> String {
     counter_key(&[], "group", key).expect("the suite uses valid names")
 }
 
-/// C44: `add` returns the sum of what was added and the time that the window has left.
+/// C44: `add` returns the new count and the time left in its window.
 pub async fn c44_add_returns_the_count_and_the_time_left<F: Fixture>(
     fixture: &F,
 ) -> Result<(), Skipped> {

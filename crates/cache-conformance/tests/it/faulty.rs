@@ -142,6 +142,26 @@ async fn a_backend_without_tags_gets_none() {
 }
 
 #[tokio::test]
+async fn locks_take_faults_as_other_calls_do() {
+    let backend = ReferenceFixture::<String>::correct().fresh().await;
+    let faulty = Arc::new(FaultyBackend::new(backend));
+    let cache: Cache<String> = Cache::new(Arc::clone(&faulty));
+    let acquire = || cache.lock("job").ttl(3600).acquire();
+
+    faulty.script([Fault::Fail(ErrorKind::Unavailable)]);
+    assert!(acquire().await.is_err());
+    let lock = acquire().await.unwrap().expect("it was not taken");
+    faulty.script([Fault::Fail(ErrorKind::Unavailable)]);
+    assert!(lock.renew().await.is_err());
+    assert!(lock.renew().await.unwrap());
+    assert!(lock.release().await.unwrap());
+    faulty.script([Fault::LoseReply(ErrorKind::Timeout)]);
+    assert!(acquire().await.is_err());
+    assert!(acquire().await.unwrap().is_none(), "it was taken");
+    assert_eq!(faulty.calls(), 7);
+}
+
+#[tokio::test]
 async fn counters_take_faults_as_other_calls_do() {
     let (faulty, cache) = faulty();
     let requests = cache.counters("requests");

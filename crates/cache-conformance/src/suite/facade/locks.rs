@@ -24,7 +24,7 @@ async fn locking<F: Fixture>(fixture: &F) -> Result<Cache<F::Value>, Skipped> {
     has_locks.then(|| probe.cache()).ok_or(Skipped::LOCKS)
 }
 
-/// What is read and written under a lock is not lost, however many do it at once.
+/// No change that is made under a lock is lost, however many tasks make one at once.
 pub async fn work_under_a_lock_is_done_by_one_at_a_time<F: Fixture>(
     fixture: &F,
 ) -> Result<(), Skipped> {
@@ -52,7 +52,7 @@ pub async fn work_under_a_lock_is_done_by_one_at_a_time<F: Fixture>(
     Ok(())
 }
 
-/// A lock that is dropped is given back, and who waits for it gets it.
+/// A dropped lock is released, and the next waiter gets it.
 pub async fn a_dropped_lock_is_given_back<F: Fixture>(fixture: &F) -> Result<(), Skipped> {
     let cache = locking(fixture).await?;
     let held = ok("acquire", cache.lock("job").ttl(LONG).acquire()).await;
