@@ -1,39 +1,21 @@
 //! `Cache::from_env`, each case in a process of its own: the environment belongs to a process.
 
-use std::process::Command;
-
 use buildscale_cache::prelude::*;
 
-/// Set in the child processes only.
-const CHILD: &str = "FROM_ENV_TEST_CHILD";
+use crate::child::{is_child, report_of};
 
 /// Runs `Cache::from_env` in a process with these variables and returns what it reports.
 fn from_env_with(variables: &[(&str, &str)]) -> String {
-    let this_test = std::env::current_exe().expect("the test knows its own path");
-    let output = Command::new(this_test)
-        .args([
-            "--exact",
-            "environment::child_reports_what_the_environment_gives",
-            "--nocapture",
-        ])
-        .env_remove("BUILDSCALE_CACHE_REDIS_URL")
-        .env(CHILD, "1")
-        .envs(variables.iter().copied())
-        .output()
-        .expect("the test can start itself");
-    let stdout = String::from_utf8(output.stdout).expect("the report is text");
-    let report = stdout.split("report: ").nth(1).expect("the child reports");
-    report
-        .lines()
-        .next()
-        .expect("the report is a line")
-        .to_string()
+    report_of(
+        "environment::child_reports_what_the_environment_gives",
+        variables,
+    )
 }
 
 #[tokio::test]
 async fn child_reports_what_the_environment_gives() {
-    if std::env::var_os(CHILD).is_none() {
-        return; // A run of all tests: there is nothing to report.
+    if !is_child() {
+        return;
     }
     let config = CacheConfig {
         cleanup_interval_seconds: 60,

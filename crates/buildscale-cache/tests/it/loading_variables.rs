@@ -2,13 +2,11 @@
 
 use std::future;
 use std::io;
-use std::process::Command;
 use std::time::Duration;
 
 use buildscale_cache::prelude::*;
 
-/// Set in the child processes only.
-const CHILD: &str = "LOADING_VARIABLES_TEST_CHILD";
+use crate::child::{is_child, report_of};
 
 const KEEP: &str = "BUILDSCALE_CACHE_KEEP_STALE";
 const STALE: &str = "BUILDSCALE_CACHE_STALE_WHILE_REVALIDATE";
@@ -17,27 +15,13 @@ const LIMIT: &str = "BUILDSCALE_CACHE_HARD_TIMEOUT";
 
 /// Runs `Cache::from_env` in a process with these variables and returns what it reports.
 fn from_env_with(variables: &[(&str, &str)]) -> String {
-    let this_test = std::env::current_exe().expect("the test knows its own path");
-    let output = Command::new(this_test)
-        .args([
-            "--exact",
-            "loading_variables::child_reports_what_is_loaded",
-            "--nocapture",
-        ])
-        .env_remove("BUILDSCALE_CACHE_REDIS_URL")
-        .env(CHILD, "1")
-        .envs(variables.iter().copied())
-        .output()
-        .expect("the test can start itself");
-    let stdout = String::from_utf8(output.stdout).expect("the report is text");
-    let report = stdout.split("report: ").nth(1).expect("the child reports");
-    report.lines().next().expect("it is a line").to_owned()
+    report_of("loading_variables::child_reports_what_is_loaded", variables)
 }
 
 #[tokio::test]
 async fn child_reports_what_is_loaded() {
-    if std::env::var_os(CHILD).is_none() {
-        return; // A run of all tests: there is nothing to report.
+    if !is_child() {
+        return;
     }
     let report = match Cache::<String>::from_env(CacheConfig::default()).await {
         Ok(cache) => report(&cache).await,

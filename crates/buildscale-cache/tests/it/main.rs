@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tiered")]
 mod advice;
+mod child;
 mod environment;
 #[cfg(feature = "full")]
 mod loading;

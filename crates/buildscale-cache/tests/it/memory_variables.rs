@@ -1,36 +1,23 @@
 //! The variables for the memory of the process, each case in a process of its own.
 
-use std::process::Command;
-
 use buildscale_cache::prelude::*;
 
-/// Set in the child processes only.
-const CHILD: &str = "MEMORY_VARIABLES_TEST_CHILD";
+use crate::child::{is_child, report_of};
+
 const ENTRIES: &str = "BUILDSCALE_CACHE_MAX_ENTRIES";
 
 /// Runs `Cache::from_env` in a process with these variables and returns what it reports.
 fn from_env_with(variables: &[(&str, &str)]) -> String {
-    let this_test = std::env::current_exe().expect("the test knows its own path");
-    let output = Command::new(this_test)
-        .args([
-            "--exact",
-            "memory_variables::child_reports_what_memory_holds",
-            "--nocapture",
-        ])
-        .env_remove("BUILDSCALE_CACHE_REDIS_URL")
-        .env(CHILD, "1")
-        .envs(variables.iter().copied())
-        .output()
-        .expect("the test can start itself");
-    let stdout = String::from_utf8(output.stdout).expect("the report is text");
-    let report = stdout.split("report: ").nth(1).expect("the child reports");
-    report.lines().next().expect("it is a line").to_owned()
+    report_of(
+        "memory_variables::child_reports_what_memory_holds",
+        variables,
+    )
 }
 
 #[tokio::test]
 async fn child_reports_what_memory_holds() {
-    if std::env::var_os(CHILD).is_none() {
-        return; // A run of all tests: there is nothing to report.
+    if !is_child() {
+        return;
     }
     let report = match Cache::<String>::from_env(CacheConfig::default()).await {
         Ok(cache) => {

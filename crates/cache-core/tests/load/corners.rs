@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    MS, SECOND, Source, World, failing, get, get_with, remote_world, settle, value, world,
+    MS, SECOND, Source, World, failing, get, get_with, remote_world, settle, stored, value, world,
     world_with,
 };
 
@@ -25,18 +25,6 @@ fn keeping_remote() -> World {
     let world = keeping();
     world.backend.every(1, Fault::Delay(MS));
     world
-}
-
-async fn stored(world: &World, options: LoadOptions, passed: u64) {
-    let load = async |_| Ok::<_, io::Error>(1);
-    let loaded = world
-        .cache
-        .entry("key")
-        .options(options)
-        .or_load(load)
-        .await;
-    assert_eq!(loaded.expect("it loads"), Some(1));
-    world.hand.advance(Duration::from_secs(passed));
 }
 
 /// A value whose `clone` panics once.

@@ -144,3 +144,16 @@ async fn not_called() -> Loading {
 async fn failing() -> Loading {
     Err(io::Error::other("the database is down"))
 }
+
+/// Stores 1 as `options` say, and lets so many seconds pass.
+async fn stored(world: &World, options: LoadOptions, passed: u64) {
+    let load = async |_| Ok::<_, io::Error>(1);
+    let loaded = world
+        .cache
+        .entry("key")
+        .options(options)
+        .or_load(load)
+        .await;
+    assert_eq!(loaded.expect("it loads"), Some(1));
+    world.hand.advance(Duration::from_secs(passed));
+}

@@ -7,7 +7,8 @@ use cache_core::{ErrorKind, Expiry, Layer, LoadOptions, LoadReason, Loaded};
 use tokio::time::Instant;
 
 use super::{
-    MS, SECOND, Source, World, failing, get_with, not_called, settle, value, world, world_with,
+    MS, SECOND, Source, World, failing, get_with, not_called, settle, stored, value, world,
+    world_with,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -15,19 +16,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A cache that keeps values for an hour after their end.
 fn keeping() -> World {
     world_with(|builder| builder.keep_stale(HOUR))
-}
-
-/// Stores 1 with a time to live of 60 s, and lets as much time pass.
-async fn stored(world: &World, options: LoadOptions, passed: u64) {
-    let load = async |_| Ok::<_, io::Error>(1);
-    let loaded = world
-        .cache
-        .entry("key")
-        .options(options)
-        .or_load(load)
-        .await;
-    assert_eq!(loaded.expect("it loads"), Some(1));
-    world.hand.advance(Duration::from_secs(passed));
 }
 
 #[tokio::test(start_paused = true)]
