@@ -49,6 +49,10 @@ pub enum Operation {
     Update(u64),
     /// Adds to the value, which counts from zero if there is none, and returns the sum.
     Add(u64),
+    /// Tells whether the key holds this value.
+    Holds(u64),
+    /// Removes the key if it holds this value.
+    DeleteIf(u64),
 }
 
 /// What was answered.
@@ -213,6 +217,11 @@ fn step(value: Option<u64>, call: &Call) -> Option<Option<u64>> {
             let sum = Some(value.unwrap_or(0) + by);
             (Answer::Found(sum), sum)
         }
+        Operation::Holds(wanted) => (Answer::Did(value == Some(wanted)), value),
+        Operation::DeleteIf(wanted) => {
+            let is_due = value == Some(wanted);
+            (Answer::Did(is_due), value.filter(|_| !is_due))
+        }
     };
     (answer == call.answer).then_some(next)
 }
@@ -220,7 +229,9 @@ fn step(value: Option<u64>, call: &Call) -> Option<Option<u64>> {
 #[cfg(test)]
 mod tests {
     use super::Answer::{Did, Found};
-    use super::Operation::{Add, Delete, Get, Set, SetIfAbsent, SetIfPresent, Swap};
+    use super::Operation::{
+        Add, Delete, DeleteIf, Get, Holds, Set, SetIfAbsent, SetIfPresent, Swap,
+    };
     use super::{Answer, Call, MOST_CALLS, Operation, check};
 
     /// A history of calls that are written as start, return, operation and answer.
@@ -308,6 +319,21 @@ mod tests {
         };
         assert!(adds(1, 3) && adds(3, 2));
         assert!(!adds(1, 2) && !adds(3, 3));
+    }
+
+    #[test]
+    fn a_lock_that_two_hold_at_once_is_rejected() {
+        let second = |granted: u64| {
+            accepts(&[
+                (0, 1, SetIfAbsent(1), Did(true)),
+                (2, 5, DeleteIf(1), Did(true)),
+                (granted, granted + 1, SetIfAbsent(2), Did(true)),
+                (8, 9, Holds(1), Did(false)),
+                (10, 11, DeleteIf(1), Did(false)),
+                (12, 13, Holds(2), Did(true)),
+            ])
+        };
+        assert!(second(3) && second(6) && !second(0));
     }
 
     #[test]

@@ -210,6 +210,7 @@ macro_rules! __contract_tests {
         $crate::__tests! { $attributes locks as locks:
             c50_one_of_concurrent_acquires_is_granted
             c50_a_lock_ends_with_its_time
+            c50_the_history_of_a_lock_is_linearizable
             c51_an_extended_lock_lasts_for_its_new_time
             c51_a_released_lock_is_free
             c51_a_lock_of_somebody_else_stays_as_it_is

@@ -85,5 +85,6 @@ async fn perform<F: Fixture>(backend: &F::Backend, key: &str, operation: Operati
             }
         },
         Operation::Add(_) => unreachable!("a value is not counted"),
+        Operation::Holds(_) | Operation::DeleteIf(_) => unreachable!("a value is no lock"),
     }
 }

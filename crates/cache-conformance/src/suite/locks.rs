@@ -1,5 +1,6 @@
 //! Locks: C50 to C52.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cache_core::{Acquired, CacheBackend, LockToken, Locks, Scope};
@@ -7,11 +8,15 @@ use futures_util::future::join;
 use tokio::time::timeout;
 
 use super::concurrency::race;
+use crate::linearizability::{Answer, Operation, Recorder, check};
 use crate::probe::{LONG, Probe, ok};
+use crate::random::Random;
 use crate::{Fixture, Skipped};
 
 const TASKS: usize = 8;
 const ROUNDS: usize = 20;
+const HISTORIES: u64 = 40;
+const CALLS: usize = 8;
 /// A name that every part of a key's grammar is in.
 const NAME: &str = "@job:{a}*";
 /// The longest time that news of a release may take.
@@ -180,6 +185,87 @@ pub async fn c51_who_waits_is_told_of_a_release<F: Fixture>(fixture: &F) -> Resu
     let next = next.expect("C51: who waits is told of a release");
     assert!(next.fencing_token() > token.fencing_token());
     Ok(())
+}
+
+/// What was granted in one history: a number that no other grant of it has, and the token.
+type Grants = Mutex<Vec<(u64, LockToken)>>;
+
+/// C50, C51: what several tasks do with one lock has an order in which every answer is right.
+pub async fn c50_the_history_of_a_lock_is_linearizable<F: Fixture>(
+    fixture: &F,
+) -> Result<(), Skipped> {
+    let probe = Probe::fresh(fixture).await;
+    Calls::of(&probe)?;
+    for seed in 0..HISTORIES {
+        let history = Arc::new(History {
+            name: format!("lock {seed}"),
+            recorder: Recorder::default(),
+            grants: Grants::default(),
+        });
+        race(TASKS / 2, |task| {
+            let (backend, history) = (Arc::clone(probe.backend()), Arc::clone(&history));
+            async move {
+                let locks = backend.abilities().locks.expect("it had some");
+                let mut random = Random::new(seed * TASKS as u64 + task as u64);
+                for call in 0..CALLS {
+                    let number = (task * CALLS + call) as u64;
+                    history.act(locks, number, &mut random).await;
+                }
+            }
+        })
+        .await;
+        if let Err(error) = check(None, &history.recorder.history()) {
+            panic!("C50: history with seed {seed}: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// The calls of several tasks for one lock.
+struct History {
+    name: String,
+    recorder: Recorder,
+    grants: Grants,
+}
+
+impl History {
+    fn grants(&self) -> MutexGuard<'_, Vec<(u64, LockToken)>> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Acquires the lock, or extends or releases it by one of the last tokens, whoever was granted it.
+    async fn act(&self, locks: &dyn Locks, number: u64, random: &mut Random) {
+        let at = random.below(2) as usize;
+        let granted = self.grants().iter().rev().nth(at).copied();
+        match (random.below(3), granted) {
+            (0, Some((holder, token))) => {
+                let call = self.recorder.call(Operation::Holds(holder));
+                let did = ok("extend", locks.extend(&self.name, token, LONG)).await;
+                self.recorder.returned(call, Answer::Did(did));
+            }
+            (1, Some((holder, token))) => {
+                let call = self.recorder.call(Operation::DeleteIf(holder));
+                let did = ok("release", locks.release(&self.name, token)).await;
+                self.recorder.returned(call, Answer::Did(did));
+            }
+            _ => self.acquire(locks, number).await,
+        }
+    }
+
+    async fn acquire(&self, locks: &dyn Locks, number: u64) {
+        let earlier = self
+            .grants()
+            .last()
+            .map_or(0, |(_, token)| token.fencing_token());
+        let call = self.recorder.call(Operation::SetIfAbsent(number));
+        // A refusal changes nothing, and may be one too many: a lock that is being granted is held.
+        if let Acquired::Granted(token) = ok("acquire", locks.acquire(&self.name, LONG)).await {
+            self.recorder.returned(call, Answer::Did(true));
+            let grows = token.fencing_token() > earlier;
+            assert!(grows, "C50: the fencing token of a lock grows");
+            self.grants().push((number, token));
+        }
+    }
 }
 
 /// C52: a lock is no entry, and other names are other locks.

@@ -88,6 +88,7 @@ caught! {
     SetNowKeepsOldExpiry by at_once::c53_set_now_writes_as_set_does_or_hands_the_value_back
     SetNowWritesTooLate by at_once::c53_set_now_writes_as_set_does_or_hands_the_value_back
     LockNotAtomic by locks::c50_one_of_concurrent_acquires_is_granted
+    ReleaseNotAtomic by locks::c50_the_history_of_a_lock_is_linearizable
     LockTokensRepeat by locks::c50_one_of_concurrent_acquires_is_granted
     LocksNeverEnd by locks::c50_a_lock_ends_with_its_time
     LocksNotExtended by locks::c51_an_extended_lock_lasts_for_its_new_time

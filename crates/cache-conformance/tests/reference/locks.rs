@@ -86,6 +86,9 @@ impl<V: TestValue> Locks for Reference<V> {
 
     async fn release(&self, name: &str, token: LockToken) -> Result<bool> {
         let has_lock = self.has_lock(name, token);
+        if self.bug == Some(Bug::ReleaseNotAtomic) {
+            yield_now().await;
+        }
         if has_lock && self.bug != Some(Bug::LocksNotReleased) {
             let mut granted = self.locks.lock().expect("no call panics");
             granted.locks.remove(name);

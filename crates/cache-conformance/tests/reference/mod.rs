@@ -86,6 +86,7 @@ pub(crate) enum Bug {
     ReadNowIgnoresExpiry,
     ReadNowIgnoresTags,
     RefusedAddBegins,
+    ReleaseNotAtomic,
     ReportsZeroAtTheEnd,
     ResetAlwaysTrue,
     ResetKeepsWindow,

@@ -4,6 +4,7 @@
 #![cfg(shuttle)]
 
 mod commits;
+mod locks;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
