@@ -39,56 +39,38 @@
 //! holds keys or values.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod abilities;
-pub mod backend;
-pub mod bus;
-mod cache;
 mod clock;
-mod codec;
-mod config;
-mod count;
+mod contract;
+mod encoded;
 mod error;
-mod expiry;
-mod flights;
-mod hit;
+mod facade;
 mod keyspace;
-mod lease;
 mod load;
-mod locks;
-mod options;
 mod stats;
-mod store;
-mod tags;
-mod transactions;
-mod version;
 
-pub use self::abilities::Abilities;
-pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow, SetNow};
-pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
-pub use self::cache::{
-    Cache, CacheBuilder, CounterGroup, KeyEntry, Leadership, Lock, LockRequest,
-    MAX_LOCK_NAME_BYTES, Term, Transaction, Updated, WarmError, WarmOptions,
-};
 pub use self::clock::{Clock, ManualClock};
+pub use self::contract::{
+    Abilities, Acquired, CacheBackend, Capabilities, Claim, Condition, Count, Counters, Cursor,
+    DynBackend, Entry, Expiry, FlushCause, Invalidation, InvalidationBus, InvalidationListener,
+    LoadLease, LoadLeases, LockToken, Locks, MAX_COUNT, MAX_TAG_BYTES, MAX_TAGS,
+    MAX_TRANSACTION_KEYS, MAX_TTL, Page, ReadNow, SetNow, SetOptions, TagTicket, Tagging, Tags,
+    TransactionWrite, Transactions, Ttl, Version, Versioned, Watch, Window, WriteOptions, backend,
+    bus,
+};
 #[cfg(feature = "json")]
-pub use self::codec::JsonCodec;
+pub use self::encoded::JsonCodec;
 #[cfg(feature = "msgpack")]
-pub use self::codec::MsgPackCodec;
-pub use self::codec::{Codec, CodecError, CodecId};
-pub use self::config::CacheConfig;
-pub use self::count::{Count, Counters, MAX_COUNT, Window};
+pub use self::encoded::MsgPackCodec;
+pub use self::encoded::{
+    ByteStore, Codec, CodecError, CodecId, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend,
+};
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
-pub use self::hit::{Hit, Layer};
+pub use self::facade::{
+    Cache, CacheBuilder, CacheConfig, CounterGroup, Hit, KeyEntry, Layer, Leadership, Lock,
+    LockRequest, MAX_LOCK_NAME_BYTES, Term, Transaction, Updated, WarmError, WarmOptions,
+};
 pub use self::keyspace::{
     MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, counter_key, is_tag_key, tag_keys,
 };
-pub use self::lease::{Claim, LoadLease, LoadLeases};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
-pub use self::locks::{Acquired, LockToken, Locks};
-pub use self::options::{Condition, SetOptions, WriteOptions};
 pub use self::stats::{BackendStats, CacheStats, Lease, TierStats, WireStats};
-pub use self::store::{ByteStore, Compression, DEFAULT_MAX_VALUE_BYTES, EncodedBackend};
-pub use self::tags::{MAX_TAG_BYTES, MAX_TAGS, TagTicket, Tagging, Tags};
-pub use self::transactions::{MAX_TRANSACTION_KEYS, TransactionWrite, Transactions, Watch};
-pub use self::version::{Version, Versioned};

@@ -1,17 +1,24 @@
 //! What a load is told, what it gives back, and what is asked of it.
 
-mod counters;
 #[cfg(feature = "serde")]
 mod deserialize;
-mod error;
-mod options;
+mod fill;
+pub(crate) mod flights;
+mod lead;
+mod leased;
+mod load_counters;
+mod load_error;
+mod load_options;
+pub(crate) mod lookup;
+mod many;
+mod steps;
 
 use std::fmt;
 
-pub(crate) use self::counters::LoadCounters;
-pub use self::counters::LoadStats;
-pub use self::error::LoadError;
-pub use self::options::LoadOptions;
+pub(crate) use self::load_counters::LoadCounters;
+pub use self::load_counters::LoadStats;
+pub use self::load_error::LoadError;
+pub use self::load_options::LoadOptions;
 use crate::Ttl;
 
 /// Why a loader runs.

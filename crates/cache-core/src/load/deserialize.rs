@@ -7,7 +7,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::LoadOptions;
-use super::options::FailSafe;
+use super::load_options::FailSafe;
 use crate::Ttl;
 
 #[derive(Deserialize)]

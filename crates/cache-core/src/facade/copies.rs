@@ -11,12 +11,12 @@ use crate::{CacheBackend, Condition, Error, ErrorKind, Expiry, MAX_TTL, Result, 
 /// operation that is refused leaves them, and a copy that cannot be removed keeps nobody from a write.
 /// No copy of an overwritten value is served once the write is acknowledged, because
 /// - the write is acknowledged when the copies are gone, and fails if they cannot be removed;
-/// - a load that began before the write is [detached](crate::flights::Flights::detach) between the two: it
+/// - a load that began before the write is [detached](crate::load::flights::Flights::detach) between the two: it
 ///   has left a copy of its value by then, which is removed, or it leaves none. A load that begins later
 ///   reads the new value, or reads its source after the write;
 /// - a write that is dropped half way may have happened: dropping it leaves the removal to a background
 ///   task. A backend that waits for anything does so on a runtime, which can run that task.
-pub(super) struct Outdated<'c, V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
+pub(crate) struct Outdated<'c, V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
     cache: &'c Cache<V, B>,
     copies: Copies,
 }
@@ -48,17 +48,17 @@ impl Copies {
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Outdated<'_, V, B> {
     /// Tells whether the cache keeps no copies.
-    pub(super) const fn is_none(&self) -> bool {
+    pub(crate) const fn is_none(&self) -> bool {
         matches!(self.copies, Copies::None)
     }
 
     /// Leaves the copies: nothing was written.
-    pub(super) fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.copies = Copies::None;
     }
 
     /// Removes the copies.
-    pub(super) async fn remove(mut self) -> Result<()> {
+    pub(crate) async fn remove(mut self) -> Result<()> {
         if self.is_none() {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Outdated<'_, V, B> {
     }
 
     /// Removes the copies after a write that has `changed` something, and returns what the caller is told.
-    pub(super) async fn after<T>(
+    pub(crate) async fn after<T>(
         self,
         written: Result<T>,
         changed: impl FnOnce(&T) -> bool,
@@ -126,7 +126,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Drop for Outdated<'_,
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the copies of some keys, to be removed or left.
-    pub(super) fn copies_of<K: AsRef<str>>(&self, keys: &[K]) -> Outdated<'_, V, B> {
+    pub(crate) fn copies_of<K: AsRef<str>>(&self, keys: &[K]) -> Outdated<'_, V, B> {
         let copy = |key: &K| self.keyspace.copy_of(key.as_ref());
         let copies = match (self.shared.keep_stale, keys) {
             (None, _) => Copies::None,
@@ -152,7 +152,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Clears a scope and the copies of values that have ended in it.
-    pub(super) async fn clear_with_copies(&self, scope: &Scope) -> Result<u64> {
+    pub(crate) async fn clear_with_copies(&self, scope: &Scope) -> Result<u64> {
         let Shared {
             backend, flights, ..
         } = &*self.shared;
@@ -164,7 +164,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Runs a change of the expiry of a key, and gives its copy one that fits if it has `changed` anything.
-    pub(super) async fn with_copy<T>(
+    pub(crate) async fn with_copy<T>(
         &self,
         key: &str,
         expiry: Expiry,
@@ -194,7 +194,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Returns when the copy of a value expires, if one is kept.
-    pub(super) fn copy_expiry(&self, expiry: Expiry) -> Option<Expiry> {
+    pub(crate) fn copy_expiry(&self, expiry: Expiry) -> Option<Expiry> {
         let (ttl, keep) = (expiry.remaining()?, self.shared.keep_stale?);
         Some(Expiry::After(ttl.saturating_add(keep).min(MAX_TTL)))
     }

@@ -6,9 +6,10 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
-use crate::cache::Cache;
-use crate::flights::{self, Arrival, Join, Lead, Outcome};
-use crate::{CacheBackend, Error, ErrorKind, LoadError, LoadOptions, LoadReason, Result, Ttl};
+use super::flights::{self, Arrival, Join, Lead, Outcome};
+use crate::{
+    Cache, CacheBackend, Error, ErrorKind, LoadError, LoadOptions, LoadReason, Result, Ttl,
+};
 
 /// What is known of a key: its value, that there is none, or why it cannot be had.
 pub(super) type Answer<V, E> = Result<Option<V>, LoadError<E>>;

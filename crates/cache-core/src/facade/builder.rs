@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Cache, Shared, Turns};
-use crate::flights::Flights;
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
+use crate::load::flights::Flights;
 use crate::stats::Counters;
 use crate::{CacheBackend, Clock, DynBackend, LoadOptions, MAX_TTL, Result, Ttl};
 

@@ -9,8 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::steps::too_long;
-use crate::cache::Cache;
-use crate::{CacheBackend, Claim, LoadLease, LoadOptions, Result};
+use crate::{Cache, CacheBackend, Claim, LoadLease, LoadOptions, Result};
 
 /// For how long a lease is taken unless the options say otherwise. It is extended while the loader
 /// runs, so this is how long others wait for a process that has died.

@@ -5,26 +5,25 @@ use std::sync::Arc;
 use super::{Cache, Keyspace};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, Unsupported};
-use crate::{
-    CacheBackend, Error, LoadOptions, Result, TagTicket, Tagging, Tags, WriteOptions, tags,
-};
+use crate::contract::tags::check_count;
+use crate::{CacheBackend, Error, LoadOptions, Result, TagTicket, Tagging, Tags, WriteOptions};
 
 /// Returns the keys that name tags of a namespace to a backend, each once.
-pub(super) fn tag_keys(space: &Keyspace, tags: &[impl AsRef<str>]) -> Result<Vec<String>> {
+pub(crate) fn tag_keys(space: &Keyspace, tags: &[impl AsRef<str>]) -> Result<Vec<String>> {
     let keys = tags.iter().map(|tag| space.tag(tag.as_ref()));
     let mut keys: Vec<String> = keys.collect::<Result<_>>()?;
     keys.sort_unstable();
     keys.dedup();
-    tags::check_count(keys.len())?;
+    check_count(keys.len())?;
     Ok(keys)
 }
 
 /// Returns the names of tags of a namespace by the keys that name them to a backend.
-pub(super) fn tag_names(space: &Keyspace, keys: &[Arc<str>]) -> Vec<String> {
+pub(crate) fn tag_names(space: &Keyspace, keys: &[Arc<str>]) -> Vec<String> {
     keys.iter().filter_map(|key| space.tag_name(key)).collect()
 }
 
-pub(super) fn borrowed(keys: &[String]) -> Vec<&str> {
+pub(crate) fn borrowed(keys: &[String]) -> Vec<&str> {
     keys.iter().map(String::as_str).collect()
 }
 
@@ -119,7 +118,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         invalidated
     }
 
-    pub(super) fn backend_tags(&self) -> Result<&dyn Tags<V>> {
+    pub(crate) fn backend_tags(&self) -> Result<&dyn Tags<V>> {
         self.shared.backend.abilities().tags.ok_or_else(|| {
             let what = "tags by this backend";
             Error::unsupported(what)
@@ -128,7 +127,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Returns a ticket for a value that is about to be read where it comes from, if the backend keeps
     /// tags.
-    pub(super) async fn tag_ticket(&self, options: &LoadOptions) -> Result<Option<TagTicket>> {
+    pub(crate) async fn tag_ticket(&self, options: &LoadOptions) -> Result<Option<TagTicket>> {
         match self.shared.backend.abilities().tags {
             Some(tags) if options.allow_tags != Some(false) => tags.ticket().await.map(Some),
             _ => Ok(None),
@@ -136,7 +135,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Checks that a load may store tags.
-    pub(super) fn check_tags(&self, options: &LoadOptions) -> Result<()> {
+    pub(crate) fn check_tags(&self, options: &LoadOptions) -> Result<()> {
         if options.allow_tags == Some(false) {
             let problem = "are given by a loader whose options do not allow them";
             return Err(Error::invalid("tags", problem));
@@ -145,7 +144,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Writes a value with tags, if it has any.
-    pub(super) async fn put(
+    pub(crate) async fn put(
         &self,
         raw: &str,
         value: V,
@@ -160,7 +159,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         self.backend_tags()?.set(raw, value, options, tagging).await
     }
 
-    pub(super) async fn write_tagged(
+    pub(crate) async fn write_tagged(
         &self,
         (key, raw): (&str, &str),
         value: V,

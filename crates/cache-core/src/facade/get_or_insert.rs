@@ -1,20 +1,11 @@
-//! The verbs that load what is absent.
+//! The short forms of the verbs that load what is absent.
 
-mod entry;
-mod lead;
-mod lease;
-mod lookup;
-mod many;
-mod steps;
-mod store;
-
-pub use self::entry::KeyEntry;
 use super::Cache;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
-#[expect(unused_imports, reason = "short names for the docs")]
-use crate::LoadOptions;
 use crate::{CacheBackend, LoadError, ReadNow, Result};
+#[expect(unused_imports, reason = "short names for the docs")]
+use crate::{KeyEntry, LoadOptions};
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the value of `key`; if it is absent, what `load` returns, which is stored.
@@ -93,7 +84,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Returns a value that is in memory.
     #[inline]
-    fn hit_now(&self, operation: &'static str, key: &str) -> Result<Option<V>> {
+    pub(super) fn hit_now(&self, operation: &'static str, key: &str) -> Result<Option<V>> {
         Ok(match self.read_now(operation, key)? {
             ReadNow::Answer(Ok(Some(value))) => self.hit(value),
             // Whatever else it may be, it is looked up again where there is time.

@@ -8,7 +8,7 @@ use super::Cache;
 use super::steps::borrowed;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge, Unsupported};
-use crate::options::When;
+use crate::contract::When;
 use crate::{CacheBackend, Error, Result, SetOptions, Ttl};
 
 /// How many pairs are written at a time that are not one call of the backend.

@@ -1,6 +1,6 @@
 //! Locks for work that only one of many should do, and leadership over them.
 
-mod held;
+mod held_lock;
 mod leadership;
 
 use std::fmt;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use self::held::Attempt;
-pub use self::held::Lock;
+use self::held_lock::Attempt;
+pub use self::held_lock::Lock;
 pub use self::leadership::{Leadership, Term};
 use super::{Cache, Shared};
 #[expect(unused_imports, reason = "short names for the docs")]
@@ -154,7 +154,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> LockRequest<V, B> {
         // A wait that no clock can end is one without end.
         let until = self.wait.and_then(|wait| Instant::now().checked_add(wait));
         loop {
-            let held = match held::acquire(&self.cache.shared, raw, ttl).await? {
+            let held = match held_lock::acquire(&self.cache.shared, raw, ttl).await? {
                 Attempt::Got(lock) => return Ok(Some(lock)),
                 Attempt::HeldFor(left) => left,
             };

@@ -12,14 +12,13 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::flights::{Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use super::lead::{Leading, Origin, Rights};
 use super::lookup::Before;
 use super::steps::{Answer, load_span};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
-use crate::cache::Cache;
-use crate::flights::{Boarding, Join, Lead, Outcome, Ticket, Verdict};
-use crate::{CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result, TagTicket};
+use crate::{Cache, CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result, TagTicket};
 
 const OPERATION: &str = "get_many_or_load";
 /// How many values of one call are stored at the same time: a store has a queue that ends.

@@ -8,8 +8,7 @@ use tokio::time::sleep;
 use super::{Lock, LockRequest};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, Unsupported};
-use crate::cache::Cache;
-use crate::{CacheBackend, DynBackend, Result, Ttl};
+use crate::{Cache, CacheBackend, DynBackend, Result, Ttl};
 
 /// How long a leader leads that nobody hears of.
 const DEFAULT_TTL: Duration = Duration::from_secs(15);

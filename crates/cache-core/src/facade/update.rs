@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::Cache;
-use super::tags::tag_keys;
+use super::by_tag::tag_keys;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{Conflict, InvalidInput, TooLarge, Unsupported};
 use crate::backend::derived::Races;
-use crate::options::When;
+use crate::contract::When;
 use crate::{
     CacheBackend, Condition, Error, Expiry, Result, SetOptions, Ttl, Version, Versioned,
     WriteOptions,

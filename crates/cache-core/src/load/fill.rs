@@ -1,13 +1,13 @@
 //! What a load writes: the value, and a copy that outlives it.
 
-use super::lease::Leased;
+use super::flights::{Lead, OwnTime};
+use super::leased::Leased;
 use super::lookup::Last;
-use crate::cache::Cache;
-use crate::cache::copies::Outdated;
-use crate::cache::tags::{borrowed, tag_keys, tag_names};
-use crate::flights::{Lead, OwnTime};
+use crate::facade::by_tag::{borrowed, tag_keys, tag_names};
+use crate::facade::copies::Outdated;
 use crate::{
-    CacheBackend, Condition, Expiry, Result, TagTicket, Tagging, Version, Versioned, WriteOptions,
+    Cache, CacheBackend, Condition, Expiry, Result, TagTicket, Tagging, Version, Versioned,
+    WriteOptions,
 };
 
 /// A value that was loaded, and how it is to be stored.
@@ -204,7 +204,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the last value of an absent key.
-    pub(in crate::cache) async fn kept(&self, key: &str) -> Result<Option<Last<V>>> {
+    pub(crate) async fn kept(&self, key: &str) -> Result<Option<Last<V>>> {
         let Some(keep) = self.shared.keep_stale else {
             return Ok(None);
         };

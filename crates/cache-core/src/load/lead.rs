@@ -9,16 +9,15 @@ use futures_util::future::join3;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::lease::{Grant, Leased};
+use super::What;
+use super::fill::{Filled, Fresh};
+use super::flights::{HoldOff, Lead, Outcome, OwnTime, Verdict};
+use super::leased::{Grant, Leased};
 use super::lookup::Before;
 use super::steps::load_span;
-use super::store::{Filled, Fresh};
-use crate::cache::Cache;
-use crate::cache::tags::tag_keys;
-use crate::flights::{HoldOff, Lead, Outcome, OwnTime, Verdict};
-use crate::load::What;
+use crate::facade::by_tag::tag_keys;
 use crate::{
-    CacheBackend, Condition, Error, ErrorKind, Expiry, LoadContext, LoadError, LoadOptions,
+    Cache, CacheBackend, Condition, Error, ErrorKind, Expiry, LoadContext, LoadError, LoadOptions,
     LoadReason, Loaded, Result, TagTicket, Ttl, Version,
 };
 

@@ -2,13 +2,16 @@
 
 mod builder;
 mod bulk;
-mod copies;
+pub(crate) mod by_tag;
+mod config;
+pub(crate) mod copies;
 mod counter_group;
-mod load;
-mod lock;
+mod get_or_insert;
+mod hit;
+mod key_entry;
+mod lock_request;
 mod steps;
-mod tags;
-mod transaction;
+mod transact;
 mod update;
 mod warm;
 
@@ -20,20 +23,22 @@ use futures_core::Stream;
 use futures_util::stream::{self, TryStreamExt};
 
 pub use self::builder::CacheBuilder;
+pub use self::config::CacheConfig;
 pub use self::counter_group::CounterGroup;
-pub use self::load::KeyEntry;
-pub use self::lock::{Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term};
-pub use self::transaction::Transaction;
+pub use self::hit::{Hit, Layer};
+pub use self::key_entry::KeyEntry;
+pub use self::lock_request::{Leadership, Lock, LockRequest, MAX_LOCK_NAME_BYTES, Term};
+pub use self::transact::Transaction;
 use self::update::Turns;
 pub use self::update::Updated;
 pub use self::warm::{WarmError, WarmOptions};
-use crate::flights::Flights;
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
+use crate::load::flights::Flights;
 use crate::stats::Counters;
 use crate::{
-    CacheBackend, CacheStats, Clock, Condition, DynBackend, Expiry, Hit, LoadOptions, ReadNow,
-    Result, SetOptions, Ttl,
+    CacheBackend, CacheStats, Clock, Condition, DynBackend, Expiry, LoadOptions, ReadNow, Result,
+    SetOptions, Ttl,
 };
 
 #[expect(unused_imports, reason = "short names for the docs")]
@@ -66,20 +71,20 @@ const SCAN_PAGE: usize = 512;
 /// # Ok(()) }
 /// ```
 pub struct Cache<V, B = DynBackend<V>> {
-    shared: Arc<Shared<V, B>>,
-    keyspace: Keyspace,
+    pub(crate) shared: Arc<Shared<V, B>>,
+    pub(crate) keyspace: Keyspace,
 }
 
 /// What the clones and the namespaces of a cache have in common.
-struct Shared<V, B> {
-    backend: B,
-    default_ttl: Ttl,
-    load_options: LoadOptions,
-    keep_stale: Option<Duration>,
-    clock: Clock,
-    counters: Counters,
-    loads: LoadCounters,
-    flights: Arc<Flights<V>>,
+pub(crate) struct Shared<V, B> {
+    pub(crate) backend: B,
+    pub(crate) default_ttl: Ttl,
+    pub(crate) load_options: LoadOptions,
+    pub(crate) keep_stale: Option<Duration>,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
+    pub(crate) loads: LoadCounters,
+    pub(crate) flights: Arc<Flights<V>>,
     turns: Turns,
 }
 

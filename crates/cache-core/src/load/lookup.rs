@@ -5,34 +5,33 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use super::lead::Leading;
 use super::steps::{Answer, answer};
-use crate::cache::Cache;
-use crate::cache::tags::tag_names;
-use crate::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
+use crate::facade::by_tag::tag_names;
 use crate::{
-    CacheBackend, Entry, Error, Expiry, LoadContext, LoadError, LoadOptions, LoadReason, Loaded,
-    ReadNow, Result,
+    Cache, CacheBackend, Entry, Error, Expiry, LoadContext, LoadError, LoadOptions, LoadReason,
+    Loaded, ReadNow, Result,
 };
 
 /// Puts a load in the background.
-pub(super) type Spawn<'l> = fn(Pin<Box<dyn Future<Output = ()> + Send + 'l>>);
+pub(crate) type Spawn<'l> = fn(Pin<Box<dyn Future<Output = ()> + Send + 'l>>);
 
 /// Returns the way to the background, if there is one.
 #[cfg(not(shuttle))]
-pub(super) fn spawner() -> Option<Spawn<'static>> {
+pub(crate) fn spawner() -> Option<Spawn<'static>> {
     tokio::runtime::Handle::try_current().ok()?;
     Some(|work| drop(tokio::spawn(work)))
 }
 
 /// Returns the way to the background of the schedule that is explored.
 #[cfg(shuttle)]
-pub(super) fn spawner() -> Option<Spawn<'static>> {
+pub(crate) fn spawner() -> Option<Spawn<'static>> {
     Some(|work| drop(shuttle::future::spawn(work)))
 }
 
 /// A key that is looked up and, if need be, loaded by a future that lives for `'l`.
-pub(super) struct Lookup<'c, 'l, V, B> {
+pub(crate) struct Lookup<'c, 'l, V, B> {
     cache: &'c Cache<V, B>,
     operation: &'static str,
     key: &'c str,
@@ -53,12 +52,12 @@ pub(super) struct Before<V> {
 }
 
 /// The last value of a key.
-pub(in crate::cache) struct Last<V> {
-    pub(in crate::cache) value: V,
+pub(crate) struct Last<V> {
+    pub(crate) value: V,
     /// How long ago it ended.
-    pub(in crate::cache) ended: Duration,
+    pub(crate) ended: Duration,
     /// The names of its tags.
-    pub(in crate::cache) tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
 }
 
 impl<V: Clone> Before<V> {
@@ -102,7 +101,7 @@ where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V>,
 {
-    pub(super) fn new(
+    pub(crate) fn new(
         cache: &'c Cache<V, B>,
         operation: &'static str,
         key: &'c str,
@@ -125,7 +124,7 @@ where
         Ok(Self { deadline, ..lookup })
     }
 
-    pub(super) fn insisting(self) -> Self {
+    pub(crate) fn insisting(self) -> Self {
         Self {
             insists: true,
             ..self
@@ -137,7 +136,7 @@ where
     }
 
     /// Returns the value that there is, or loads one.
-    pub(super) async fn run<F, Fut, E>(self, load: F) -> Result<Option<V>, LoadError<E>>
+    pub(crate) async fn run<F, Fut, E>(self, load: F) -> Result<Option<V>, LoadError<E>>
     where
         F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
         Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,
@@ -179,7 +178,7 @@ where
     }
 
     /// Loads a value whether or not there is one.
-    pub(super) async fn refresh<F, Fut, E>(self, load: F) -> Result<Option<V>, LoadError<E>>
+    pub(crate) async fn refresh<F, Fut, E>(self, load: F) -> Result<Option<V>, LoadError<E>>
     where
         F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
         Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,

@@ -1,13 +1,14 @@
 //! Stores of bytes, and the adapter that gives them types.
 
+mod codec;
 mod compression;
-mod counted;
+mod encoded_leases;
+mod encoded_tags;
+mod encoded_transactions;
+mod entry_locks;
 mod envelope;
-mod leases;
-mod locks;
 mod scratch;
-mod tags;
-mod transactions;
+mod text_counters;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +16,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+#[cfg(feature = "json")]
+pub use self::codec::JsonCodec;
+#[cfg(feature = "msgpack")]
+pub use self::codec::MsgPackCodec;
+pub use self::codec::{Codec, CodecError, CodecId};
 pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
-    Abilities, BackendStats, CacheBackend, Capabilities, Codec, Condition, Cursor, Entry, Error,
+    Abilities, BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error,
     ErrorKind, Expiry, Page, ReadNow, Result, Scope, Versioned, WriteOptions,
 };
 

@@ -9,8 +9,8 @@ use tokio::task::yield_now;
 use tokio::time::timeout_at;
 
 use super::{Bulk, Joins, OPERATION};
-use crate::cache::load::steps::{answer, too_long};
-use crate::flights::{Arrival, Boarding, Join, Lead, Ticket};
+use crate::load::flights::{Arrival, Boarding, Join, Lead, Ticket};
+use crate::load::steps::{answer, too_long};
 use crate::{CacheBackend, LoadError, Loaded, Result};
 
 /// How a wait has ended, if it has: with the turn to load the key or without, or with an error.

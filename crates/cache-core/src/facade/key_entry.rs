@@ -4,11 +4,12 @@ use std::fmt;
 
 use futures_util::{FutureExt, TryFutureExt};
 
-use super::lookup::{Lookup, spawner};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
-use crate::cache::Cache;
-use crate::{CacheBackend, DynBackend, LoadContext, LoadError, LoadOptions, Loaded, Result, Ttl};
+use crate::load::lookup::{Lookup, spawner};
+use crate::{
+    Cache, CacheBackend, DynBackend, LoadContext, LoadError, LoadOptions, Loaded, Result, Ttl,
+};
 use std::convert::Infallible;
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {

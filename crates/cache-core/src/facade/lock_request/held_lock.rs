@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{Timeout, Unavailable};
-use crate::cache::Shared;
+use crate::facade::Shared;
 use crate::{Acquired, CacheBackend, Clock, LockToken, Locks, Result};
 
 /// Renewed this many times before it would end.

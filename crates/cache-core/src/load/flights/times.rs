@@ -80,7 +80,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Flights, OwnTime};
-    use crate::flights::sync::Ordering;
+    use crate::load::flights::sync::Ordering;
 
     #[test]
     fn what_is_remembered_is_bounded_and_makes_room_for_what_is_new() {

@@ -13,7 +13,7 @@ use crate::{
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     #[inline]
-    pub(super) fn raw<'k>(&self, operation: &'static str, key: &'k str) -> Result<Cow<'k, str>> {
+    pub(crate) fn raw<'k>(&self, operation: &'static str, key: &'k str) -> Result<Cow<'k, str>> {
         self.keyspace
             .encode(key)
             .map_err(|error| error.during(operation))
@@ -21,13 +21,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Asks the backend for an answer at once.
     #[inline]
-    pub(super) fn read_now(&self, operation: &'static str, key: &str) -> Result<ReadNow<V>> {
+    pub(crate) fn read_now(&self, operation: &'static str, key: &str) -> Result<ReadNow<V>> {
         let read = |raw: &str| self.shared.backend.read_now(raw);
         let answer = self.keyspace.lend(key, read);
         answer.map_err(|error| error.during(operation))
     }
 
-    pub(super) fn raw_many<'k, K: AsRef<str>>(
+    pub(crate) fn raw_many<'k, K: AsRef<str>>(
         &self,
         operation: &'static str,
         keys: &'k [K],
@@ -37,24 +37,24 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             .collect()
     }
 
-    pub(super) fn resolve(&self, operation: &'static str, key: &str, ttl: Ttl) -> Result<Expiry> {
+    pub(crate) fn resolve(&self, operation: &'static str, key: &str, ttl: Ttl) -> Result<Expiry> {
         ttl.resolve(self.shared.default_ttl)
             .map_err(|error| error.during(operation).for_key(key))
     }
 
     #[inline]
-    pub(super) fn hit(&self, value: V) -> Option<V> {
+    pub(crate) fn hit(&self, value: V) -> Option<V> {
         self.shared.counters.read(true);
         Some(value)
     }
 
     #[inline]
-    pub(super) fn miss(&self) -> Option<V> {
+    pub(crate) fn miss(&self) -> Option<V> {
         self.shared.counters.read(false);
         None
     }
 
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &self,
         operation: &'static str,
         key: &str,
@@ -125,7 +125,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         }
     }
 
-    pub(super) async fn remove(
+    pub(crate) async fn remove(
         &self,
         operation: &'static str,
         key: &str,
@@ -143,7 +143,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Looks for a value where it may be, a copy that has outlived it included.
-    pub(super) async fn find(&self, key: &str, raw: &str) -> Result<Option<Hit<V>>> {
+    pub(crate) async fn find(&self, key: &str, raw: &str) -> Result<Option<Hit<V>>> {
         let backend = &self.shared.backend;
         let layer = match backend.read_now(raw) {
             ReadNow::Answer(_) => Layer::Memory,
@@ -171,7 +171,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Writes some keys, and sees to it that neither a load that is under way nor the copy of an old
     /// value outlives what the write has `changed`.
     #[inline]
-    pub(super) async fn superseding<T, K: AsRef<str> + Sync, R: AsRef<str> + Sync>(
+    pub(crate) async fn superseding<T, K: AsRef<str> + Sync, R: AsRef<str> + Sync>(
         &self,
         keys: &[K],
         raw: &[R],
@@ -202,7 +202,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Reads the values of keys, and leaves out what is not there any more.
-    pub(super) async fn entries_of(&self, keys: Vec<String>) -> Result<Vec<(String, V)>> {
+    pub(crate) async fn entries_of(&self, keys: Vec<String>) -> Result<Vec<(String, V)>> {
         let values = {
             let raw = self.raw_many("scan_entries", &keys)?;
             let values = self.shared.backend.get_many(&borrowed(&raw)).await;
@@ -213,7 +213,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Ok(present.collect())
     }
 
-    pub(super) async fn remaining(
+    pub(crate) async fn remaining(
         &self,
         operation: &'static str,
         key: &str,
@@ -223,7 +223,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         expiry.map_err(|error| error.during(operation).for_key(key))
     }
 
-    pub(super) async fn change_expiry(
+    pub(crate) async fn change_expiry(
         &self,
         operation: &'static str,
         key: &str,
@@ -238,7 +238,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// The keys of a scope, as the user knows them, a page at a time.
-    pub(super) fn pages(
+    pub(crate) fn pages(
         &self,
         prefix: &str,
         operation: &'static str,
@@ -263,6 +263,6 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 }
 
-pub(super) fn borrowed<'a>(keys: &'a [Cow<'_, str>]) -> Vec<&'a str> {
+pub(crate) fn borrowed<'a>(keys: &'a [Cow<'_, str>]) -> Vec<&'a str> {
     keys.iter().map(AsRef::as_ref).collect()
 }

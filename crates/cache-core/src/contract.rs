@@ -1,0 +1,26 @@
+//! The contract: what the facade asks of a backend, and what the two tell each other.
+
+mod abilities;
+pub mod backend;
+pub mod bus;
+mod counters;
+mod expiry;
+mod load_leases;
+mod locks;
+pub(crate) mod tags;
+mod transactions;
+mod version;
+mod write_options;
+
+pub use self::abilities::Abilities;
+pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow, SetNow};
+pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
+pub use self::counters::{Count, Counters, MAX_COUNT, Window};
+pub use self::expiry::{Entry, Expiry, MAX_TTL, Ttl};
+pub use self::load_leases::{Claim, LoadLease, LoadLeases};
+pub use self::locks::{Acquired, LockToken, Locks};
+pub use self::tags::{MAX_TAG_BYTES, MAX_TAGS, TagTicket, Tagging, Tags};
+pub use self::transactions::{MAX_TRANSACTION_KEYS, TransactionWrite, Transactions, Watch};
+pub use self::version::{Version, Versioned};
+pub(crate) use self::write_options::When;
+pub use self::write_options::{Condition, SetOptions, WriteOptions};
