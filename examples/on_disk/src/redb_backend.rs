@@ -1,39 +1,35 @@
 //! A backend of your own: bytes on disk, in a [redb](https://docs.rs/redb) database.
 use std::{sync::Arc, time::Duration};
 
-use buildscale_cache::backend::{CacheBackend, Cursor, Page};
+use buildscale_cache::backend::{CacheBackend, Cursor, Page, decide};
 use buildscale_cache::{Condition, Entry, Error, Expiry, Result, Scope, Version, WriteOptions};
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableTable, TableDefinition};
 
 /// A deadline, in milliseconds since 1970 (`u64::MAX` for none), and a value.
 type Row = (u64, &'static [u8]);
+type Table<'t> = redb::Table<'t, &'static str, Row>;
 const TABLE: TableDefinition<'_, &str, Row> = TableDefinition::new("cache");
 
-/// Entries in a file. They outlive the process, so their deadlines are wall-clock times.
+/// Entries in a database, and what tells the time since 1970: the deadlines outlive the process.
 #[derive(Debug, Clone)]
-pub struct RedbStore(Arc<Database>, fn() -> Duration);
+pub struct RedbStore(pub Arc<Database>, pub fn() -> Duration);
 
 impl RedbStore {
-    /// Keeps entries in `database`; `now` tells the time since 1970.
-    #[must_use]
-    pub const fn new(database: Arc<Database>, now: fn() -> Duration) -> Self {
-        Self(database, now)
-    }
-
     /// Runs `work` in a transaction, off the threads that run tasks, and tells it the time.
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut redb::Table<'_, &str, Row>, u64) -> Result<T, redb::Error>
-        + Send
-        + 'static,
-    ) -> Result<T> {
+    async fn run<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Table<'_>, u64) -> Result<T, redb::Error> + Send + 'static,
+    {
         let Self(database, now) = self.clone();
         let transaction = move || {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::None)?; // A cache may lose its last writes.
-            let now = now().as_millis() as u64;
-            let done = work(&mut transaction.open_table(TABLE)?, now)?;
+            let done = work(
+                &mut transaction.open_table(TABLE)?,
+                now().as_millis() as u64,
+            )?;
             transaction.commit()?;
             Ok::<_, redb::Error>(done)
         };
@@ -42,23 +38,21 @@ impl RedbStore {
     }
 
     /// Shows an entry to `decide`, which returns an answer and what is to stand there then.
-    async fn update<T: Send + 'static>(
-        &self,
-        key: &str,
-        decide: impl FnOnce(Option<Entry<Bytes>>) -> (T, Option<Entry<Bytes>>) + Send + 'static,
-    ) -> Result<T> {
+    async fn update<T, D>(&self, key: &str, decide: D) -> Result<T>
+    where
+        T: Send + 'static,
+        D: FnOnce(Option<Entry<Bytes>>) -> (T, Option<Entry<Bytes>>) + Send + 'static,
+    {
         let key = key.to_owned();
         self.run(move |table, now| {
-            let live = table.get(&*key)?.and_then(|row| live(row.value(), now));
-            let (answer, next) = decide(live.clone());
-            match next {
-                next if next == live => {}
-                None => drop(table.remove(&*key)?),
-                Some(Entry { value, expiry, .. }) => {
-                    let left = expiry.remaining();
-                    let ttl = left.map_or(u64::MAX, |left| left.as_millis() as u64);
-                    table.insert(&*key, (now.saturating_add(ttl), &*value))?;
-                }
+            let found = table.get(&*key)?.and_then(|row| live(row.value(), now));
+            let (answer, next) = decide(found.clone());
+            if let Some(Entry { value, expiry, .. }) = next.as_ref().filter(|_| next != found) {
+                let left = expiry.remaining().map(|left| left.as_millis() as u64);
+                let deadline = now.saturating_add(left.unwrap_or(u64::MAX));
+                table.insert(&*key, (deadline, &**value))?;
+            } else if next.is_none() {
+                table.remove(&*key)?;
             }
             Ok(answer)
         })
@@ -72,70 +66,47 @@ fn live((deadline, value): (u64, &[u8]), now: u64) -> Option<Entry<Bytes>> {
         u64::MAX => Expiry::Never,
         _ => Expiry::After(Duration::from_millis(left)),
     };
-    // What stands there is its own version.
-    let value = Bytes::copy_from_slice(value);
+    let value = Bytes::copy_from_slice(value); // What stands there is its own version.
     Some(Entry::new(value.clone(), expiry).with_version(Version::from_bytes(value)))
 }
 
 impl CacheBackend<Bytes> for RedbStore {
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<Bytes>>> {
-        self.update(key, |live| (live.clone(), live)).await
+        self.update(key, |found| (found.clone(), found)).await
     }
 
     async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
-        self.update(key, move |live| {
-            let found = live.as_ref().and_then(|entry| entry.version.as_ref());
-            if !options.condition.holds(found) {
-                return (false, live);
-            }
-            let expiry = options.expiry_over(live.map(|entry| entry.expiry));
-            (true, Some(Entry::new(value, expiry)))
-        })
-        .await
+        self.update(key, move |found| decide::set(found, value, options))
+            .await
     }
 
     async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
-        self.update(key, move |live| {
-            let found = live.as_ref().and_then(|entry| entry.version.as_ref());
-            let is_due = found.is_some() && condition.holds(found);
-            (is_due, live.filter(|_| !is_due))
-        })
-        .await
+        self.update(key, move |found| decide::delete(found, &condition))
+            .await
     }
 
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool> {
-        self.update(key, move |live| {
-            let never = (Expiry::Never, Expiry::Never);
-            let changes = live
-                .as_ref()
-                .is_some_and(|entry| (entry.expiry, expiry) != never);
-            (changes, live.map(|entry| Entry::new(entry.value, expiry)))
-        })
-        .await
+        self.update(key, move |found| decide::set_expiry(found, expiry))
+            .await
     }
 
     async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page> {
-        let from = if let Cursor::After(key) = cursor {
-            key + "\0"
-        } else {
-            scope.prefix().into()
-        };
         let scope = scope.clone();
         self.run(move |table, now| {
+            let from = match cursor {
+                Cursor::After(key) => key + "\0",
+                _ => scope.prefix().into(),
+            };
             let (mut keys, mut last) = (Vec::new(), None);
             for row in table.range(&*from..)?.take(limit) {
                 let (key, row) = row?;
                 let key = last.insert(key.value().to_owned());
-                keys.extend(
-                    live(row.value(), now)
-                        .filter(|_| scope.contains(key))
-                        .map(|_| key.clone()),
-                );
+                if live(row.value(), now).is_some() && scope.contains(key) {
+                    keys.push(key.clone());
+                }
             }
-            let next = last
-                .filter(|last| last.starts_with(scope.prefix()))
-                .map(Cursor::After);
-            Ok(Page::new(keys, next))
+            let is_within = |last: &String| last.starts_with(scope.prefix());
+            Ok(Page::new(keys, last.filter(is_within).map(Cursor::After)))
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! The contract between the facade and every backend.
 
+pub mod decide;
 pub mod derived;
 pub mod each;
 mod erased;
