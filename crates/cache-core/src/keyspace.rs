@@ -9,14 +9,15 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::{Error, MAX_TAG_BYTES, Result};
+use crate::{Error, MAX_TAG_BYTES, Result, Scope};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 64 * 1024;
 /// The longest namespace name, in bytes.
 pub const MAX_NAMESPACE_BYTES: usize = 64;
 
-const MARK: u8 = b'@';
+/// What opens a namespace.
+pub(crate) const MARK: u8 = b'@';
 /// The namespace, within each other one, of copies of values that have ended.
 const COPIES: &str = "_stale";
 /// The namespace, within each other one, of the names of tags.
@@ -41,7 +42,7 @@ pub(crate) struct Keyspace(Option<Arc<str>>);
 
 impl Keyspace {
     /// Returns a namespace within others, from the outermost in.
-    fn of(namespaces: &[&str]) -> Result<Self> {
+    pub(crate) fn of(namespaces: &[&str]) -> Result<Self> {
         let within = |space: Result<Self>, name: &&str| space?.nested(name);
         namespaces.iter().fold(Ok(Self::default()), within)
     }
@@ -150,95 +151,7 @@ impl Keyspace {
 
     /// Returns the scope of the keys of this namespace that start with `key_prefix`.
     pub(crate) fn scope(&self, key_prefix: &str) -> Scope {
-        Scope {
-            namespace_bytes: self.prefix().len(),
-            prefix: self.join(key_prefix),
-        }
-    }
-}
-
-/// Which keys a [`scan`](crate::CacheBackend::scan) or a
-/// [`clear`](crate::CacheBackend::clear) covers: one namespace, perhaps narrowed to a prefix.
-///
-/// A backend that can look keys up by prefix asks for [`prefix`](Self::prefix) and then
-/// keeps the keys that the scope [`contains`](Self::contains): the prefix alone also covers
-/// nested namespaces.
-///
-/// ```
-/// use cache_core::Scope;
-///
-/// let scope = Scope::root();
-/// assert!(scope.contains("user:1"));
-/// assert!(!scope.contains("@sessions:user:1")); // of the namespace `sessions`
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
-    prefix: String,
-    namespace_bytes: usize,
-}
-
-impl Scope {
-    /// Returns the scope of all keys that belong to no namespace. Namespaces are not part of it.
-    #[must_use]
-    pub const fn root() -> Self {
-        Self {
-            prefix: String::new(),
-            namespace_bytes: 0,
-        }
-    }
-
-    /// Returns the scope of the keys that start with `key_prefix`, in a namespace within others.
-    ///
-    /// ```
-    /// use cache_core::Scope;
-    ///
-    /// let scope = Scope::of(&["sessions"], "user:")?;
-    /// assert_eq!(scope.prefix(), "@sessions:user:");
-    /// # Ok::<(), cache_core::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not a namespace.
-    pub fn of(namespaces: &[&str], key_prefix: &str) -> Result<Self> {
-        Ok(Keyspace::of(namespaces)?.scope(key_prefix))
-    }
-
-    /// Returns what every key of the scope starts with, literally.
-    #[must_use]
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// Takes the scope apart into what [`of`](Self::of) makes the same scope from: the namespaces,
-    /// from the outermost in, and what the keys there start with.
-    ///
-    /// ```
-    /// use cache_core::Scope;
-    ///
-    /// let scope = Scope::of(&["shop", "sessions"], "user:")?;
-    /// let (namespaces, key_prefix) = scope.parts();
-    /// assert_eq!((&*namespaces, key_prefix), (&["shop", "sessions"][..], "user:"));
-    /// assert_eq!(Scope::of(&namespaces, key_prefix)?, scope);
-    /// # Ok::<(), cache_core::Error>(())
-    /// ```
-    #[must_use]
-    pub fn parts(&self) -> (Vec<&str>, &str) {
-        let (namespaces, escaped) = self.prefix.split_at(self.namespace_bytes);
-        // Each is `@name:`.
-        let names = namespaces.split_terminator(':').map(|name| &name[1..]);
-        let escape = usize::from(escaped.as_bytes().first() == Some(&MARK));
-        (names.collect(), &escaped[escape..])
-    }
-
-    /// Tells whether a backend's key belongs to the scope.
-    #[must_use]
-    pub fn contains(&self, key: &str) -> bool {
-        key.starts_with(&self.prefix)
-            && match &key.as_bytes()[self.namespace_bytes..] {
-                [MARK, MARK, ..] => true,
-                [MARK, ..] => false,
-                _ => true,
-            }
+        Scope::new(self.join(key_prefix), self.prefix().len())
     }
 }
 
@@ -346,7 +259,8 @@ fn too_long(field: &'static str, bytes: usize, limit: usize) -> Error {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Keyspace, Scope, is_tag_key};
+    use super::{Keyspace, is_tag_key};
+    use crate::Scope;
 
     /// Names and keys made of the characters that could break the join.
     fn key() -> impl Strategy<Value = String> {

@@ -53,9 +53,8 @@ pub use self::contract::{
     Abilities, Acquired, CacheBackend, Capabilities, Claim, Condition, Count, Counters, Cursor,
     DynBackend, Entry, Expiry, FlushCause, Invalidation, InvalidationBus, InvalidationListener,
     LoadLease, LoadLeases, LockToken, Locks, MAX_COUNT, MAX_TAG_BYTES, MAX_TAGS,
-    MAX_TRANSACTION_KEYS, MAX_TTL, Page, ReadNow, SetNow, SetOptions, TagTicket, Tagging, Tags,
-    TransactionWrite, Transactions, Ttl, Version, Versioned, Watch, Window, WriteOptions, backend,
-    bus,
+    MAX_TRANSACTION_KEYS, MAX_TTL, Page, ReadNow, Scope, SetNow, TagTicket, Tagging, Tags,
+    TransactionWrite, Transactions, Version, Versioned, Watch, Window, WriteOptions, backend, bus,
 };
 #[cfg(feature = "json")]
 pub use self::encoded::JsonCodec;
@@ -67,10 +66,9 @@ pub use self::encoded::{
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::facade::{
     Cache, CacheBuilder, CacheConfig, CounterGroup, Hit, KeyEntry, Layer, Leadership, Lock,
-    LockRequest, MAX_LOCK_NAME_BYTES, Term, Transaction, Updated, WarmError, WarmOptions,
+    LockRequest, MAX_LOCK_NAME_BYTES, SetOptions, Term, Transaction, Ttl, Updated, WarmError,
+    WarmOptions,
 };
-pub use self::keyspace::{
-    MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Scope, counter_key, is_tag_key, tag_keys,
-};
+pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, counter_key, is_tag_key, tag_keys};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
 pub use self::stats::{BackendStats, CacheStats, Lease, TierStats, WireStats};

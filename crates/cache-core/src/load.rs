@@ -9,9 +9,10 @@ mod leased;
 mod load_counters;
 mod load_error;
 mod load_options;
+mod loader;
 pub(crate) mod lookup;
 mod many;
-mod steps;
+mod waiting;
 
 use std::fmt;
 

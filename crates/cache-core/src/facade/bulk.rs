@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::Cache;
-use super::steps::borrowed;
+use super::raw_keys::borrowed;
+use super::{Cache, When};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge, Unsupported};
-use crate::contract::When;
 use crate::{CacheBackend, Error, Result, SetOptions, Ttl};
 
 /// How many pairs are written at a time that are not one call of the backend.

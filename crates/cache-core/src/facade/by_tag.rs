@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::raw_keys::borrowed;
 use super::{Cache, Keyspace};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, Unsupported};
@@ -21,10 +22,6 @@ pub(crate) fn tag_keys(space: &Keyspace, tags: &[impl AsRef<str>]) -> Result<Vec
 /// Returns the names of tags of a namespace by the keys that name them to a backend.
 pub(crate) fn tag_names(space: &Keyspace, keys: &[Arc<str>]) -> Vec<String> {
     keys.iter().filter_map(|key| space.tag_name(key)).collect()
-}
-
-pub(crate) fn borrowed(keys: &[String]) -> Vec<&str> {
-    keys.iter().map(String::as_str).collect()
 }
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
@@ -159,7 +156,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         self.backend_tags()?.set(raw, value, options, tagging).await
     }
 
-    pub(crate) async fn write_tagged(
+    pub(super) async fn write_tagged(
         &self,
         (key, raw): (&str, &str),
         value: V,

@@ -69,7 +69,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Outdated<'_, V, B> {
     }
 
     /// Removes the copies after a write that has `changed` something, and returns what the caller is told.
-    pub(crate) async fn after<T>(
+    pub(super) async fn after<T>(
         self,
         written: Result<T>,
         changed: impl FnOnce(&T) -> bool,
@@ -152,7 +152,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Clears a scope and the copies of values that have ended in it.
-    pub(crate) async fn clear_with_copies(&self, scope: &Scope) -> Result<u64> {
+    pub(super) async fn clear_with_copies(&self, scope: &Scope) -> Result<u64> {
         let Shared {
             backend, flights, ..
         } = &*self.shared;
@@ -164,7 +164,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Runs a change of the expiry of a key, and gives its copy one that fits if it has `changed` anything.
-    pub(crate) async fn with_copy<T>(
+    pub(super) async fn with_copy<T>(
         &self,
         key: &str,
         expiry: Expiry,

@@ -3,7 +3,7 @@
 use super::Cache;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
-use crate::{CacheBackend, LoadError, ReadNow, Result};
+use crate::{CacheBackend, LoadError, Result};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::{KeyEntry, LoadOptions};
 
@@ -80,15 +80,5 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     {
         let entry = self.entry(key);
         entry.try_insert("get_or_try_insert_with", load).await
-    }
-
-    /// Returns a value that is in memory.
-    #[inline]
-    pub(super) fn hit_now(&self, operation: &'static str, key: &str) -> Result<Option<V>> {
-        Ok(match self.read_now(operation, key)? {
-            ReadNow::Answer(Ok(Some(value))) => self.hit(value),
-            // Whatever else it may be, it is looked up again where there is time.
-            _ => None,
-        })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Cache;
-use super::steps::borrowed;
+use super::raw_keys::borrowed;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{Conflict, InvalidInput, TooLarge, Unsupported};
 use crate::backend::derived::Races;

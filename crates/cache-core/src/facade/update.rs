@@ -6,12 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::Cache;
 use super::by_tag::tag_keys;
+use super::{Cache, When};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{Conflict, InvalidInput, TooLarge, Unsupported};
 use crate::backend::derived::Races;
-use crate::contract::When;
 use crate::{
     CacheBackend, Condition, Error, Expiry, Result, SetOptions, Ttl, Version, Versioned,
     WriteOptions,

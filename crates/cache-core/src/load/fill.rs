@@ -3,8 +3,9 @@
 use super::flights::{Lead, OwnTime};
 use super::leased::Leased;
 use super::lookup::Last;
-use crate::facade::by_tag::{borrowed, tag_keys, tag_names};
+use crate::facade::by_tag::{tag_keys, tag_names};
 use crate::facade::copies::Outdated;
+use crate::facade::raw_keys::borrowed;
 use crate::{
     Cache, CacheBackend, Condition, Expiry, Result, TagTicket, Tagging, Version, Versioned,
     WriteOptions,

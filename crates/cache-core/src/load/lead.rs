@@ -13,8 +13,8 @@ use super::What;
 use super::fill::{Filled, Fresh};
 use super::flights::{HoldOff, Lead, Outcome, OwnTime, Verdict};
 use super::leased::{Grant, Leased};
+use super::loader::load_span;
 use super::lookup::Before;
-use super::steps::load_span;
 use crate::facade::by_tag::tag_keys;
 use crate::{
     Cache, CacheBackend, Condition, Error, ErrorKind, Expiry, LoadContext, LoadError, LoadOptions,

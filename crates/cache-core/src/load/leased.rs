@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::steps::too_long;
+use super::loader::too_long;
 use crate::{Cache, CacheBackend, Claim, LoadLease, LoadOptions, Result};
 
 /// For how long a lease is taken unless the options say otherwise. It is extended while the loader

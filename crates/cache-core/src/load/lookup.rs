@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use super::lead::Leading;
-use super::steps::{Answer, answer};
+use super::waiting::{Answer, answer};
 use crate::facade::by_tag::tag_names;
 use crate::{
     Cache, CacheBackend, Entry, Error, Expiry, LoadContext, LoadError, LoadOptions, LoadReason,

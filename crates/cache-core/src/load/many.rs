@@ -14,8 +14,9 @@ use tracing::Instrument;
 
 use super::flights::{Boarding, Join, Lead, Outcome, Ticket, Verdict};
 use super::lead::{Leading, Origin, Rights};
+use super::loader::load_span;
 use super::lookup::Before;
-use super::steps::{Answer, load_span};
+use super::waiting::Answer;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
 use crate::{Cache, CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result, TagTicket};

@@ -10,7 +10,8 @@ use tokio::time::timeout_at;
 
 use super::{Bulk, Joins, OPERATION};
 use crate::load::flights::{Arrival, Boarding, Join, Lead, Ticket};
-use crate::load::steps::{answer, too_long};
+use crate::load::loader::too_long;
+use crate::load::waiting::answer;
 use crate::{CacheBackend, LoadError, Loaded, Result};
 
 /// How a wait has ended, if it has: with the turn to load the key or without, or with an error.

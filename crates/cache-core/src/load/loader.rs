@@ -1,4 +1,4 @@
-//! The steps that a load of one key and a load of many have in common.
+//! Runs loaders: within the time that there is, under a span, and counted.
 
 use std::time::Duration;
 
@@ -6,13 +6,8 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
-use super::flights::{self, Arrival, Join, Lead, Outcome};
-use crate::{
-    Cache, CacheBackend, Error, ErrorKind, LoadError, LoadOptions, LoadReason, Result, Ttl,
-};
-
-/// What is known of a key: its value, that there is none, or why it cannot be had.
-pub(super) type Answer<V, E> = Result<Option<V>, LoadError<E>>;
+use super::flights::{self, Lead};
+use crate::{Cache, CacheBackend, Error, ErrorKind, LoadOptions, LoadReason, Result, Ttl};
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Checks the options, and returns when the time is over that there is.
@@ -76,25 +71,6 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         loads.loaded(Duration::from_nanos(took), has_failed);
         loaded
     }
-
-    /// Waits for the load of somebody else, within the time that there is.
-    pub(super) async fn join(
-        &self,
-        join: Join<V>,
-        options: &LoadOptions,
-        until: Option<Instant>,
-    ) -> Result<Arrival<V>> {
-        self.shared.loads.joined();
-        match until {
-            Some(until) => match timeout_at(until, join.arrive()).await {
-                // The lead comes too late, as it does for all who have begun to wait together.
-                Ok(Ok(Arrival::Lead(_))) if until <= Instant::now() => Err(too_long(options)),
-                Ok(arrival) => arrival,
-                Err(_elapsed) => Err(too_long(options)),
-            },
-            None => join.arrive().await,
-        }
-    }
 }
 
 /// Returns the span in which a loader runs.
@@ -107,17 +83,4 @@ pub(super) fn too_long(options: &LoadOptions) -> Error {
     let limit = options.hard_timeout.or(options.soft_timeout);
     let limit = limit.unwrap_or_default();
     ErrorKind::LoadTimeout { limit }.into()
-}
-
-/// Returns what a flight means for somebody who waited for it; `None` if it is of no use for him.
-pub(super) fn answer<V, E: Send + Sync + 'static>(outcome: Outcome<V>) -> Option<Answer<V, E>> {
-    match outcome {
-        Outcome::Loaded(found) => Some(Ok(found)),
-        Outcome::Failed(error) => error
-            .downcast()
-            .map(|error| Err(LoadError::Loader(error)))
-            .ok(),
-        Outcome::Broken(error) => Some(Err(LoadError::Cache(error))),
-        Outcome::Unclaimed(_) | Outcome::Nothing => None,
-    }
 }
