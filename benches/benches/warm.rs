@@ -22,9 +22,9 @@ type Rows = Arc<[(String, Record)]>;
 
 async fn connect(target: &Target) -> Cache<Record> {
     let config = RedisConfig::from_url(&target.url_of_ours()).expect("the URL is one");
-    let store = RedisStore::connect(config.default_ttl(TTL)).await;
+    let store = RedisStore::connect(config).await;
     let store = store.expect("the server is there");
-    Cache::new(RedisBackend::new(store, MsgPackCodec::new()))
+    Cache::new(RedisBackend::new(store, MsgPackCodec::new())).with_default_ttl(TTL)
 }
 
 /// Writes all rows in batches, each writer its part of them, and returns the seconds that it took.

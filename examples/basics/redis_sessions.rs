@@ -34,10 +34,10 @@ impl Accounts {
     fn over(store: &RedisStore) -> Result<Self, Error> {
         // Users are plain JSON for other programs to read; sessions are small.
         let users = store.partition("users")?;
-        let sessions = store.partition("sessions")?.with_default_ttl(IDLE);
+        let sessions = EncodedBackend::new(store.partition("sessions")?, MsgPackCodec::new());
         Ok(Self {
             users: Cache::new(EncodedBackend::new(users, JsonCodec::new()).raw()),
-            sessions: Cache::new(EncodedBackend::new(sessions, MsgPackCodec::new())),
+            sessions: Cache::new(sessions).with_default_ttl(IDLE),
         })
     }
 

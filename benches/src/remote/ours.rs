@@ -16,9 +16,10 @@ impl Ours {
     /// If there is no server.
     pub async fn connect(target: &Target) -> Self {
         let config = RedisConfig::from_url(&target.url_of_ours()).expect("the URL is one");
-        let store = RedisStore::connect(config.default_ttl(TTL)).await;
+        let store = RedisStore::connect(config).await;
         let store = store.expect("the server is there");
-        Self(Cache::new(RedisBackend::new(store, MsgPackCodec::new())))
+        let cache = Cache::new(RedisBackend::new(store, MsgPackCodec::new()));
+        Self(cache.with_default_ttl(TTL))
     }
 }
 

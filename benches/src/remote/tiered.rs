@@ -13,7 +13,7 @@ use super::{Ours, TTL, Target};
 
 async fn store(target: &Target) -> RedisStore {
     let config = RedisConfig::from_url(&target.url_of_ours()).expect("the URL is one");
-    let store = RedisStore::connect(config.default_ttl(TTL)).await;
+    let store = RedisStore::connect(config).await;
     store.expect("the server is there")
 }
 
@@ -28,7 +28,7 @@ where
     let tiered = TieredBackend::new(l1, l2, config.l1_ttl(TTL * 60));
     let tiered = Arc::new(tiered.expect("the options are right"));
     tiered.ready().await;
-    Cache::new(tiered)
+    Cache::new(tiered).with_default_ttl(TTL)
 }
 
 impl Ours {

@@ -191,14 +191,7 @@ pub(crate) fn on(settings: &CacheSettings) -> Vec<Advice> {
     let mut found = Vec::new();
     on_sections(settings, &mut found);
     match settings.chosen_backend() {
-        BackendKind::Local => {
-            #[cfg(feature = "local")]
-            set_twice(
-                ("default_ttl", settings.default_ttl),
-                ("local.default_ttl", settings.local.default_ttl),
-                &mut found,
-            );
-        }
+        BackendKind::Local => {}
         BackendKind::Redis => on_store(settings, &mut found),
         BackendKind::Tiered => {
             on_store(settings, &mut found);
@@ -269,11 +262,6 @@ fn is_said(local: &crate::LocalOptions) -> bool {
 fn on_store(settings: &CacheSettings, found: &mut Vec<Advice>) {
     #[cfg(feature = "redis")]
     if let Some(redis) = &settings.redis {
-        set_twice(
-            ("default_ttl", settings.default_ttl),
-            ("redis.default_ttl", redis.get_default_ttl()),
-            found,
-        );
         // The default yields to what is set.
         let namespace = redis.get_namespace();
         let namespace = namespace.filter(|name| *name != crate::DEFAULT_NAMESPACE);
@@ -289,7 +277,7 @@ fn on_store(settings: &CacheSettings, found: &mut Vec<Advice>) {
 }
 
 /// Finds out whether both fields are set, and to different values.
-#[cfg(any(feature = "local", feature = "redis"))]
+#[cfg(feature = "redis")]
 fn set_twice<T: PartialEq>(
     (field, first): (&'static str, Option<T>),
     (of_backend, second): (&'static str, Option<T>),

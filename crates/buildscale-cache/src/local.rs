@@ -28,7 +28,12 @@ pub trait LocalExt: Sized {
 
 impl<V: Clone + Send + Sync + 'static> LocalExt for Cache<V> {
     fn new_local(config: CacheConfig) -> Self {
-        Self::new(LocalBackend::from(config))
+        let interval = config.cleanup_interval().unwrap_or_default();
+        let backend = LocalBackend::unbounded(interval);
+        match config.default_ttl() {
+            Some(ttl) => Self::new(backend).with_default_ttl(ttl),
+            None => Self::new(backend),
+        }
     }
 }
 
@@ -36,9 +41,7 @@ impl<V: Clone + Send + Sync + 'static> LocalExt for Cache<V> {
 pub(crate) fn open<V: Clone + Send + Sync + 'static>(
     settings: CacheSettings,
 ) -> Result<CacheBuilder<V>> {
-    let mut options = settings.local;
-    options.default_ttl = settings.default_ttl.or(options.default_ttl);
-    let builder = Cache::builder(LocalBackend::new(options.into())?);
+    let builder = Cache::builder(LocalBackend::new(settings.local.into())?);
     Ok(match settings.namespace {
         Some(name) => builder.namespace(name),
         None => builder,

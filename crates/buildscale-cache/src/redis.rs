@@ -98,9 +98,6 @@ fn config(settings: &CacheSettings) -> Result<RedisConfig> {
         }
         config = config.namespace(name);
     }
-    if let Some(ttl) = settings.default_ttl {
-        config = config.default_ttl(ttl);
-    }
     Ok(config)
 }
 

@@ -5,9 +5,7 @@ mod file;
 
 use std::time::Duration;
 
-use cache_core::{
-    Cache, CacheBuilder, CacheConfig, Error, ErrorKind, LoadOptions, MAX_TTL, Result,
-};
+use cache_core::{Cache, CacheBuilder, CacheConfig, Error, ErrorKind, LoadOptions, Result, Ttl};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -234,16 +232,21 @@ where
     async fn builder_from_settings(settings: CacheSettings) -> Result<CacheBuilder<V>> {
         let backend = settings.chosen_backend();
         backend.check_built()?;
-        settings.check_default_ttls()?;
+        // Before anything is connected.
+        settings.check_default_ttl()?;
         for advice in settings.advice() {
             tracing::warn!(field = advice.field(), "{advice}");
         }
-        let (keep_stale, loading) = (settings.keep_stale, settings.loading);
-        let builder = open(backend, settings).await?.load_options(loading);
-        Ok(match keep_stale {
-            Some(at_most) => builder.keep_stale(at_most),
-            None => builder,
-        })
+        let (default_ttl, keep_stale) = (settings.default_ttl, settings.keep_stale);
+        let loading = settings.loading;
+        let mut builder = open(backend, settings).await?.load_options(loading);
+        if let Some(ttl) = default_ttl {
+            builder = builder.default_ttl(ttl);
+        }
+        if let Some(at_most) = keep_stale {
+            builder = builder.keep_stale(at_most);
+        }
+        Ok(builder)
     }
 }
 
@@ -293,16 +296,10 @@ impl CacheSettings {
         crate::advice::on(self)
     }
 
-    /// Refuses the times to live that each write would be refused for.
-    fn check_default_ttls(&self) -> Result<()> {
-        check_default_ttl("default_ttl", self.default_ttl)?;
-        #[cfg(feature = "local")]
-        check_default_ttl("local.default_ttl", self.local.default_ttl)?;
-        #[cfg(feature = "redis")]
-        if let Some(redis) = &self.redis {
-            check_default_ttl("redis.default_ttl", redis.get_default_ttl())?;
-        }
-        Ok(())
+    fn check_default_ttl(&self) -> Result<()> {
+        self.default_ttl
+            .map_or(Ttl::NEVER, Ttl::from)
+            .check("default_ttl")
     }
 
     /// Refuses load options outside their limits, and those that need values to be kept for longer.
@@ -330,19 +327,6 @@ impl CacheSettings {
             return BackendKind::Redis;
         }
         BackendKind::Local
-    }
-}
-
-fn check_default_ttl(field: &'static str, ttl: Option<Duration>) -> Result<()> {
-    match ttl {
-        Some(ttl) if ttl.is_zero() => Err(Error::invalid(field, "is zero, the least is 1 ms")),
-        // The longest duration means never.
-        Some(ttl) if ttl > MAX_TTL && ttl != Duration::MAX => {
-            let (seconds, most) = (ttl.as_secs(), MAX_TTL.as_secs());
-            let problem = format!("is {seconds} seconds, the most is {most} (100 years)");
-            Err(Error::invalid(field, problem))
-        }
-        _ => Ok(()),
     }
 }
 

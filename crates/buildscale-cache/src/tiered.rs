@@ -86,7 +86,6 @@ where
 {
     let mut options = settings.local.clone();
     options.max_entries.get_or_insert(L1_ENTRIES);
-    options.default_ttl = settings.default_ttl.or(options.default_ttl);
     // First what can be refused without a server.
     let l1 = LocalBackend::new(options.into())?;
     let (config, of_bus) = checked(&settings)?;

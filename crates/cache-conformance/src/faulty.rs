@@ -298,10 +298,6 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
         self.call(self.backend.clear(scope)).await
     }
 
-    fn default_ttl(&self) -> Option<Duration> {
-        self.backend.default_ttl()
-    }
-
     fn capabilities(&self) -> Capabilities {
         self.backend.capabilities()
     }

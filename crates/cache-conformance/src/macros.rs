@@ -329,7 +329,7 @@ macro_rules! __facade_tests {
                 a_time_of_its_own_overrides_the_default
                 never_overrides_the_default
                 the_longest_duration_is_never
-                the_default_of_the_backend_counts_where_the_cache_names_none
+                a_view_has_a_default_of_its_own
             }
             $crate::__tests! { $attributes facade::times as times:
                 ttl_rounds_to_whole_seconds_as_redis_does

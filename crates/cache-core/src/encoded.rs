@@ -12,7 +12,6 @@ mod text_counters;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -338,10 +337,6 @@ where
 
     async fn clear(&self, scope: &Scope) -> Result<u64> {
         self.store.clear(scope).await
-    }
-
-    fn default_ttl(&self) -> Option<Duration> {
-        self.store.default_ttl()
     }
 
     fn capabilities(&self) -> Capabilities {

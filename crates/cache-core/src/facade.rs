@@ -74,12 +74,12 @@ use crate::ErrorKind::InvalidInput;
 pub struct Cache<V, B = DynBackend<V>> {
     pub(crate) shared: Arc<Shared<V, B>>,
     pub(crate) keyspace: Keyspace,
+    pub(crate) default_ttl: Ttl,
 }
 
 /// What the clones and the namespaces of a cache have in common.
 pub(crate) struct Shared<V, B> {
     pub(crate) backend: B,
-    pub(crate) default_ttl: Ttl,
     pub(crate) load_options: LoadOptions,
     pub(crate) keep_stale: Option<Duration>,
     pub(crate) clock: Clock,
@@ -115,6 +115,28 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             keyspace,
             ..self.clone()
         })
+    }
+
+    /// Returns a view of this cache with another time to live for writes that name none.
+    ///
+    /// The view shares everything else. One that was made of it, by [`namespace`](Self::namespace) or `clone`,
+    /// has the same default. A time that is out of range fails the writes that need it;
+    /// [`CacheBuilder::default_ttl`] is checked at once.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());
+    /// let sessions = cache.namespace("sessions")?.with_default_ttl(1800);
+    /// sessions.set("abc", "active").await?;
+    /// assert_eq!(sessions.ttl("abc").await?, Some(1800));
+    /// cache.set("forever", "x").await?;
+    /// assert_eq!(cache.ttl("forever").await?, None);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_default_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.default_ttl = ttl.into();
+        self
     }
 
     /// Returns the counters of this cache, its clones and its namespaces.
@@ -161,6 +183,7 @@ impl<V, B> Clone for Cache<V, B> {
         Self {
             shared: Arc::clone(&self.shared),
             keyspace: self.keyspace.clone(),
+            default_ttl: self.default_ttl,
         }
     }
 }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    Abilities, BackendStats, CacheBackend, CacheConfig, Capabilities, Condition, Cursor, Entry,
-    Error, Expiry, Page, ReadNow, Result, Scope, SetNow, WriteOptions,
+    Abilities, BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, Expiry,
+    Page, ReadNow, Result, Scope, SetNow, WriteOptions,
 };
 
 use tokio::task::yield_now;
 
-use crate::config::{Limits, LocalConfig};
+use crate::config::{CLEANUP_INTERVAL, Limits, LocalConfig};
 use crate::locks::LockTable;
 use crate::store::{Progress, Store};
 use crate::sweeper::Sweeper;
@@ -48,7 +48,6 @@ pub struct LocalBackend<V> {
     store: Arc<Store<V>>,
     sweeper: Sweeper,
     locks: LockTable,
-    default_ttl: Option<Duration>,
 }
 
 impl<V> LocalBackend<V> {
@@ -62,15 +61,29 @@ impl<V> LocalBackend<V> {
         Ok(Self::build(config, limits))
     }
 
+    /// Creates a backend without a bound that frees expired entries at this interval; zero starts no task.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_local::LocalBackend;
+    ///
+    /// let backend: LocalBackend<String> = LocalBackend::unbounded(Duration::from_secs(60));
+    /// ```
+    #[must_use]
+    pub fn unbounded(cleanup_interval: Duration) -> Self {
+        let config = LocalConfig::new().cleanup_interval(cleanup_interval);
+        let limits = config.limits();
+        Self::build(config, limits)
+    }
+
     fn build(config: LocalConfig<V>, limits: Limits) -> Self {
         let sweeper = Sweeper::new(config.cleanup_interval);
-        let default_ttl = config.default_ttl;
         let locks = LockTable::new(config.clock.clone());
         Self {
             store: Arc::new(Store::new(config, limits)),
             sweeper,
             locks,
-            default_ttl,
         }
     }
 
@@ -222,10 +235,6 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
         Ok(cleared)
     }
 
-    fn default_ttl(&self) -> Option<Duration> {
-        self.default_ttl
-    }
-
     fn capabilities(&self) -> Capabilities {
         Capabilities::new().with_bounded(self.store.is_bounded())
     }
@@ -243,19 +252,10 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 }
 
-impl<V> From<CacheConfig> for LocalBackend<V> {
-    /// Creates an unbounded backend.
-    fn from(config: CacheConfig) -> Self {
-        let config = LocalConfig::from(config);
-        let limits = config.limits();
-        Self::build(config, limits)
-    }
-}
-
 impl<V> Default for LocalBackend<V> {
-    /// Creates an unbounded backend without a default time to live.
+    /// Creates a backend without a bound that frees expired entries every 60 seconds.
     fn default() -> Self {
-        CacheConfig::default().into()
+        Self::unbounded(CLEANUP_INTERVAL)
     }
 }
 
@@ -265,7 +265,6 @@ impl<V> fmt::Debug for LocalBackend<V> {
         f.debug_struct("LocalBackend")
             .field("entries", &stats.entries)
             .field("weight", &stats.weight)
-            .field("default_ttl", &self.default_ttl)
             .finish_non_exhaustive()
     }
 }

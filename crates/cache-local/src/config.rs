@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use cache_core::{CacheConfig, Clock, Error, Result};
+use cache_core::{Clock, Error, Result};
 
 use crate::budget::UNBOUNDED;
 use crate::removal::{Listener, Removal};
@@ -16,18 +16,19 @@ const LEAST_SHARDS: usize = 1;
 const MOST_SHARDS: usize = 1024;
 /// Counters that a cache holds at the most unless it is told otherwise.
 pub(crate) const MAX_COUNTERS: u64 = 1_000_000;
+/// How often expired entries are freed unless it is said otherwise.
+pub(crate) const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) type Weigher<V> = dyn Fn(&str, &V) -> u32 + Send + Sync;
 
 /// The options of a [`LocalBackend`](crate::LocalBackend).
 ///
-/// A [`CacheConfig`] converts into one. Without [`max_entries`](Self::max_entries) or
-/// [`max_weight`](Self::max_weight) the cache grows without a bound.
+/// Without [`max_entries`](Self::max_entries) or [`max_weight`](Self::max_weight) the cache grows without a bound.
 ///
 /// ```
 /// use cache_local::{LocalBackend, LocalConfig};
 ///
-/// let config = LocalConfig::new().max_entries(10_000).default_ttl(std::time::Duration::from_secs(300));
+/// let config = LocalConfig::new().max_entries(10_000);
 /// let backend: LocalBackend<String> = LocalBackend::new(config)?;
 /// # Ok::<(), cache_core::Error>(())
 /// ```
@@ -36,7 +37,6 @@ pub struct LocalConfig<V> {
     capacity: Option<Capacity>,
     shards: Option<usize>,
     pub(crate) max_counters: u64,
-    pub(crate) default_ttl: Option<Duration>,
     pub(crate) cleanup_interval: Option<Duration>,
     pub(crate) clock: Clock,
     pub(crate) weigher: Option<Arc<Weigher<V>>>,
@@ -58,9 +58,17 @@ pub(crate) struct Limits {
 }
 
 impl<V> LocalConfig<V> {
-    /// No bound, no default time to live, cleanup every 60 seconds.
+    /// No bound, cleanup every 60 seconds.
     pub fn new() -> Self {
-        CacheConfig::default().into()
+        Self {
+            capacity: None,
+            shards: None,
+            max_counters: MAX_COUNTERS,
+            cleanup_interval: Some(CLEANUP_INTERVAL),
+            clock: Clock::system(),
+            weigher: None,
+            listener: None,
+        }
     }
 
     /// Holds at most so many entries, never more. Replaces [`max_weight`](Self::max_weight).
@@ -101,12 +109,6 @@ impl<V> LocalConfig<V> {
             option: "max_weight",
         });
         self.weigher = Some(Arc::new(weigher));
-        self
-    }
-
-    /// Sets the time to live of writes that name none.
-    pub const fn default_ttl(mut self, ttl: Duration) -> Self {
-        self.default_ttl = Some(ttl);
         self
     }
 
@@ -223,28 +225,12 @@ impl<V> Default for LocalConfig<V> {
     }
 }
 
-impl<V> From<CacheConfig> for LocalConfig<V> {
-    fn from(config: CacheConfig) -> Self {
-        Self {
-            capacity: None,
-            shards: None,
-            max_counters: MAX_COUNTERS,
-            default_ttl: config.default_ttl(),
-            cleanup_interval: config.cleanup_interval(),
-            clock: Clock::system(),
-            weigher: None,
-            listener: None,
-        }
-    }
-}
-
 impl<V> fmt::Debug for LocalConfig<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalConfig")
             .field("capacity", &self.capacity)
             .field("shards", &self.shards)
             .field("max_counters", &self.max_counters)
-            .field("default_ttl", &self.default_ttl)
             .field("cleanup_interval", &self.cleanup_interval)
             .field("weigher", &self.weigher.is_some())
             .field("listener", &self.listener.is_some())

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use cache_core::CacheConfig;
-
 use crate::LocalConfig;
-use crate::config::MAX_COUNTERS;
+use crate::config::{CLEANUP_INTERVAL, MAX_COUNTERS};
 
 /// The options of a [`LocalConfig`] that are plain values, for any type of values.
 ///
@@ -19,7 +17,7 @@ use crate::config::MAX_COUNTERS;
 ///
 /// let mut options = LocalOptions::default();
 /// options.max_entries = Some(10_000);
-/// options.default_ttl = Some(Duration::from_secs(300));
+/// options.cleanup_interval = Duration::from_secs(300);
 /// let config: LocalConfig<String> = options.into();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +25,6 @@ use crate::config::MAX_COUNTERS;
 pub struct LocalOptions {
     /// [`LocalConfig::max_entries`]; without it there is no bound.
     pub max_entries: Option<u64>,
-    /// [`LocalConfig::default_ttl`]; without it entries live for ever.
-    pub default_ttl: Option<Duration>,
     /// [`LocalConfig::cleanup_interval`]: 60 s; zero runs none.
     pub cleanup_interval: Duration,
     /// [`LocalConfig::shards`]; without it four for each core, or fewer in a small cache.
@@ -39,16 +35,9 @@ pub struct LocalOptions {
 
 impl Default for LocalOptions {
     fn default() -> Self {
-        CacheConfig::default().into()
-    }
-}
-
-impl From<CacheConfig> for LocalOptions {
-    fn from(config: CacheConfig) -> Self {
         Self {
             max_entries: None,
-            default_ttl: config.default_ttl(),
-            cleanup_interval: config.cleanup_interval().unwrap_or_default(),
+            cleanup_interval: CLEANUP_INTERVAL,
             shards: None,
             max_counters: MAX_COUNTERS,
         }
@@ -62,9 +51,6 @@ impl<V> From<LocalOptions> for LocalConfig<V> {
             .max_counters(options.max_counters);
         if let Some(limit) = options.max_entries {
             config = config.max_entries(limit);
-        }
-        if let Some(ttl) = options.default_ttl {
-            config = config.default_ttl(ttl);
         }
         if let Some(shards) = options.shards {
             config = config.shards(shards);
@@ -85,7 +71,6 @@ mod deserialize {
     #[derive(Deserialize)]
     struct Table {
         max_entries: Option<u64>,
-        default_ttl: Option<HumanDuration>,
         cleanup_interval: Option<HumanDuration>,
         shards: Option<usize>,
         max_counters: Option<u64>,
@@ -99,7 +84,6 @@ mod deserialize {
                 shards: table.shards,
                 ..Self::default()
             };
-            put(&mut options.default_ttl, table.default_ttl);
             put(&mut options.cleanup_interval, table.cleanup_interval);
             options.max_counters = table.max_counters.unwrap_or(options.max_counters);
             let config = LocalConfig::<()>::from(options.clone());

@@ -10,8 +10,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cache_core::CacheConfig;
-
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 pub(crate) use self::tls::Library;
 pub use self::tls::Tls;
@@ -37,7 +35,6 @@ const MIB: usize = 1024 * 1024;
 ///
 /// let config = RedisConfig::from_url("rediss://app:secret@cache.internal/2")?
 ///     .namespace("shop")
-///     .default_ttl(Duration::from_secs(3600))
 ///     .command_timeout(Duration::from_millis(250));
 /// assert!(!format!("{config:?}").contains("secret"));
 /// # Ok::<(), cache_core::Error>(())
@@ -54,7 +51,6 @@ pub struct RedisConfig {
     pub(crate) client_name: Option<String>,
     pub(crate) namespace: Option<String>,
     pub(crate) hash_tags: bool,
-    pub(crate) default_ttl: Option<Duration>,
     pub(crate) max_key_bytes: usize,
     pub(crate) max_value_bytes: usize,
     pub(crate) command_timeout: Duration,
@@ -191,7 +187,6 @@ impl RedisConfig {
             client_name: None,
             namespace: Some(DEFAULT_NAMESPACE.to_owned()),
             hash_tags: false,
-            default_ttl: None,
             max_key_bytes: usize::MAX,
             max_value_bytes: 32 * MIB,
             command_timeout: Duration::from_millis(500),
@@ -328,35 +323,6 @@ impl RedisConfig {
         self
     }
 
-    /// Sets the time to live of writes that name none; without it they never expire.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let config = cache_redis::RedisConfig::default().default_ttl(Duration::from_secs(3600));
-    /// ```
-    pub const fn default_ttl(mut self, ttl: Duration) -> Self {
-        self.default_ttl = Some(ttl);
-        self
-    }
-
-    /// Takes over the default time to live of a [`CacheConfig`].
-    ///
-    /// Its cleanup interval has no meaning here: the server frees expired entries itself.
-    ///
-    /// ```
-    /// use cache_core::CacheConfig;
-    ///
-    /// let config = CacheConfig { cleanup_interval_seconds: 60, default_ttl_seconds: Some(3600) };
-    /// let config = cache_redis::RedisConfig::default().with_cache_config(config);
-    /// ```
-    pub fn with_cache_config(mut self, config: CacheConfig) -> Self {
-        if let Some(seconds) = config.default_ttl_seconds {
-            self.default_ttl = Some(Duration::from_secs(seconds));
-        }
-        self
-    }
-
     /// Refuses keys that are longer than this many bytes, their namespaces included.
     ///
     /// Without it, [`MAX_KEY_BYTES`](cache_core::MAX_KEY_BYTES) of the facade is the limit.
@@ -489,19 +455,6 @@ impl RedisConfig {
         self
     }
 
-    /// Returns the time to live of writes that name none.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let config = cache_redis::RedisConfig::default().default_ttl(Duration::from_secs(60));
-    /// assert_eq!(config.get_default_ttl(), Some(Duration::from_secs(60)));
-    /// ```
-    #[must_use]
-    pub const fn get_default_ttl(&self) -> Option<Duration> {
-        self.default_ttl
-    }
-
     /// Returns the namespace, or `None` for [bare keys](Self::bare_keys).
     ///
     /// ```
@@ -544,7 +497,6 @@ impl fmt::Debug for RedisConfig {
             .field("database", &self.database)
             .field("protocol", &self.protocol)
             .field("namespace", &self.namespace)
-            .field("default_ttl", &self.default_ttl)
             .field("command_timeout", &self.command_timeout)
             .field("pool_size", &self.pool_size)
             .finish_non_exhaustive()

@@ -67,7 +67,6 @@ use crate::{ConnectionState, RedisConfig};
 pub struct RedisStore {
     link: Arc<Link>,
     keys: Keys,
-    default_ttl: Option<Duration>,
     max_value_bytes: usize,
     tally: Arc<Tally>,
     leases: Arc<Leases>,
@@ -132,7 +131,6 @@ impl RedisStore {
         Self {
             link: Arc::new(link),
             keys: Keys::new(namespace, config.hash_tags, config.max_key_bytes),
-            default_ttl: config.default_ttl,
             max_value_bytes: config.max_value_bytes,
             tally: Arc::default(),
             leases: Arc::default(),
@@ -154,9 +152,10 @@ impl RedisStore {
     ///
     /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
     /// let users = store.partition("users")?;
-    /// let sessions = store.partition("sessions")?.with_default_ttl(Duration::from_secs(1800));
+    /// let sessions = store.partition("sessions")?;
     /// let users: Cache<String> = Cache::new(EncodedBackend::new(users, JsonCodec::new()));
-    /// let sessions: Cache<u64> = Cache::new(EncodedBackend::new(sessions, MsgPackCodec::new()));
+    /// let sessions = EncodedBackend::new(sessions, MsgPackCodec::new());
+    /// let sessions: Cache<u64> = Cache::new(sessions).with_default_ttl(1800);
     /// # Ok(()) }
     /// ```
     ///
@@ -170,25 +169,6 @@ impl RedisStore {
             leases: Arc::default(),
             ..self.clone()
         })
-    }
-
-    /// Returns the same store with another time to live for writes that name none.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
-    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
-    /// # let url = server.url();
-    /// use cache_redis::{RedisConfig, RedisStore};
-    /// use std::time::Duration;
-    ///
-    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
-    /// let store = store.with_default_ttl(Duration::from_secs(60));
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn with_default_ttl(mut self, ttl: Duration) -> Self {
-        self.default_ttl = Some(ttl);
-        self
     }
 
     /// Asks every server for a sign of life and returns how long the answers took.
@@ -434,10 +414,6 @@ impl CacheBackend<Bytes> for RedisStore {
         self.observe("clear", 0, self.clear_pages(scope)).await
     }
 
-    fn default_ttl(&self) -> Option<Duration> {
-        self.default_ttl
-    }
-
     fn capabilities(&self) -> Capabilities {
         Capabilities::new().with_shared(true)
     }
@@ -471,7 +447,6 @@ impl fmt::Debug for RedisStore {
         f.debug_struct("RedisStore")
             .field("namespace", &self.keys.namespace())
             .field("state", &self.state())
-            .field("default_ttl", &self.default_ttl)
             .finish_non_exhaustive()
     }
 }

@@ -388,10 +388,6 @@ where
         self.tiers.delete(Change::Scope(scope), clear).await
     }
 
-    fn default_ttl(&self) -> Option<Duration> {
-        self.tiers.l2.default_ttl().or(self.tiers.l1.default_ttl())
-    }
-
     fn capabilities(&self) -> Capabilities {
         // What a bounded second tier evicts may stay in the first for its time.
         self.tiers.l2.capabilities().with_bounded(false)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Advice, LEAST_CAPACITY, set_twice};
+use super::{Advice, LEAST_CAPACITY};
 use crate::tiered::DEFAULT_BOUND;
 use crate::{BusKind, CacheSettings, OnBusLoss, OnL2Error, TieredConfig, WritePolicy};
 
@@ -10,24 +10,11 @@ use crate::{BusKind, CacheSettings, OnBusLoss, OnL2Error, TieredConfig, WritePol
 const LONGEST_BOUND: Duration = Duration::from_secs(60);
 
 pub(super) fn on_tiers(settings: &CacheSettings, found: &mut Vec<Advice>) {
-    let of_redis = settings
-        .redis
-        .as_ref()
-        .and_then(|redis| redis.get_default_ttl());
-    let of_local = settings.local.default_ttl;
-    let first = if settings.default_ttl.is_some() {
-        ("default_ttl", settings.default_ttl)
-    } else {
-        ("redis.default_ttl", of_redis)
-    };
-    set_twice(first, ("local.default_ttl", of_local), found);
-    // Both tiers take that of the first, if the second has none.
-    let default_ttl = settings.default_ttl.or(of_redis).or(of_local);
-
     let default = TieredConfig::default();
     let config = settings.tiered.as_ref().unwrap_or(&default);
     let bound = settings.bus.bound.unwrap_or(DEFAULT_BOUND);
     let l1_ttl = config.get_l1_ttl();
+    let default_ttl = settings.default_ttl;
     // The default yields to what is set.
     let asked = l1_ttl.filter(|_| l1_ttl != default.get_l1_ttl());
     if let (Some(l1_ttl), Some(default_ttl)) = (asked, default_ttl)

@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for CacheSettings {
         put(&mut settings.tiered, table.tiered.map(Some));
         #[cfg(feature = "tiered")]
         put(&mut settings.bus, table.bus);
-        settings.check_default_ttls().map_err(D::Error::custom)?;
+        settings.check_default_ttl().map_err(D::Error::custom)?;
         Ok(settings)
     }
 }

@@ -101,15 +101,9 @@ fn memory_that_would_outlive_the_second_tier_is_noticed() {
         "tiered.l1_ttl is 600s, but the second tier ends values after the default_ttl of 300s, \
          and memory with it; lower the one or raise the other"
     );
-    settings.default_ttl = None;
-    settings.redis = Some(RedisConfig::default().default_ttl(5 * MINUTE));
-    assert_eq!(settings.advice(), found);
-    settings.redis = Some(RedisConfig::default().default_ttl(10 * MINUTE));
+    settings.default_ttl = Some(10 * MINUTE);
     assert_eq!(settings.advice(), []);
-    // That of memory counts for both, if no other does.
-    settings.redis = Some(RedisConfig::default());
-    settings.local.default_ttl = Some(5 * MINUTE);
-    assert_eq!(settings.advice(), found);
+    settings.default_ttl = Some(5 * MINUTE);
     settings.bus.kind = BusKind::None;
     settings.bus.bound = Some(MINUTE);
     assert_eq!(settings.advice()[0], found[0]);
@@ -233,35 +227,14 @@ fn what_to_do_when_the_bus_is_lost_is_noticed_where_there_is_none() {
 
 #[test]
 fn what_is_said_twice_is_noticed() {
-    let twice = |field, of_backend| Advice::SetTwice { field, of_backend };
     let mut settings = CacheSettings::default();
-    settings.default_ttl = Some(MINUTE);
-    settings.local.default_ttl = Some(SECOND);
-    assert_eq!(
-        settings.advice(),
-        [twice("default_ttl", "local.default_ttl")]
-    );
-    settings.local.default_ttl = None;
-    settings.redis = Some(RedisConfig::default().default_ttl(SECOND).namespace("a"));
+    settings.redis = Some(RedisConfig::default().namespace("a"));
     settings.namespace = Some("b".to_owned());
-    assert_eq!(
-        settings.advice(),
-        [
-            twice("default_ttl", "redis.default_ttl"),
-            twice("namespace", "redis.namespace"),
-        ]
-    );
-    settings.redis = Some(RedisConfig::default().default_ttl(MINUTE).namespace("b"));
+    let twice = Advice::SetTwice {
+        field: "namespace",
+        of_backend: "redis.namespace",
+    };
+    assert_eq!(settings.advice(), [twice]);
+    settings.redis = Some(RedisConfig::default().namespace("b"));
     assert_eq!(settings.advice(), []);
-    settings.backend = Some(BackendKind::Tiered);
-    settings.local.default_ttl = Some(SECOND);
-    assert_eq!(
-        settings.advice(),
-        [twice("default_ttl", "local.default_ttl")]
-    );
-    settings.default_ttl = None;
-    assert_eq!(
-        settings.advice(),
-        [twice("redis.default_ttl", "local.default_ttl")]
-    );
 }

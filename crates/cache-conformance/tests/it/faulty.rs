@@ -104,7 +104,6 @@ async fn a_hanging_call_never_returns_with_or_without_effect() {
 async fn what_the_backend_can_do_is_handed_on() {
     let (faulty, cache) = faulty();
     assert_eq!(faulty.capabilities(), Capabilities::new());
-    assert_eq!(faulty.default_ttl(), None);
     cache.set("key", "value").await.unwrap();
     assert_eq!(faulty.stats().entries, Some(1));
     let direct = faulty.inner().get("key").await.unwrap();

@@ -8,7 +8,6 @@ mod erased;
 mod forward;
 
 use std::fmt::{self, Debug};
-use std::time::Duration;
 
 pub use self::erased::DynBackend;
 use crate::{
@@ -278,11 +277,6 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
     /// Removes the entries of `scope` and returns how many were there.
     fn clear(&self, scope: &Scope) -> impl Future<Output = Result<u64>> + Send {
         each::clear(self, scope)
-    }
-
-    /// Returns the time to live that the facade gives to writes that name none.
-    fn default_ttl(&self) -> Option<Duration> {
-        None
     }
 
     /// Tells what this backend can do.

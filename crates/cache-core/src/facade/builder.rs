@@ -27,7 +27,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         Self::builder(backend).unchecked()
     }
 
-    /// Starts a cache over `backend` whose defaults differ from the backend's.
+    /// Starts a cache over `backend` with defaults of its own.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -64,7 +64,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 /// For how long values are kept at the most.
 const MAX_KEEP: Duration = Duration::from_secs(MAX_TTL.as_secs() / 2);
 
-/// Builds a [`Cache`] whose defaults differ from its backend's; see [`Cache::builder`].
+/// Builds a [`Cache`] with defaults of its own; see [`Cache::builder`].
 #[must_use]
 pub struct CacheBuilder<V, B = DynBackend<V>> {
     backend: B,
@@ -88,10 +88,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     /// # Ok::<(), cache_core::Error>(())
     /// ```
     pub fn with_backend(backend: B) -> Self {
-        let default_ttl = backend.default_ttl().map_or(Ttl::NEVER, Ttl::from);
         Self {
             backend,
-            default_ttl,
+            default_ttl: Ttl::NEVER,
             load_options: LoadOptions::new(),
             keep_stale: None,
             clock: Clock::system(),
@@ -100,7 +99,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
         }
     }
 
-    /// Sets the time to live of writes that name none, in place of the backend's default.
+    /// Sets the time to live of writes that name none; without it they never expire.
     ///
     /// ```
     /// use cache_core::Cache;
@@ -224,7 +223,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     /// [`keep_stale`](Self::keep_stale) for longer than it is set, and for a namespace that
     /// [`Cache::namespace`] refuses.
     pub fn build(mut self) -> Result<Cache<V, B>> {
-        Ttl::DEFAULT.resolve(self.default_ttl)?;
+        self.default_ttl.check("default_ttl")?;
         self.load_options.check(self.keep_stale)?;
         let keyspace = match self.namespace.take() {
             Some(name) => Keyspace::default().named(&name)?,
@@ -236,13 +235,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
         })
     }
 
-    /// Creates the cache of what a backend says: a default time to live that is out of range fails the writes
-    /// that use it.
+    /// Creates the cache of options that need no check, in the root of the backend.
     fn unchecked(self) -> Cache<V, B> {
         Cache {
             shared: Arc::new(Shared {
                 backend: self.backend,
-                default_ttl: self.default_ttl,
                 load_options: self.load_options,
                 keep_stale: self.keep_stale,
                 clock: self.clock,
@@ -252,6 +249,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
                 turns: Turns::default(),
             }),
             keyspace: Keyspace::default(),
+            default_ttl: self.default_ttl,
         }
     }
 }

@@ -134,7 +134,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         ttl: Ttl,
     ) -> Result<()> {
         let raw = self.raw_many(operation, keys)?;
-        let expiry = ttl.resolve(self.shared.default_ttl);
+        let expiry = ttl.resolve(self.default_ttl);
         let expiry = expiry.map_err(|error| error.during(operation))?;
         let entries = borrowed(&raw).into_iter().zip(values).collect();
         let set = self.shared.backend.set_many(entries, expiry);

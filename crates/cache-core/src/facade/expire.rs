@@ -110,7 +110,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     pub(crate) fn resolve(&self, operation: &'static str, key: &str, ttl: Ttl) -> Result<Expiry> {
-        ttl.resolve(self.shared.default_ttl)
+        ttl.resolve(self.default_ttl)
             .map_err(|error| error.during(operation).for_key(key))
     }
 

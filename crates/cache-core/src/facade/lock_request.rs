@@ -169,7 +169,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> LockRequest<V, B> {
     }
 
     fn checked_ttl(&self) -> Result<Duration> {
-        match self.ttl.resolve(self.cache.shared.default_ttl)? {
+        match self.ttl.resolve(self.cache.default_ttl)? {
             Expiry::After(ttl) => Ok(ttl),
             Expiry::Never => Err(Error::invalid(
                 "ttl",

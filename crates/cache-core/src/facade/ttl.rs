@@ -46,6 +46,22 @@ impl Ttl {
         }
     }
 
+    /// Refuses a time to live that a write would be refused for, and names the `field` that it came from.
+    ///
+    /// ```
+    /// use cache_core::Ttl;
+    ///
+    /// assert!(Ttl::from(30).check("default_ttl").is_ok());
+    /// let error = Ttl::from(0).check("default_ttl").unwrap_err();
+    /// assert_eq!(error.to_string(), "default_ttl is zero, the least is 1 ms");
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for zero, negative and more than [`MAX_TTL`].
+    pub fn check(self, field: &'static str) -> Result<()> {
+        self.resolve_as(field).map(drop)
+    }
+
     /// Turns what the caller wrote into what a backend is told.
     ///
     /// # Errors

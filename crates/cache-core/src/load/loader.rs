@@ -16,7 +16,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         options
             .ttl
             .unwrap_or(Ttl::DEFAULT)
-            .resolve(self.shared.default_ttl)?;
+            .resolve(self.default_ttl)?;
         let limit = options.hard_timeout;
         if limit.or(options.soft_timeout).is_some() && Handle::try_current().is_err() {
             let what = "a time limit outside of a Tokio runtime";
@@ -28,7 +28,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the time to live that a value has to which its loader gives none.
     pub(super) fn usual_ttl(&self, options: &LoadOptions) -> Option<Duration> {
         let ttl = options.ttl.unwrap_or(Ttl::DEFAULT);
-        ttl.resolve(self.shared.default_ttl).ok()?.remaining()
+        ttl.resolve(self.default_ttl).ok()?.remaining()
     }
 
     /// Loads although the cache has failed, and counts that; unless the options forbid it.

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use cache_core::{
-    Cache, CacheConfig, Error, ErrorKind, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, Result,
-    SetOptions, Ttl,
+    Cache, Error, ErrorKind, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TTL, Result, SetOptions, Ttl,
 };
 use cache_local::LocalBackend;
 
@@ -123,12 +122,8 @@ async fn a_time_to_live_below_a_millisecond_is_rounded_up_to_one() {
 }
 
 #[tokio::test]
-async fn a_bad_default_of_a_backend_fails_the_writes_that_need_it() {
-    let config = CacheConfig {
-        cleanup_interval_seconds: 60,
-        default_ttl_seconds: Some(0),
-    };
-    let cache: Cache<String> = Cache::new(LocalBackend::from(config));
+async fn a_bad_default_of_a_view_fails_the_writes_that_need_it() {
+    let cache: Cache<String> = Cache::new(LocalBackend::default()).with_default_ttl(0);
     let expected = says("default_ttl", "is zero, the least is 1 ms");
     assert_eq!(refused(cache.set("k", "v").await), expected);
     assert_eq!(refused(cache.mset([("k", "v")]).await), expected);

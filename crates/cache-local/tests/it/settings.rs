@@ -22,14 +22,12 @@ fn options_that_are_not_said_are_the_defaults() {
 
 #[tokio::test]
 async fn what_is_said_is_what_the_cache_does() {
-    let json =
-        r#"{"max_entries": 2, "default_ttl": "1m 30s", "cleanup_interval": "0s", "shards": 1}"#;
+    let json = r#"{"max_entries": 2, "cleanup_interval": "0s", "shards": 1}"#;
     let rig: Rig<String> = Rig::new(serde_json::from_str(json).unwrap());
     for key in ["a", "b", "c"] {
         rig.cache.set(key, "value").await.unwrap();
     }
     assert_eq!(rig.entries(), 2);
-    assert_eq!(rig.cache.ttl("c").await.unwrap(), Some(90));
     let options = read(json).unwrap();
     assert_eq!(options.cleanup_interval, Duration::ZERO);
     assert_eq!(options.shards, Some(1));
@@ -48,13 +46,13 @@ fn what_cannot_work_is_refused_as_it_is_read() {
             "shards is 3, allowed are powers of two from 1 to 1024",
         ),
         (
-            r#"{"default_ttl": 30}"#,
-            "default_ttl: is 30, write \"30s\" at line 1 column 18",
+            r#"{"cleanup_interval": 30}"#,
+            "cleanup_interval: is 30, write \"30s\" at line 1 column 23",
         ),
         (
             r#"{"max_size": 3}"#,
             "unknown field `max_size`, did you mean `max_entries`? known are max_entries, \
-             default_ttl, cleanup_interval, shards, max_counters at line 1 column 11",
+             cleanup_interval, shards, max_counters at line 1 column 11",
         ),
     ];
     for (json, expected) in cases {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{Error, MAX_TTL, Result};
+use cache_core::{Error, Result};
 
 use super::{MIB, RedisConfig, Servers};
 use crate::keys::check_namespace;
@@ -20,7 +20,6 @@ impl RedisConfig {
             let problem = "may hold printable ASCII without spaces only, and at least 1 byte";
             return Err(Error::invalid("client_name", problem));
         }
-        self.check_default_ttl()?;
         let milliseconds = [
             ("command_timeout", self.command_timeout),
             ("connect_timeout", self.connect_timeout),
@@ -41,22 +40,6 @@ impl RedisConfig {
         check_count("queue_limit", self.queue_limit, 1, 10_000_000)?;
         check_count("max_key_bytes", self.max_key_bytes, 1, usize::MAX)?;
         check_count("max_value_bytes", self.max_value_bytes, 1, 512 * MIB)
-    }
-
-    /// Refuses what each write would be refused for.
-    fn check_default_ttl(&self) -> Result<()> {
-        match self.default_ttl {
-            Some(ttl) if ttl.is_zero() => {
-                Err(Error::invalid("default_ttl", "is zero, the least is 1 ms"))
-            }
-            // The longest duration means never.
-            Some(ttl) if ttl > MAX_TTL && ttl != Duration::MAX => {
-                let (seconds, most) = (ttl.as_secs(), MAX_TTL.as_secs());
-                let problem = format!("is {seconds} seconds, the most is {most} (100 years)");
-                Err(Error::invalid("default_ttl", problem))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn check_servers(&self) -> Result<()> {

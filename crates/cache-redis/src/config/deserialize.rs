@@ -21,7 +21,6 @@ struct Table {
     #[serde(default)]
     bare_keys: bool,
     hash_tags: Option<bool>,
-    default_ttl: Option<HumanDuration>,
     max_key_bytes: Option<HumanSize>,
     max_value_bytes: Option<HumanSize>,
     command_timeout: Option<HumanDuration>,
@@ -84,7 +83,6 @@ impl Table {
     }
 
     fn put_times(&self, config: &mut RedisConfig) {
-        put(&mut config.default_ttl, self.default_ttl);
         put(&mut config.command_timeout, self.command_timeout);
         put(&mut config.connect_timeout, self.connect_timeout);
         put(&mut config.probe_interval, self.probe_interval);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{CacheConfig, ErrorKind, MAX_TTL};
+use cache_core::ErrorKind;
 use cache_redis::{Protocol, RedisConfig, RedisStore};
 
 /// The text of the refusal of a URL, which is at its field `url`.
@@ -161,14 +161,6 @@ async fn options_out_of_their_limits_are_refused_before_a_connection_is_made() {
             "namespace is 65 bytes long, the most is 64",
         ),
         (
-            nobody.clone().default_ttl(Duration::ZERO),
-            "default_ttl is zero, the least is 1 ms",
-        ),
-        (
-            nobody.clone().default_ttl(MAX_TTL + Duration::from_secs(1)),
-            "default_ttl is 3153600001 seconds, the most is 3153600000 (100 years)",
-        ),
-        (
             nobody.clone().command_timeout(Duration::ZERO),
             "command_timeout is 0ns, allowed are 1 ms to 1 h",
         ),
@@ -233,19 +225,4 @@ async fn options_out_of_their_limits_are_refused_before_a_connection_is_made() {
         let error = RedisStore::connect(config).await.expect_err(expected);
         assert_eq!(error.to_string(), expected);
     }
-}
-
-#[test]
-fn the_default_time_to_live_of_a_cache_configuration_is_taken_over() {
-    let cache = CacheConfig {
-        cleanup_interval_seconds: 60,
-        default_ttl_seconds: Some(30),
-    };
-    let config = RedisConfig::default()
-        .protocol(Protocol::Resp2)
-        .with_cache_config(cache);
-    assert!(
-        format!("{config:?}").contains("default_ttl: Some(30s)"),
-        "{config:?}"
-    );
 }

@@ -63,6 +63,6 @@ async fn debug_output_shows_the_namespace_and_the_state_alone() {
     let shown = format!("{store:?}");
     assert_eq!(
         shown,
-        "RedisStore { namespace: Some(\"cache\"), state: Connected, default_ttl: None, .. }"
+        "RedisStore { namespace: Some(\"cache\"), state: Connected, .. }"
     );
 }

@@ -1,7 +1,5 @@
 //! Several caches over one pool.
 
-use std::time::Duration;
-
 use cache_core::{Cache, EncodedBackend, JsonCodec, MsgPackCodec};
 use cache_testbed::{Flavor, Server};
 use serde::{Deserialize, Serialize};
@@ -18,10 +16,10 @@ async fn typed_caches_share_the_connections_and_nothing_else() {
     let server = Server::builder(Flavor::Redis7).start();
     let store = connect(&server).await;
     let sessions = store.partition("sessions").unwrap();
-    let sessions = sessions.with_default_ttl(Duration::from_secs(1800));
     let users = store.partition("users").unwrap();
     let users: Cache<User> = Cache::new(EncodedBackend::new(users, JsonCodec::new()));
-    let sessions: Cache<u64> = Cache::new(EncodedBackend::new(sessions, MsgPackCodec::new()));
+    let sessions = EncodedBackend::new(sessions, MsgPackCodec::new());
+    let sessions: Cache<u64> = Cache::new(sessions).with_default_ttl(1800);
 
     let alice = User {
         name: "Alice".to_owned(),

@@ -43,10 +43,8 @@ fn script(mut within: Vec<(&str, u64)>) -> Vec<(String, u64)> {
 }
 
 async fn cache(store: RedisStore) -> Cache<String> {
-    let cache = Cache::new(EncodedBackend::new(
-        store.with_default_ttl(Duration::from_secs(60)),
-        MsgPackCodec::new(),
-    ));
+    let cache = Cache::new(EncodedBackend::new(store, MsgPackCodec::new()));
+    let cache = cache.with_default_ttl(60);
     // The first bulk write asks what the server can do.
     warm_up(&cache).await;
     cache

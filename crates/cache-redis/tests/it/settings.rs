@@ -22,17 +22,15 @@ fn options_that_are_not_said_are_the_defaults() {
 #[test]
 fn a_file_says_what_the_methods_say() {
     let json = r#"{"url": "redis://app:hunter2@h/3", "protocol": "resp2", "namespace": "shop",
-        "default_ttl": "1h", "command_timeout": "250ms", "pool_size": 2}"#;
+        "command_timeout": "250ms", "pool_size": 2}"#;
     let read = read(json).expect("it is right");
     let built = RedisConfig::from_url("redis://app:hunter2@h/3")
         .expect("it is right")
         .protocol(Protocol::Resp2)
         .namespace("shop")
-        .default_ttl(Duration::from_secs(3600))
         .command_timeout(Duration::from_millis(250))
         .pool_size(2);
     assert_eq!(format!("{read:?}"), format!("{built:?}"));
-    assert_eq!(read.get_default_ttl(), Some(Duration::from_secs(3600)));
     assert_eq!(read.get_namespace(), Some("shop"));
 
     let bus = r#"{"bound": "500ms", "capacity": 1024}"#;
@@ -113,8 +111,8 @@ fn what_cannot_work_is_refused_as_it_is_read() {
             "protocol: unknown variant `resp4`, expected `resp2` or `resp3`",
         ),
         (
-            r#"{"defualt_ttl": "1s"}"#,
-            "unknown field `defualt_ttl`, did you mean `default_ttl`? known are url, username",
+            r#"{"comand_timeout": "1s"}"#,
+            "unknown field `comand_timeout`, did you mean `command_timeout`? known are url, username",
         ),
     ];
     for (json, expected) in cases {

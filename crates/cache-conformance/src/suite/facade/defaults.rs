@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{Cache, CacheBackend, SetOptions, Ttl};
+use cache_core::{SetOptions, Ttl};
 
 use super::assert_held;
 use crate::probe::{Probe, ok};
@@ -103,13 +103,19 @@ pub async fn the_longest_duration_is_never<F: Fixture>(fixture: &F) {
     }
 }
 
-/// A cache that names no default has the one of its backend.
-pub async fn the_default_of_the_backend_counts_where_the_cache_names_none<F: Fixture>(fixture: &F) {
-    let backend = fixture.fresh().await;
-    let default = backend.default_ttl();
-    let cache: Cache<F::Value> = Cache::new(backend);
-    ok("set", cache.set("key", F::Value::from_text("value"))).await;
-    let seconds = default.map(|ttl| ttl.as_secs());
-    let promise = "the default of the backend";
-    assert_held(&cache, "key", ("value", seconds), promise).await;
+/// A view has a default of its own, and so have the namespaces that are made of it.
+pub async fn a_view_has_a_default_of_its_own<F: Fixture>(fixture: &F) {
+    let probe = Probe::fresh(fixture).await;
+    let cache = probe.cache();
+    let view = cache.clone().with_default_ttl(DEFAULT);
+    let below = view.namespace("below").expect("the suite uses valid names");
+    let promise = "the default of a view";
+    for (cache, expected) in [
+        (&view, Some(DEFAULT)),
+        (&below, Some(DEFAULT)),
+        (&cache, None),
+    ] {
+        ok("set", cache.set("key", F::Value::from_text("value"))).await;
+        assert_held(cache, "key", ("value", expected), promise).await;
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -57,7 +56,6 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     async fn delete_many(&self, keys: &[&str]) -> Result<u64>;
     async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page>;
     async fn clear(&self, scope: &Scope) -> Result<u64>;
-    fn default_ttl(&self) -> Option<Duration>;
     fn capabilities(&self) -> Capabilities;
     fn stats(&self) -> BackendStats;
     fn abilities(&self) -> Abilities<'_, V>;
@@ -135,10 +133,6 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
 
     async fn clear(&self, scope: &Scope) -> Result<u64> {
         CacheBackend::clear(self, scope).await
-    }
-
-    fn default_ttl(&self) -> Option<Duration> {
-        CacheBackend::default_ttl(self)
     }
 
     fn capabilities(&self) -> Capabilities {

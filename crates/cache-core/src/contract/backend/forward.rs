@@ -1,7 +1,6 @@
 //! Backends behind an `Arc`, and the bodies of an impl that only forwards.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
@@ -83,10 +82,6 @@ macro_rules! forward_contract {
 
         async fn clear(&$this, scope: &Scope) -> Result<u64> {
             $target.clear(scope).await
-        }
-
-        fn default_ttl(&$this) -> Option<Duration> {
-            $target.default_ttl()
         }
 
         fn capabilities(&$this) -> Capabilities {
