@@ -1,9 +1,9 @@
 //! The contract over the synchronous store.
 
-mod counted;
+mod counting;
 mod locking;
-mod tags;
-mod transactions;
+mod tagging;
+mod transacting;
 
 use std::fmt;
 use std::sync::Arc;

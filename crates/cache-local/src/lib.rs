@@ -12,7 +12,7 @@ mod counters;
 mod entry;
 mod list;
 mod locks;
-mod options;
+mod plain_options;
 mod policy;
 mod removal;
 mod shard;
@@ -25,5 +25,5 @@ mod timers;
 
 pub use self::backend::LocalBackend;
 pub use self::config::LocalConfig;
-pub use self::options::LocalOptions;
+pub use self::plain_options::LocalOptions;
 pub use self::removal::{Removal, RemovalCause};

@@ -4,7 +4,7 @@ mod ahead;
 mod copies;
 mod corners;
 mod entry;
-mod failures;
+mod errors;
 mod flights;
 mod handover;
 mod leasing;
