@@ -226,6 +226,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
         }
     }
 
+    fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V> {
+        if self.is_healthy() {
+            self.backend.read_now_lasting(key, least)
+        } else {
+            ReadNow::WouldWait
+        }
+    }
+
     fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
         if self.is_healthy() {
             self.backend.set_now(key, value, expiry)

@@ -110,6 +110,7 @@ macro_rules! __contract_tests {
             c01_empty_large_and_strange_values_come_back_whole
             c02_all_reads_agree_after_every_kind_of_write
             c03_read_now_agrees_with_get_or_would_wait
+            c03_read_now_lasting_answers_for_what_has_the_time_left
             c04_no_character_of_a_key_is_special
             c04_long_keys_count_to_their_last_byte
         }
@@ -356,7 +357,13 @@ macro_rules! __facade_tests {
                 a_bad_namespace_is_invalid_input
                 a_value_that_never_fits_is_too_large
             }
-            $crate::__tests! { $attributes facade::locks as locks:
+            $crate::__tests! { $attributes facade::idle as idle:
+            a_read_gives_an_entry_its_time_again
+            a_write_takes_the_time_to_idle
+            an_entry_expires_when_nobody_reads_it
+            an_expiry_stays_that_no_read_has_to_change
+        }
+        $crate::__tests! { $attributes facade::locks as locks:
                 work_under_a_lock_is_done_by_one_at_a_time
                 a_dropped_lock_is_given_back
                 one_leads_until_it_resigns

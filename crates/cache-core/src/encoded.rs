@@ -12,6 +12,7 @@ mod text_counters;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -227,6 +228,18 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
         value
     }
 
+    fn decode_now<V>(&self, answer: ReadNow<Bytes>) -> ReadNow<V>
+    where
+        C: Codec<V>,
+    {
+        match answer {
+            ReadNow::Answer(found) => {
+                ReadNow::Answer(found.map(|stored| self.decode(stored?.as_ref())))
+            }
+            ReadNow::WouldWait => ReadNow::WouldWait,
+        }
+    }
+
     fn decode_entry<V>(&self, stored: Entry<Bytes>) -> Option<Entry<V>>
     where
         C: Codec<V>,
@@ -243,12 +256,11 @@ where
     C: Codec<V>,
 {
     fn read_now(&self, key: &str) -> ReadNow<V> {
-        match self.store.read_now(key) {
-            ReadNow::Answer(found) => {
-                ReadNow::Answer(found.map(|stored| self.decode(stored?.as_ref())))
-            }
-            ReadNow::WouldWait => ReadNow::WouldWait,
-        }
+        self.decode_now(self.store.read_now(key))
+    }
+
+    fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V> {
+        self.decode_now(self.store.read_now_lasting(key, least))
     }
 
     async fn get(&self, key: &str) -> Result<Option<V>> {

@@ -9,6 +9,7 @@ mod counter_group;
 mod expire;
 mod get_or_insert;
 mod hit;
+mod idle;
 mod key_entry;
 mod keys;
 mod lock_request;
@@ -82,6 +83,7 @@ pub(crate) struct Shared<V, B> {
     pub(crate) backend: B,
     pub(crate) load_options: LoadOptions,
     pub(crate) keep_stale: Option<Duration>,
+    pub(crate) time_to_idle: Option<Duration>,
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     pub(crate) loads: LoadCounters,

@@ -153,6 +153,14 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     }
 
     #[inline]
+    fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V> {
+        match self.store.get_lasting(key, least) {
+            Some(found) => ReadNow::Answer(Ok(found)),
+            None => ReadNow::WouldWait,
+        }
+    }
+
+    #[inline]
     fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
         self.before_write(expiry);
         let options = WriteOptions::new(expiry, Condition::Always);

@@ -270,6 +270,29 @@ where
     }
 }
 
+impl<V, L1, L2> TieredBackend<V, L1, L2>
+where
+    V: Clone + Send + Sync + 'static,
+    L1: CacheBackend<Promoted<V>>,
+    L2: CacheBackend<V>,
+{
+    /// Answers from memory, if it may serve and the value is fit.
+    #[inline]
+    fn held_now(&self, key: &str, is_fit: impl FnOnce(&Promoted<V>) -> bool) -> ReadNow<V> {
+        if !self.tiers.may_serve() {
+            return ReadNow::WouldWait;
+        }
+        match self.tiers.l1.read_now(key) {
+            ReadNow::Answer(Ok(Some(held)))
+                if held.epoch() == self.tiers.fence.epoch() && is_fit(&held) =>
+            {
+                ReadNow::Answer(Ok(Some(held.into_value())))
+            }
+            _ => ReadNow::WouldWait,
+        }
+    }
+}
+
 impl<V, L1, L2> CacheBackend<V> for TieredBackend<V, L1, L2>
 where
     V: Clone + Send + Sync + 'static,
@@ -278,15 +301,16 @@ where
 {
     #[inline]
     fn read_now(&self, key: &str) -> ReadNow<V> {
-        if !self.tiers.may_serve() {
-            return ReadNow::WouldWait;
-        }
-        match self.tiers.l1.read_now(key) {
-            ReadNow::Answer(Ok(Some(held))) if held.epoch() == self.tiers.fence.epoch() => {
-                ReadNow::Answer(Ok(Some(held.into_value())))
-            }
-            _ => ReadNow::WouldWait,
-        }
+        self.held_now(key, |_| true)
+    }
+
+    fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V> {
+        let now = self.tiers.clock.nanos();
+        self.held_now(key, |held| match held.remaining(now) {
+            Some(Expiry::After(left)) => left >= least,
+            Some(Expiry::Never) => true,
+            None => false,
+        })
     }
 
     async fn get(&self, key: &str) -> Result<Option<V>> {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use buildscale_cache::prelude::*;
 use buildscale_cache::{
-    Advice, BackendKind, BusKind, CodecKind, CompressionKind, MAX_TTL, OnBusLoss, RedisConfig,
-    TieredConfig,
+    Advice, BackendKind, BusKind, CodecKind, CompressionKind, MAX_TTL, OnBusLoss, TieredConfig,
 };
 use cache_testbed::{Flavor, Server};
 

@@ -6,6 +6,7 @@
 pub mod counting;
 pub mod defaults;
 pub mod errors;
+pub mod idle;
 pub mod keys;
 pub mod locks;
 pub mod many;

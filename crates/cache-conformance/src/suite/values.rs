@@ -155,6 +155,38 @@ pub async fn c03_read_now_agrees_with_get_or_would_wait<F: Fixture>(fixture: &F)
     }
 }
 
+/// C03: a read that asks for some time left answers for what has it, as `get` does, or says that it waits.
+pub async fn c03_read_now_lasting_answers_for_what_has_the_time_left<F: Fixture>(fixture: &F) {
+    let probe = Probe::fresh(fixture).await;
+    let least = LONG / 2;
+    let cases = [
+        ("forever", Expiry::Never, true),
+        ("long", Expiry::After(LONG), true),
+        ("short", Expiry::After(LONG / 4), false),
+    ];
+    for (key, expiry, has_it) in cases {
+        probe.set(key, "value", expiry).await;
+        let before = probe.backend().read_now_lasting(key, least);
+        // `get` may warm a tier, so ask before and after.
+        let expected = probe.get(key).await;
+        for answer in [before, probe.backend().read_now_lasting(key, least)] {
+            if let ReadNow::Answer(found) = answer {
+                let found = found.expect("read_now_lasting failed on a healthy backend");
+                let found = found.map(text);
+                assert_eq!(
+                    found, expected,
+                    "C03: read_now_lasting of {key:?} agrees with get"
+                );
+                assert!(has_it, "C03: {key:?} has less time left than was asked for");
+            }
+        }
+    }
+    if let ReadNow::Answer(found) = probe.backend().read_now_lasting("absent", least) {
+        let found = found.expect("read_now_lasting failed on a healthy backend");
+        assert_eq!(found.map(text), None, "C03: an absent key has no value");
+    }
+}
+
 /// C04: keys that look alike or like syntax are different keys.
 pub async fn c04_no_character_of_a_key_is_special<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;

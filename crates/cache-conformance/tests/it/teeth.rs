@@ -46,6 +46,7 @@ caught! {
     SetKeepsFirstValue by values::c01_get_returns_the_value_that_was_written_last
     IfPresentNotAtomic by histories::c01_the_history_of_a_key_is_linearizable
     GetEntryForgetsExpiry by values::c02_all_reads_agree_after_every_kind_of_write
+    ReadNowLastingIgnoresExpiry by values::c03_read_now_lasting_answers_for_what_has_the_time_left
     ReadNowIgnoresExpiry by values::c03_read_now_agrees_with_get_or_would_wait
     IgnoresCase by values::c04_no_character_of_a_key_is_special
     SetKeepsOldExpiry by writes::c05_set_replaces_the_value_and_the_expiry

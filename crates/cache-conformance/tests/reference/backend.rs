@@ -290,6 +290,18 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         ReadNow::Answer(Ok(found.map(|slot| slot.value.clone())))
     }
 
+    fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V> {
+        let left = self.slots().get(key).map(|slot| self.expiry_of(slot));
+        match left {
+            Some(Expiry::After(left))
+                if left < least && self.bug != Some(Bug::ReadNowLastingIgnoresExpiry) =>
+            {
+                ReadNow::WouldWait
+            }
+            _ => self.read_now(key),
+        }
+    }
+
     fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
         if let Err(refused) = self.check_size(key, &value) {
             return SetNow::Done(Err(refused));

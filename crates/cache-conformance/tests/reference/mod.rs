@@ -85,6 +85,7 @@ pub(crate) enum Bug {
     PresentAtDeadline,
     ReadNowIgnoresExpiry,
     ReadNowIgnoresTags,
+    ReadNowLastingIgnoresExpiry,
     RefusedAddBegins,
     ReleaseNotAtomic,
     ReportsZeroAtTheEnd,

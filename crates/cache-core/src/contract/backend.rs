@@ -8,6 +8,7 @@ mod erased;
 mod forward;
 
 use std::fmt::{self, Debug};
+use std::time::Duration;
 
 pub use self::erased::DynBackend;
 use crate::{
@@ -41,7 +42,8 @@ use crate::{
 /// - **C01** `get` returns the value that was written last, and `None` for an absent key.
 /// - **C02** All reads agree: `read_now`, `get`, `get_entry`, `get_many`, `get_entries`, `expiry`
 ///   and `scan`.
-/// - **C03** `read_now` gives the answer of `get` or says [`ReadNow::WouldWait`]; it never blocks.
+/// - **C03** `read_now` gives the answer of `get` or says [`ReadNow::WouldWait`]; it never blocks. So does
+///   `read_now_lasting`, which says so of every entry that has less time left than is asked for.
 /// - **C04** Keys are any UTF-8 text and mean nothing: no character is special, case counts.
 /// - **C05** `set` without a condition returns `true` and replaces the value *and* the expiry; the
 ///   old expiry is gone.
@@ -194,6 +196,14 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
     /// first, so a hit in memory costs neither an allocation nor a poll.
     fn read_now(&self, key: &str) -> ReadNow<V> {
         let _ = key;
+        ReadNow::WouldWait
+    }
+
+    /// Answers a read at once if the entry has at least `least` time left, as
+    /// [a cache with a time to idle](crate::CacheBuilder::time_to_idle) asks; otherwise, and by default, it
+    /// would have to wait.
+    fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V> {
+        let _ = (key, least);
         ReadNow::WouldWait
     }
 

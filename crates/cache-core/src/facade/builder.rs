@@ -10,7 +10,7 @@ use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
 use crate::load::flights::Flights;
 use crate::stats::Counters;
-use crate::{CacheBackend, Clock, DynBackend, LoadOptions, MAX_TTL, Result, Ttl};
+use crate::{CacheBackend, Clock, DynBackend, Error, LoadOptions, MAX_TTL, Result, Ttl};
 
 impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// Creates a cache over `backend` and erases the type of the backend.
@@ -71,6 +71,7 @@ pub struct CacheBuilder<V, B = DynBackend<V>> {
     default_ttl: Ttl,
     load_options: LoadOptions,
     keep_stale: Option<Duration>,
+    time_to_idle: Option<Ttl>,
     clock: Clock,
     namespace: Option<String>,
     value: PhantomData<fn(V) -> V>,
@@ -93,6 +94,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
             default_ttl: Ttl::NEVER,
             load_options: LoadOptions::new(),
             keep_stale: None,
+            time_to_idle: None,
             clock: Clock::system(),
             namespace: None,
             value: PhantomData,
@@ -111,6 +113,42 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     /// ```
     pub fn default_ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.default_ttl = ttl.into();
+        self
+    }
+
+    /// Gives each entry that is read this time to live again: it expires when nobody has read it for so long.
+    ///
+    /// Writes that name no time to live take this one. A read is `get`, `mget`, `get_entry` and what the loading
+    /// verbs find; `exists`, `ttl` and scans are none. An entry that has more time left, or never expires, is left
+    /// as it is, and so is one of which less than a tenth of the time is over: reads that follow each other
+    /// closely cost no write each. An entry that was written with a shorter time to live is lengthened too, so
+    /// what has to expire at a fixed time belongs into a cache without this.
+    ///
+    /// In memory a hit costs a comparison more. In Redis a read asks for the time that is left as well, and once
+    /// in a tenth of the time it is followed by a write; two tiers answer from memory while the second one needs
+    /// no such write. A read whose value is there succeeds though the write fails; the next read tries again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use cache_core::{Cache, Clock};
+    /// use cache_local::{LocalBackend, LocalConfig};
+    ///
+    /// let (clock, hand) = Clock::manual();
+    /// let backend = LocalBackend::new(LocalConfig::new().clock(clock))?;
+    /// let sessions: Cache<u32> = Cache::builder(backend).time_to_idle(60).build()?;
+    /// sessions.set("abc", 7u32).await?;
+    /// for _ in 0..3 {
+    ///     hand.advance(Duration::from_secs(50));
+    ///     assert_eq!(sessions.get("abc").await?, Some(7));
+    /// }
+    /// hand.advance(Duration::from_secs(60));
+    /// assert_eq!(sessions.get("abc").await?, None);
+    /// # Ok(()) }
+    /// ```
+    pub fn time_to_idle(mut self, idle: impl Into<Ttl>) -> Self {
+        self.time_to_idle = Some(idle.into());
         self
     }
 
@@ -220,35 +258,61 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a default time to live that is out of range, for
     /// load options outside their limits, for those that need
-    /// [`keep_stale`](Self::keep_stale) for longer than it is set, and for a namespace that
+    /// [`keep_stale`](Self::keep_stale) for longer than it is set, for a [`time_to_idle`](Self::time_to_idle)
+    /// that is out of range or stands beside an option that contradicts it, and for a namespace that
     /// [`Cache::namespace`] refuses.
     pub fn build(mut self) -> Result<Cache<V, B>> {
         self.default_ttl.check("default_ttl")?;
         self.load_options.check(self.keep_stale)?;
+        let idle = self.checked_idle()?;
+        if let Some(idle) = idle {
+            self.default_ttl = idle.into();
+        }
         let keyspace = match self.namespace.take() {
             Some(name) => Keyspace::default().named(&name)?,
             None => Keyspace::default(),
         };
-        Ok(Cache {
-            keyspace,
-            ..self.unchecked()
-        })
+        Ok(self.assemble(keyspace, idle))
+    }
+
+    /// Returns the time to idle, unless it is out of range or another option needs values to age.
+    fn checked_idle(&self) -> Result<Option<Duration>> {
+        let Some(idle) = self.time_to_idle else {
+            return Ok(None);
+        };
+        let refuse = |problem| Err(Error::invalid("time_to_idle", problem));
+        if self.default_ttl != Ttl::NEVER {
+            return refuse(
+                "contradicts default_ttl: a write that names no time to live takes this one",
+            );
+        }
+        if self.load_options.looks_ahead() {
+            return refuse(
+                "contradicts refresh_ahead and early_refresh: what is read does not come to its end",
+            );
+        }
+        Ok(idle.resolve_as("time_to_idle")?.remaining())
     }
 
     /// Creates the cache of options that need no check, in the root of the backend.
     fn unchecked(self) -> Cache<V, B> {
+        self.assemble(Keyspace::default(), None)
+    }
+
+    fn assemble(self, keyspace: Keyspace, time_to_idle: Option<Duration>) -> Cache<V, B> {
         Cache {
             shared: Arc::new(Shared {
                 backend: self.backend,
                 load_options: self.load_options,
                 keep_stale: self.keep_stale,
+                time_to_idle,
                 clock: self.clock,
                 counters: Counters::default(),
                 loads: LoadCounters::default(),
                 flights: Arc::new(Flights::new()),
                 turns: Turns::default(),
             }),
-            keyspace: Keyspace::default(),
+            keyspace,
             default_ttl: self.default_ttl,
         }
     }

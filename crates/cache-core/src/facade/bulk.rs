@@ -11,7 +11,7 @@ use crate::ErrorKind::{InvalidInput, TooLarge, Unsupported};
 use crate::{CacheBackend, Error, Result, SetOptions, Ttl};
 
 /// How many pairs are written at a time that are not one call of the backend.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the values of `keys`, in their order; a repeated key is answered each time.
@@ -32,7 +32,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Cancel safe: a dropped read changes nothing.
     pub async fn mget<K: AsRef<str> + Sync>(&self, keys: &[K]) -> Result<Vec<Option<V>>> {
         let raw = self.raw_many("mget", keys)?;
-        let values = self.shared.backend.get_many(&borrowed(&raw)).await;
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        let values = self.answers(&keys, &borrowed(&raw)).await;
         let values = values.map_err(|error| error.during("mget"))?;
         let hits = values.iter().flatten().count() as u64;
         self.shared.counters.reads(hits, values.len() as u64 - hits);

@@ -124,7 +124,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         expiry.map_err(|error| error.during(operation).for_key(key))
     }
 
-    async fn change_expiry(
+    pub(super) async fn change_expiry(
         &self,
         operation: &'static str,
         key: &str,

@@ -32,7 +32,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             ReadNow::Answer(Err(error)) => Err(error),
             ReadNow::WouldWait => {
                 let raw = self.raw("get", key.as_ref())?;
-                self.shared.backend.get(&raw).await
+                self.answer(key.as_ref(), &raw).await
             }
         };
         match found {
@@ -96,8 +96,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Asks the backend for an answer at once.
     #[inline]
     pub(super) fn read_now(&self, operation: &'static str, key: &str) -> Result<ReadNow<V>> {
-        let read = |raw: &str| self.shared.backend.read_now(raw);
-        let answer = self.keyspace.lend(key, read);
+        let answer = self.keyspace.lend(key, |raw: &str| self.answer_now(raw));
         answer.map_err(|error| error.during(operation))
     }
 
@@ -130,7 +129,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             ReadNow::Answer(_) => Layer::Memory,
             ReadNow::WouldWait => Layer::Store,
         };
-        if let Some(entry) = backend.get_entry(raw).await? {
+        if let Some(entry) = self.answer_with_expiry(key, raw).await? {
             return Ok(Some(Hit {
                 value: entry.value,
                 layer,

@@ -196,13 +196,13 @@ where
 
     /// Reads the value and, if that is of use, the time that it has left.
     async fn read(&self) -> Result<Option<Entry<V>>> {
-        let backend = &self.cache.shared.backend;
+        let cache = self.cache;
         if self.options.looks_ahead() && self.spawn.is_some() {
-            return backend.get_entry(self.raw).await;
+            return cache.answer_with_expiry(self.key, self.raw).await;
         }
-        let found = match backend.read_now(self.raw) {
+        let found = match cache.answer_now(self.raw) {
             ReadNow::Answer(found) => found,
-            ReadNow::WouldWait => backend.get(self.raw).await,
+            ReadNow::WouldWait => cache.answer(self.key, self.raw).await,
         };
         Ok(found?.map(|value| Entry::new(value, Expiry::Never)))
     }

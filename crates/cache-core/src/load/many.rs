@@ -130,7 +130,8 @@ where
             }
         }
         let raw: Vec<&str> = wanted.iter().map(|(raw, _)| *raw).collect();
-        let found = match shared.backend.get_many(&raw).await {
+        let keys: Vec<&str> = raw.iter().map(|raw| self.names[raw]).collect();
+        let found = match self.cache.answers(&keys, &raw).await {
             Ok(found) => found,
             Err(error) => {
                 self.cache.go_past_outage(&self.options, error)?;

@@ -1,5 +1,7 @@
 //! Reads, and what they change on their way.
 
+use std::time::Duration;
+
 use cache_core::{Condition, Expiry, Version};
 
 use super::Store;
@@ -30,6 +32,23 @@ impl<V: Clone> Store<V> {
     #[inline]
     pub(crate) fn get(&self, key: &str) -> Option<V> {
         self.copy(key, |entry| entry.value.clone())
+    }
+
+    /// Returns what a key holds, or `None` if that has less than `least` time left.
+    pub(crate) fn get_lasting(&self, key: &str, least: Duration) -> Option<Option<V>> {
+        let copy = |entry: &Entry<V>| entry.value.clone();
+        let least = u64::try_from(least.as_nanos()).unwrap_or(u64::MAX);
+        let found = self.read(key, |handle| {
+            let left = handle.deadline().saturating_sub(self.clock.coarse_nanos());
+            (left >= least).then(|| {
+                handle.hit();
+                handle.hold(copy)
+            })
+        });
+        match found {
+            None => Some(None),
+            Some(held) => held.map(|held| Some(held.unwrap_or_else(|entry| copy(&entry)))),
+        }
     }
 
     pub(crate) fn get_entry(&self, key: &str) -> Option<cache_core::Entry<V>> {

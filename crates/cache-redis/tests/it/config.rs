@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cache_core::ErrorKind;
-use cache_redis::{Protocol, RedisConfig, RedisStore};
+use cache_redis::{RedisConfig, RedisStore};
 
 /// The text of the refusal of a URL, which is at its field `url`.
 fn refused(url: &str) -> String {

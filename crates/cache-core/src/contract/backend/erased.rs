@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -39,6 +40,7 @@ impl<V> fmt::Debug for DynBackend<V> {
 #[async_trait]
 trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     fn read_now(&self, key: &str) -> ReadNow<V>;
+    fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V>;
     fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V>;
     async fn get(&self, key: &str) -> Result<Option<V>>;
     async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>>;
@@ -65,6 +67,10 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
     fn read_now(&self, key: &str) -> ReadNow<V> {
         CacheBackend::read_now(self, key)
+    }
+
+    fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V> {
+        CacheBackend::read_now_lasting(self, key, least)
     }
 
     fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {

@@ -1,6 +1,7 @@
 //! Backends behind an `Arc`, and the bodies of an impl that only forwards.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
@@ -13,6 +14,11 @@ macro_rules! forward_contract {
         #[inline]
         fn read_now(&$this, key: &str) -> ReadNow<V> {
             $target.read_now(key)
+        }
+
+        #[inline]
+        fn read_now_lasting(&$this, key: &str, least: Duration) -> ReadNow<V> {
+            $target.read_now_lasting(key, least)
         }
 
         #[inline]
