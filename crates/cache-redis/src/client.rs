@@ -45,7 +45,7 @@ mod scripts;
 mod settings;
 mod supervisor;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
-mod tls;
+mod tls_connector;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
 //! Load leases: one load of a key for all processes that share the servers.
 
-mod ear;
+mod load_ends;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cache_core::{Claim, Expiry, LoadLease, LoadLeases, Result};
 use tokio::time::{self, Instant};
 
-use self::ear::Ear;
+use self::load_ends::Ear;
 use crate::RedisStore;
 use crate::client::{ClaimTerms, Claimed, Source};
 use crate::store::{ATTEMPTS, contended};

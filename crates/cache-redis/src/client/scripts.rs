@@ -2,7 +2,7 @@
 //! under the key.
 
 mod sources;
-mod tags;
+mod tag_scripts;
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use self::sources::{
     SET_IF, SET_IF_EQUAL, TAKE, UNLINK, UNLINK_IF_EQUAL,
 };
 pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
-pub(crate) use self::tags::Lifetime;
+pub(crate) use self::tag_scripts::Lifetime;
 
 /// What a claim needs beside its key.
 #[derive(Debug, Clone)]

@@ -41,7 +41,11 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(config: &RedisConfig) -> Result<Self> {
         #[cfg(any(feature = "rustls", feature = "native-tls"))]
-        let tls = config.tls.as_ref().map(super::tls::connector).transpose()?;
+        let tls = config
+            .tls
+            .as_ref()
+            .map(super::tls_connector::connector)
+            .transpose()?;
         #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
         if config.tls.is_some() {
             let problem = "needs the feature `rustls` or `native-tls`, which is not built in";
