@@ -14,8 +14,9 @@ use crate::builder::Kind;
 use crate::process::{Process, State};
 use crate::{Flavor, Reply, ServerBuilder, wait_for};
 
-/// How long a server may take to start or to stop.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long a server may take to start or to stop. A node of a cluster waits for the disk when it starts, and on
+/// a machine that also compiles the disk may have much to do.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A server in a directory of its own, which ends with the handle.
 #[derive(Debug)]
