@@ -44,7 +44,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Returns the value of `key` with all that is known of it, or `None` if it is absent.
     ///
-    /// Of a cache that [keeps](CacheBuilder::keep_stale) values beyond their end it returns those
+    /// Of a cache that [keeps](crate::CacheBuilder::keep_stale) values beyond their end it returns those
     /// too, and says that they have ended. It counts as a read.
     ///
     /// ```
