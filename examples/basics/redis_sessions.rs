@@ -37,7 +37,8 @@ impl Accounts {
         let sessions = EncodedBackend::new(store.partition("sessions")?, MsgPackCodec::new());
         Ok(Self {
             users: Cache::new(EncodedBackend::new(users, JsonCodec::new()).raw()),
-            sessions: Cache::new(sessions).with_default_ttl(IDLE),
+            // A session that is read lives on.
+            sessions: Cache::builder(sessions).time_to_idle(IDLE).build()?,
         })
     }
 
@@ -51,7 +52,6 @@ impl Accounts {
         let Some(session) = self.sessions.get(token).await? else {
             return Ok(None);
         };
-        self.sessions.expire(token, IDLE).await?;
         self.users.get(&session.user).await
     }
 

@@ -42,8 +42,11 @@ pub struct CacheSettings {
     pub backend: Option<BackendKind>,
     /// The namespace of all keys, in place of that of [`redis`](Self::redis).
     pub namespace: Option<String>,
-    /// The time to live of writes that name none, in place of that of the backend.
+    /// The time to live of writes that name none.
     pub default_ttl: Option<Duration>,
+    /// How long an entry lives after each read, in the place of [`default_ttl`](Self::default_ttl):
+    /// [`CacheBuilder::time_to_idle`](crate::CacheBuilder::time_to_idle).
+    pub time_to_idle: Option<Duration>,
     /// For how long copies of loaded values are kept after their end:
     /// [`CacheBuilder::keep_stale`](crate::CacheBuilder::keep_stale).
     pub keep_stale: Option<Duration>,
@@ -238,10 +241,14 @@ where
             tracing::warn!(field = advice.field(), "{advice}");
         }
         let (default_ttl, keep_stale) = (settings.default_ttl, settings.keep_stale);
+        let time_to_idle = settings.time_to_idle;
         let loading = settings.loading;
         let mut builder = open(backend, settings).await?.load_options(loading);
         if let Some(ttl) = default_ttl {
             builder = builder.default_ttl(ttl);
+        }
+        if let Some(idle) = time_to_idle {
+            builder = builder.time_to_idle(idle);
         }
         if let Some(at_most) = keep_stale {
             builder = builder.keep_stale(at_most);

@@ -22,6 +22,7 @@ struct Table {
     backend: Option<BackendKind>,
     namespace: Option<String>,
     default_ttl: Option<HumanDuration>,
+    time_to_idle: Option<HumanDuration>,
     keep_stale: Option<HumanDuration>,
     codec: Option<CodecKind>,
     compression: Option<CompressionKind>,
@@ -57,6 +58,7 @@ impl<'de> Deserialize<'de> for CacheSettings {
         put(&mut settings.backend, table.backend.map(Some));
         put(&mut settings.namespace, table.namespace.map(Some));
         put(&mut settings.default_ttl, table.default_ttl);
+        put(&mut settings.time_to_idle, table.time_to_idle);
         put(&mut settings.keep_stale, table.keep_stale);
         put(&mut settings.codec, table.codec);
         put(&mut settings.compression, table.compression);

@@ -235,6 +235,35 @@ async fn what_no_bus_and_no_tiers_accept_is_refused_before_a_server_is_asked() {
 }
 
 #[tokio::test]
+async fn a_time_to_idle_takes_the_place_of_the_default_time_to_live() {
+    let cache = async |text: &str| Cache::<String>::from_settings(read(text).unwrap()).await;
+    let sessions = cache("time_to_idle = '30m'").await.unwrap();
+    sessions.set("abc", "active").await.unwrap();
+    assert_eq!(sessions.ttl("abc").await.unwrap(), Some(1800));
+    sessions.expire("abc", 60).await.unwrap();
+    sessions.get("abc").await.unwrap();
+    assert_eq!(sessions.ttl("abc").await.unwrap(), Some(1800));
+
+    let refused = [
+        (
+            "time_to_idle = '30m'\ndefault_ttl = '1h'",
+            "time_to_idle contradicts default_ttl: a write that names no time to live takes this one",
+        ),
+        (
+            "time_to_idle = '30m'\nloading.refresh_ahead = 0.8",
+            "time_to_idle contradicts refresh_ahead and early_refresh: what is read does not come to its end",
+        ),
+        (
+            "time_to_idle = '0s'",
+            "time_to_idle is zero, the least is 1 ms",
+        ),
+    ];
+    for (text, expected) in refused {
+        assert_eq!(cache(text).await.unwrap_err().to_string(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_default_time_to_live_that_no_write_accepts_is_refused() {
     let least = "is zero, the least is 1 ms";
     let most = "is 3153600001 seconds, the most is 3153600000 (100 years)";
