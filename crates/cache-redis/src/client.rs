@@ -227,7 +227,7 @@ impl Link {
         answer.map_err(|failure| self.note(lane, &failure))
     }
 
-    /// Runs a command that changes nothing: again if the connection broke while it ran, within the
+    /// Runs a command that changes nothing: again if the connection broke before or while it ran, within the
     /// same time.
     pub(crate) async fn read<T, F>(&self, run: impl Fn(Arc<Connection>) -> F) -> Result<T>
     where
@@ -258,8 +258,27 @@ impl Link {
         if failure.is_redirected() {
             return self.reroute(lane, start, run).await;
         }
-        let connection = lane.connection.load_full();
-        if failure.lost() != Lost::Reply || !connection.is_back_within(GRACE).await {
+        let failure = match self.once_more(lane, start, failure, &run).await {
+            // It came before the client had begun to connect anew.
+            Err(failure) if failure.is_unsent() => failure,
+            answer => return answer,
+        };
+        self.once_more(lane, start, failure, &run).await
+    }
+
+    /// Runs a read over the next connection if it failed with the last one.
+    async fn once_more<T, F>(
+        &self,
+        lane: &Lane,
+        start: Instant,
+        failure: Failure,
+        run: &impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let is_lost = failure.is_unsent() || failure.lost() == Lost::Reply;
+        if !is_lost || !lane.connection.load_full().is_back_within(GRACE).await {
             return Err(failure);
         }
         self.counters.retried();
