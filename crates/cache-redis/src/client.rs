@@ -5,7 +5,7 @@
 //!
 //! # What is worked around
 //!
-//! fred 10.1 needs help in these places. Each has its test in `tests/faults` or `tests/bus`; when one
+//! fred 10.1 needs help in these places. Each has its test in `tests/it/faults` or `tests/it/bus`; when one
 //! is fixed in fred, what is named here can go.
 //!
 //! | fred 10.1 | here |
@@ -258,30 +258,19 @@ impl Link {
         if failure.is_redirected() {
             return self.reroute(lane, start, run).await;
         }
-        let failure = match self.once_more(lane, start, failure, &run).await {
-            // It came before the client had begun to connect anew.
-            Err(failure) if failure.is_unsent() => failure,
-            answer => return answer,
-        };
-        self.once_more(lane, start, failure, &run).await
-    }
-
-    /// Runs a read over the next connection if it failed with the last one.
-    async fn once_more<T, F>(
-        &self,
-        lane: &Lane,
-        start: Instant,
-        failure: Failure,
-        run: &impl Fn(Arc<Connection>) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
         let is_lost = failure.is_unsent() || failure.lost() == Lost::Reply;
         if !is_lost || !lane.connection.load_full().is_back_within(GRACE).await {
             return Err(failure);
         }
         self.counters.retried();
+        let failure = match self.in_time(start, run(lane.connection.load_full())).await {
+            // It came before the client had begun to connect anew.
+            Err(failure) if failure.is_unsent() => failure,
+            answer => return answer,
+        };
+        if !lane.connection.load_full().is_back_within(GRACE).await {
+            return Err(failure);
+        }
         self.in_time(start, run(lane.connection.load_full())).await
     }
 
