@@ -93,7 +93,7 @@ mod value;
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::private::{Verdict, print_matrix, run};
+    pub use crate::private::{Verdict, print_matrix, run, some_seeds_agree};
 }
 
 pub use self::faulty::{Fault, FaultyBackend};

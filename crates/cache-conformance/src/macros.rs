@@ -299,13 +299,10 @@ macro_rules! __contract_tests {
             c49_the_history_of_a_counter_is_linearizable
         }
         mod model {
-            $crate::__test!($attributes random_operations_agree_with_the_model, async {
-                // Several short runs reach more states than a long one.
-                for seed in 0..4 {
-                    let fixture = super::given::fixture();
-                    $crate::model::agrees_with_the_model(&fixture, seed, 500).await;
-                }
-            });
+            $crate::__test!(
+                $attributes random_operations_agree_with_the_model,
+                $crate::__private::some_seeds_agree(super::given::fixture)
+            );
         }
     };
 }

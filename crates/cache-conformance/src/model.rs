@@ -5,6 +5,8 @@ mod oracle;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use self::operation::{KEYS, Operation};
 use self::oracle::Oracle;
 use crate::Fixture;
@@ -52,8 +54,9 @@ pub async fn agrees_with_the_model<F: Fixture>(fixture: &F, seed: u64, steps: us
 
 /// Asserts that all reads of all keys see what the model holds.
 async fn compare<F: Fixture>(probe: &Probe<'_, F>, oracle: &Oracle, when: &str) {
-    for key in KEYS {
-        let seen = probe.observe(key).await;
+    // Side by side, as each waits for a server most of the time.
+    let seen = join_all(KEYS.map(|key| probe.observe(key))).await;
+    for (key, seen) in KEYS.into_iter().zip(seen) {
         let expected = oracle.entry(key);
         assert_eq!(seen, expected, "the model disagrees about {key:?}: {when}");
     }

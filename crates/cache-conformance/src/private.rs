@@ -2,8 +2,10 @@
 
 use std::io::{Write, stderr};
 
+use futures_util::future::join_all;
 use tokio::runtime::Builder;
 
+use crate::model::agrees_with_the_model;
 use crate::{Fixture, Matrix, Skipped};
 
 /// What a test of the suite returns: nothing, or that it was skipped.
@@ -29,6 +31,16 @@ pub fn run<T: Verdict>(name: &str, test: impl Future<Output = T>) {
     if let Some(skipped) = block_on(test).skipped() {
         say(&format!("skipped: {name}: {skipped}"));
     }
+}
+
+/// Runs the model test with some seeds, each on a fixture of its own: several short runs reach more states than a
+/// long one. Side by side, as each waits for a server most of the time.
+pub async fn some_seeds_agree<F: Fixture>(fixture: impl Fn() -> F + Send + Sync) {
+    let run = |seed| {
+        let fixture = fixture();
+        async move { agrees_with_the_model(&fixture, seed, 500).await }
+    };
+    join_all((0..4).map(run)).await;
 }
 
 /// Prints the row of the capability matrix for a fixture.

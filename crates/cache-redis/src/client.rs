@@ -5,7 +5,7 @@
 //!
 //! # What is worked around
 //!
-//! fred 10.1 needs help in these places. Each has its test in `tests/faults` or `tests/bus`; when one
+//! fred 10.1 needs help in these places. Each has its test in `tests/it/faults` or `tests/it/bus`; when one
 //! is fixed in fred, what is named here can go.
 //!
 //! | fred 10.1 | here |
@@ -227,7 +227,7 @@ impl Link {
         answer.map_err(|failure| self.note(lane, &failure))
     }
 
-    /// Runs a command that changes nothing: again if the connection broke while it ran, within the
+    /// Runs a command that changes nothing: again if the connection broke before or while it ran, within the
     /// same time.
     pub(crate) async fn read<T, F>(&self, run: impl Fn(Arc<Connection>) -> F) -> Result<T>
     where
@@ -258,11 +258,19 @@ impl Link {
         if failure.is_redirected() {
             return self.reroute(lane, start, run).await;
         }
-        let connection = lane.connection.load_full();
-        if failure.lost() != Lost::Reply || !connection.is_back_within(GRACE).await {
+        let is_lost = failure.is_unsent() || failure.lost() == Lost::Reply;
+        if !is_lost || !lane.connection.load_full().is_back_within(GRACE).await {
             return Err(failure);
         }
         self.counters.retried();
+        let failure = match self.in_time(start, run(lane.connection.load_full())).await {
+            // It came before the client had begun to connect anew.
+            Err(failure) if failure.is_unsent() => failure,
+            answer => return answer,
+        };
+        if !lane.connection.load_full().is_back_within(GRACE).await {
+            return Err(failure);
+        }
         self.in_time(start, run(lane.connection.load_full())).await
     }
 

@@ -26,9 +26,13 @@ const LEAST_PRIVILEGE: &str = "app on >secret ~conformance-* -@all +get +set +mg
     +pttl +pexpire +persist +scan +evalsha +eval +ping +hello +auth +select +client|id \
     +client|setname +info +role +getrange +setrange +time +watch +unwatch +multi +exec +incrby";
 
+/// As many databases as a server has.
+const DATABASES: u64 = 16;
+
 /// Stores on one server, each with a namespace of its own.
 struct Remote<V, B> {
     config: RedisConfig,
+    databases: u64,
     wrap: fn(RedisStore) -> B,
     value: PhantomData<V>,
 }
@@ -38,11 +42,13 @@ impl<V: TestValue, B: CacheBackend<V>> Fixture for Remote<V, B> {
     type Backend = B;
 
     async fn fresh(&self) -> B {
-        (self.wrap)(connect(self.config.clone()).await)
+        (self.wrap)(self.connect(self.config.clone()).await)
     }
 
     async fn oversized(&self) -> Option<(B, V)> {
-        let store = connect(self.config.clone().max_value_bytes(1_000)).await;
+        let store = self
+            .connect(self.config.clone().max_value_bytes(1_000))
+            .await;
         // Noise, which no compression makes smaller.
         let noise: String = (0..2_000_u64)
             .map(|i| {
@@ -61,14 +67,23 @@ impl<V: TestValue, B: CacheBackend<V>> Fixture for Remote<V, B> {
     }
 }
 
-/// Connects a store with a namespace of its own.
-async fn connect(config: RedisConfig) -> RedisStore {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let config = config.namespace(format!("conformance-{number}"));
-    RedisStore::connect(config)
-        .await
-        .expect("the server is there")
+impl<V, B> Remote<V, B> {
+    /// A cluster has one.
+    fn in_one_database(mut self) -> Self {
+        self.databases = 1;
+        self
+    }
+
+    /// Connects a store with a namespace of its own, to each database in turn: a scan walks the keys of all tests
+    /// that are in the same.
+    async fn connect(&self, config: RedisConfig) -> RedisStore {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let config = config.namespace(format!("conformance-{number}"));
+        let config = config.database((number % self.databases) as u8);
+        let store = RedisStore::connect(config).await;
+        store.expect("the server is there")
+    }
 }
 
 /// A fixture of a server at a URL.
@@ -81,6 +96,7 @@ fn with<V, B>(config: RedisConfig, wrap: fn(RedisStore) -> B) -> Remote<V, B> {
     let patience = Duration::from_secs(10);
     Remote {
         config: config.command_timeout(patience).connect_timeout(patience),
+        databases: DATABASES,
         wrap,
         value: PhantomData,
     }
@@ -134,7 +150,7 @@ conformance_tests!(
 );
 conformance_tests!(
     cluster,
-    at(&CLUSTER.url(), msgpack) as Remote<String, _>,
+    at(&CLUSTER.url(), msgpack).in_one_database() as Remote<String, _>,
     erased = false
 );
 conformance_tests!(
@@ -180,7 +196,8 @@ mod cluster_with_hash_tags {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let config = RedisConfig::from_url(&CLUSTER.url()).expect("the URL is right");
-                let fixture: Remote<String, _> = with(config.hash_tags(true), msgpack);
+                let fixture: Remote<String, _> =
+                    with(config.hash_tags(true), msgpack).in_one_database();
                 $module::$test(&fixture).await.expect("nothing is skipped");
             }
         )*};

@@ -69,14 +69,18 @@ impl Fixture for TwoLocals {
     }
 }
 
-/// A store with a namespace of its own.
+/// A store with a namespace of its own, in each database in turn: a scan walks the keys of all tests that are in
+/// the same.
 async fn redis() -> RedisBackend<MsgPackCodec> {
+    const DATABASES: u64 = 16;
     static SERVER: LazyLock<Server> = LazyLock::new(|| Server::builder(Flavor::Redis7).start());
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     // Many tests run at once; a loaded machine is not what they are about.
     let patience = Duration::from_secs(10);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let config = RedisConfig::standalone("127.0.0.1", SERVER.port())
-        .namespace(format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed)))
+        .namespace(format!("t{number}"))
+        .database((number % DATABASES) as u8)
         .command_timeout(patience)
         .connect_timeout(patience);
     let store = RedisStore::connect(config).await;
@@ -179,6 +183,7 @@ conformance_tests!(
     erased = false
 );
 conformance_tests!(
+    #[ignore = "repeats two_locals_without_bus and local_and_redis; run by ./scripts/test --long"]
     local_and_redis_without_bus,
     Redis(News::Age),
     erased = false

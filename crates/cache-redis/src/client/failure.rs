@@ -121,6 +121,11 @@ impl Failure {
         text.starts_with("ERR unknown command") || text.starts_with("NOPERM")
     }
 
+    /// Tells whether the connection was gone before the command was sent over it, and is opened anew.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.0.details() == "Failed to route command."
+    }
+
     /// Tells whether the key holds something that is not a string.
     pub(super) fn is_wrong_type(&self) -> bool {
         self.0.details().starts_with("WRONGTYPE")

@@ -1,6 +1,7 @@
 //! Keys, namespaces and what covers them.
 
 use cache_core::{Cache, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES};
+use futures_util::future::join_all;
 
 use super::value;
 use crate::probe::{Probe, ok};
@@ -81,14 +82,16 @@ pub async fn keys_are_sorted_and_without_duplicates<F: Fixture>(
 pub async fn a_prefix_is_taken_literally<F: Fixture>(fixture: &F) -> Result<(), Skipped> {
     let probe = Probe::scanning(fixture).await?;
     for (path, cache) in spaces(&probe.cache()) {
-        for key in HOSTILE_KEYS {
-            ok("set", cache.set(key, F::Value::from_text("value"))).await;
-        }
-        for prefix in HOSTILE_KEYS.iter().chain(&["", "k", "[a", "no such *"]) {
+        let value = || F::Value::from_text("value");
+        let set = |key| ok("set", cache.set(key, value()));
+        join_all(HOSTILE_KEYS.map(set)).await;
+        let prefixes = HOSTILE_KEYS.iter().chain(&["", "k", "[a", "no such *"]);
+        let list = |prefix| ok("keys_with_prefix", cache.keys_with_prefix(prefix));
+        let listed = join_all(prefixes.clone().map(list)).await;
+        for (prefix, listed) in prefixes.zip(listed) {
             let mut expected: Vec<&str> = HOSTILE_KEYS.to_vec();
             expected.retain(|key| key.starts_with(prefix));
             expected.sort_unstable();
-            let listed = ok("keys_with_prefix", cache.keys_with_prefix(prefix)).await;
             assert_eq!(
                 listed, expected,
                 "keys of {path:?} that start with {prefix:?}"
