@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cache_benches::is_trial;
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Client, Flavor, Server};
 use tokio::runtime::Runtime;
 
 const LARGE: usize = 8 * 1024 * 1024;
-const PLAIN: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const PLAIN: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 const UP: &str = "the server is up";
 
 /// The middle and the slow end of the times of some reads.

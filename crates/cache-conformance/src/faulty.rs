@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    Abilities, Acquired, BackendStats, CacheBackend, Capabilities, Claim, Condition, Count,
-    Counters, Cursor, Entry, Error, ErrorKind, Expiry, LoadLease, LoadLeases, LockToken, Locks,
-    Page, ReadNow, Result, Scope, SetNow, TagTicket, Tagging, Tags, TransactionWrite, Transactions,
-    Versioned, Watch, WriteOptions,
+    Abilities, Acquired, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities,
+    Claim, Condition, Count, Counters, Cursor, Error, ErrorKind, Expiry, LoadLease, LoadLeases,
+    LockToken, Locks, Page, ReadNow, Result, Scope, SetNow, TagTicket, Tagging, Tags,
+    TransactionWrite, Transactions, Versioned, Watch,
 };
 
 /// What goes wrong with one call.
@@ -246,11 +246,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
         self.call(self.backend.get(key)).await
     }
 
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         self.call(self.backend.get_entry(key)).await
     }
 
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {
         self.call(self.backend.set(key, value, options)).await
     }
 
@@ -286,7 +286,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
         self.call(self.backend.get_many(keys)).await
     }
 
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
         self.call(self.backend.get_entries(keys)).await
     }
 
@@ -417,7 +417,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Tags<V> for FaultyBac
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tagging: Tagging<'_>,
     ) -> Result<bool> {
         self.call(self.inner_tags()?.set(key, value, options, tagging))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache_core::{
-    Cache, CacheBackend, Condition, Cursor, Entry, Expiry, ReadNow, Result, Scope, Ttl, Version,
-    WriteOptions,
+    BackendEntry, BackendWrite, Cache, CacheBackend, Condition, Cursor, Expiry, ReadNow, Result,
+    Scope, Ttl, Version,
 };
 
 use crate::{Fixture, Skipped, TestValue};
@@ -102,11 +102,11 @@ impl<F: Fixture> Probe<'_, F> {
         expiry: Expiry,
         condition: Condition,
     ) -> bool {
-        let options = WriteOptions::new(expiry, condition);
+        let options = BackendWrite::new(expiry, condition);
         self.set_with(key, value, options).await
     }
 
-    pub(crate) async fn set_with(&self, key: &str, value: &str, options: WriteOptions) -> bool {
+    pub(crate) async fn set_with(&self, key: &str, value: &str, options: BackendWrite) -> bool {
         let value = F::Value::from_text(value);
         ok("set", self.backend.set(key, value, options)).await
     }
@@ -162,7 +162,7 @@ impl<F: Fixture> Probe<'_, F> {
 
     pub(crate) async fn get_entries(&self, keys: &[&str]) -> Vec<Option<(String, Expiry)>> {
         let found = ok("get_entries", self.backend.get_entries(keys)).await;
-        let entry = |entry: Entry<F::Value>| (text(entry.value), entry.expiry);
+        let entry = |entry: BackendEntry<F::Value>| (text(entry.value), entry.expiry);
         found.into_iter().map(|found| found.map(entry)).collect()
     }
 

@@ -46,7 +46,7 @@ mod derived_counters {
     use bytes::Bytes;
     use cache_conformance::Fixture;
     use cache_core::{
-        Cache, CacheBackend, Condition, ErrorKind, Expiry, WriteOptions, counter_key,
+        BackendWrite, Cache, CacheBackend, Condition, ErrorKind, Expiry, counter_key,
     };
 
     use super::{MinimalStore, ReferenceFixture};
@@ -74,7 +74,7 @@ mod derived_counters {
         let name = counter_key(&[], "visits", "home").expect("the names are valid");
         for text in [&b"secret"[..], b"\xff", b""] {
             let text = Bytes::from_static(text);
-            let always = WriteOptions::new(Expiry::Never, Condition::Always);
+            let always = BackendWrite::new(Expiry::Never, Condition::Always);
             let store = cache.backend().store();
             let written = store.set(&name, text.clone(), always).await;
             assert!(written.expect("nothing fails"));

@@ -2,9 +2,10 @@
 
 mod abilities;
 pub mod backend;
+mod backend_entry;
+mod backend_write;
 pub mod bus;
 mod counters;
-mod entry;
 mod expiry;
 mod load_leases;
 mod locks;
@@ -12,13 +13,13 @@ mod scope;
 pub(crate) mod tags;
 mod transactions;
 mod version;
-mod write_options;
 
 pub use self::abilities::Abilities;
 pub use self::backend::{CacheBackend, Capabilities, Cursor, DynBackend, Page, ReadNow, SetNow};
+pub use self::backend_entry::BackendEntry;
+pub use self::backend_write::{BackendWrite, Condition};
 pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListener};
 pub use self::counters::{Count, Counters, MAX_COUNT, Window};
-pub use self::entry::Entry;
 pub(crate) use self::expiry::MIN_TTL;
 pub use self::expiry::{Expiry, MAX_TTL};
 pub use self::load_leases::{Claim, LoadLease, LoadLeases};
@@ -27,4 +28,3 @@ pub use self::scope::Scope;
 pub use self::tags::{MAX_TAG_BYTES, MAX_TAGS, TagTicket, Tagging, Tags};
 pub use self::transactions::{MAX_TRANSACTION_KEYS, TransactionWrite, Transactions, Watch};
 pub use self::version::{Version, Versioned};
-pub use self::write_options::{Condition, WriteOptions};

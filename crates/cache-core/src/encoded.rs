@@ -24,8 +24,8 @@ pub use self::codec::{Codec, CodecError, CodecId};
 pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
-    Abilities, BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error,
-    ErrorKind, Expiry, Page, ReadNow, Result, Scope, Versioned, WriteOptions,
+    Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Condition,
+    Cursor, Error, ErrorKind, Expiry, Page, ReadNow, Result, Scope, Versioned,
 };
 
 /// A backend that keeps bytes: the same contract, for `V = Bytes`.
@@ -240,7 +240,7 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
         }
     }
 
-    fn decode_entry<V>(&self, stored: Entry<Bytes>) -> Option<Entry<V>>
+    fn decode_entry<V>(&self, stored: BackendEntry<Bytes>) -> Option<BackendEntry<V>>
     where
         C: Codec<V>,
     {
@@ -271,12 +271,12 @@ where
             .and_then(|stored| self.decode(&stored)))
     }
 
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         let stored = self.store.get_entry(key).await?;
         Ok(stored.and_then(|entry| self.decode_entry(entry)))
     }
 
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {
         let stored = self.encode(&value)?;
         self.store.set(key, stored, options).await
     }
@@ -324,7 +324,7 @@ where
             .collect())
     }
 
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
         let found = self.store.get_entries(keys).await?;
         Ok(found
             .into_iter()

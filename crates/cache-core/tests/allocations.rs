@@ -13,8 +13,8 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use cache_core::{
-    Cache, CacheBackend, Codec, Compression, Condition, EncodedBackend, Expiry, JsonCodec,
-    MsgPackCodec, SetOptions, Ttl, WriteOptions,
+    BackendWrite, Cache, CacheBackend, Codec, Compression, Condition, EncodedBackend, Expiry,
+    JsonCodec, MsgPackCodec, SetOptions, Ttl,
 };
 use cache_local::LocalBackend;
 use futures_util::FutureExt as _;
@@ -23,7 +23,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 const NUMBERS: [u32; 32] = [1_000_000; 32];
 
 /// Returns how often `work` allocates and how many bytes: the least of some runs, because the

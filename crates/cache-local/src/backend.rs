@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    Abilities, BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, Expiry,
-    Page, ReadNow, Result, Scope, SetNow, WriteOptions,
+    Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Condition,
+    Cursor, Error, Expiry, Page, ReadNow, Result, Scope, SetNow,
 };
 
 use tokio::task::yield_now;
@@ -163,7 +163,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
     #[inline]
     fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V> {
         self.before_write(expiry);
-        let options = WriteOptions::new(expiry, Condition::Always);
+        let options = BackendWrite::new(expiry, Condition::Always);
         SetNow::Done(self.store.set(key, value, options).map(drop))
     }
 
@@ -171,11 +171,11 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
         Ok(self.store.get(key))
     }
 
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         Ok(self.store.get_entry(key))
     }
 
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {
         self.before_write(options.expiry);
         self.store.set(key, value, options)
     }
@@ -211,7 +211,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
         Ok(keys.iter().map(|key| self.store.get(key)).collect())
     }
 
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
         Ok(keys.iter().map(|key| self.store.get_entry(key)).collect())
     }
 

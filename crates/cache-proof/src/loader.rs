@@ -14,6 +14,10 @@ use crate::worker::build_cache;
 /// machine runs each process once within two thirds of it.
 pub const LEASE: Duration = Duration::from_secs(2);
 
+/// How long a command may take. What a busy machine makes slow is no outage, which loads would go past, each by
+/// itself.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Loads keys as the lines of the standard input say: `key tasks milliseconds`.
 ///
 /// The lines that it prints are `begin key nanoseconds` and `end key nanoseconds` for each call of
@@ -32,7 +36,7 @@ pub fn load(mode: &str, url: &str) {
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let cache = runtime
-        .block_on(build_cache(&order))
+        .block_on(build_cache(&order, TIMEOUT))
         .expect("the store is there");
     println!("ready");
     for line in io::stdin().lock().lines() {

@@ -16,7 +16,7 @@ pub(crate) use self::cache::{build_cache, stored_name};
 use self::load::{Shared, Task};
 use crate::history::{Nanos, Record, Sample, Stall, now, write};
 use crate::payload::Payload;
-use crate::plan::Order;
+use crate::plan::{COMMAND_TIMEOUT, Order};
 
 /// How many tasks of a process read and write: so many that some do while others wait.
 const TASKS: u32 = 16;
@@ -103,7 +103,7 @@ async fn carry_out(order: Order) {
 async fn connect(order: &Order) -> Cache<Payload> {
     let limit = Instant::now() + PATIENCE;
     loop {
-        match build_cache(order).await {
+        match build_cache(order, COMMAND_TIMEOUT).await {
             Ok(cache) => return cache,
             Err(error) if error.is_transient() && Instant::now() < limit => sleep(TICK).await,
             Err(error) => panic!("the cache does not connect: {error:?}"),

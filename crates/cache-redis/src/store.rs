@@ -18,8 +18,8 @@ use bytes::Bytes;
 #[expect(unused_imports, reason = "short names for the docs")]
 use cache_core::ErrorKind;
 use cache_core::{
-    Abilities, BackendStats, CacheBackend, Capabilities, Condition, Cursor, Entry, Error, Expiry,
-    Page, ReadNow, Result, Scope, Versioned, WireStats, WriteOptions,
+    Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Condition,
+    Cursor, Error, Expiry, Page, ReadNow, Result, Scope, Versioned, WireStats,
 };
 use tracing::instrument::Instrumented;
 
@@ -301,7 +301,7 @@ impl CacheBackend<Bytes> for RedisStore {
         Ok(found.map(|(_, value)| value))
     }
 
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<Bytes>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<Bytes>>> {
         let found = self.observe("get_entry", key.len(), self.find(key)).await?;
         Ok(found.entry)
     }
@@ -311,7 +311,7 @@ impl CacheBackend<Bytes> for RedisStore {
         self.observe("get_versioned", key.len(), find).await
     }
 
-    async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: Bytes, options: BackendWrite) -> Result<bool> {
         let bytes = key.len() + value.len();
         let key = self.keys.encode(key)?;
         self.check_value(&value)?;
@@ -324,7 +324,7 @@ impl CacheBackend<Bytes> for RedisStore {
     }
 
     async fn swap(&self, key: &str, value: Bytes, expiry: Expiry) -> Result<Option<Bytes>> {
-        let options = WriteOptions::new(expiry, Condition::Always);
+        let options = BackendWrite::new(expiry, Condition::Always);
         let bytes = key.len() + value.len();
         let key = self.keys.encode(key)?;
         self.check_value(&value)?;
@@ -393,7 +393,7 @@ impl CacheBackend<Bytes> for RedisStore {
             .collect())
     }
 
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<Bytes>>>> {
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<Bytes>>>> {
         self.read_many("get_entries", keys, Wanted::Entries).await
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache_core::{
-    Acquired, CacheBackend, Claim, Condition, Expiry, Scope, TransactionWrite, WriteOptions,
+    Acquired, BackendWrite, CacheBackend, Claim, Condition, Expiry, Scope, TransactionWrite,
 };
 use cache_redis::{Protocol, RedisConfig, RedisStore};
 use cache_testbed::{Flavor, Sentinels, Server};
@@ -96,7 +96,7 @@ async fn no_output_at_any_level_shows_a_password_a_key_or_a_value() {
 async fn use_all(config: &RedisConfig, log: &Log) {
     let store = RedisStore::connect(config.clone()).await.expect(WORKS);
     let minute = Expiry::After(Duration::from_secs(60));
-    let options = WriteOptions::new(minute, Condition::Always);
+    let options = BackendWrite::new(minute, Condition::Always);
     store
         .set(KEY, Bytes::from(VALUE), options)
         .await
@@ -183,7 +183,7 @@ async fn fail_all(config: &RedisConfig, server: &Server, log: &Log) {
     );
     server.command(&["DEL", &list]);
     server.pause();
-    let options = WriteOptions::new(Expiry::Never, Condition::Always);
+    let options = BackendWrite::new(Expiry::Never, Condition::Always);
     for _ in 0..3 {
         let written = store.set(KEY, Bytes::from(VALUE), options.clone()).await;
         log.print_error(&written.expect_err(FAILS));

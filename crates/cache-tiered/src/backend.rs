@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cache_core::{
-    Abilities, BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error,
-    Expiry, FlushCause, InvalidationBus, Lease, Page, ReadNow, Result, Scope, TierStats, Versioned,
-    WriteOptions,
+    Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Clock,
+    Condition, Cursor, Error, Expiry, FlushCause, InvalidationBus, Lease, Page, ReadNow, Result,
+    Scope, TierStats, Versioned,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -318,11 +318,11 @@ where
         Ok(found.map(|entry| entry.value))
     }
 
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         self.tiers.read(key).await
     }
 
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {
         self.tiers.set(key, value, options, None).await
     }
 
@@ -388,7 +388,7 @@ where
             .collect())
     }
 
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
         self.tiers.read_many(keys).await
     }
 

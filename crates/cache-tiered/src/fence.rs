@@ -10,14 +10,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cache_core::{Entry, Result, Scope};
+use cache_core::{BackendEntry, Result, Scope};
 use tokio::sync::{MutexGuard as AsyncGuard, watch};
 
 /// A power of two. Keys of one stripe wait for each other while one is put in the first tier.
 const STRIPES: usize = 512;
 
 /// What a flight has brought.
-pub(crate) type Outcome<V> = Arc<Result<Option<Entry<V>>>>;
+pub(crate) type Outcome<V> = Arc<Result<Option<BackendEntry<V>>>>;
 
 type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
 
@@ -223,7 +223,7 @@ impl<V: Send + Sync> Lead<'_, V> {
     }
 
     /// Ends the flight and tells everybody who has joined.
-    pub(crate) fn land(self, outcome: impl FnOnce() -> Result<Option<Entry<V>>>) {
+    pub(crate) fn land(self, outcome: impl FnOnce() -> Result<Option<BackendEntry<V>>>) {
         self.leave();
         // Nobody can join from here on. The receiver in the table is gone.
         if self.sender.receiver_count() > 0 {
@@ -251,7 +251,7 @@ impl<V> Drop for Lead<'_, V> {
 mod tests {
     use std::time::Duration;
 
-    use cache_core::{Entry, Expiry};
+    use cache_core::{BackendEntry, Expiry};
 
     use super::{Boarding, Fence, Join, Lead};
 
@@ -274,7 +274,7 @@ mod tests {
         let fence = Fence::new();
         let lead = lead(&fence, "key");
         let (early, late) = (join(&fence, "key", 999), join(&fence, "key", 1_000));
-        let entry = Entry::new(7, Expiry::After(Duration::from_micros(1)));
+        let entry = BackendEntry::new(7, Expiry::After(Duration::from_micros(1)));
         lead.land(|| Ok(Some(entry)));
         let told = early.landed().await.expect("it had not expired");
         assert_eq!(told.as_ref().as_ref().unwrap().as_ref().unwrap().value, 7);

@@ -2,7 +2,9 @@
 use std::{sync::Arc, time::Duration};
 
 use buildscale_cache::backend::{CacheBackend, Cursor, Page, decide};
-use buildscale_cache::{Condition, Entry, Error, Expiry, Result, Scope, Version, WriteOptions};
+use buildscale_cache::{
+    BackendEntry, BackendWrite, Condition, Error, Expiry, Result, Scope, Version,
+};
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableTable, TableDefinition};
 
@@ -41,13 +43,15 @@ impl RedbStore {
     async fn update<T, D>(&self, key: &str, decide: D) -> Result<T>
     where
         T: Send + 'static,
-        D: FnOnce(Option<Entry<Bytes>>) -> (T, Option<Entry<Bytes>>) + Send + 'static,
+        D: FnOnce(Option<BackendEntry<Bytes>>) -> (T, Option<BackendEntry<Bytes>>) + Send + 'static,
     {
         let key = key.to_owned();
         self.run(move |table, now| {
             let found = table.get(&*key)?.and_then(|row| live(row.value(), now));
             let (answer, next) = decide(found.clone());
-            if let Some(Entry { value, expiry, .. }) = next.as_ref().filter(|_| next != found) {
+            if let Some(BackendEntry { value, expiry, .. }) =
+                next.as_ref().filter(|_| next != found)
+            {
                 let left = expiry.remaining().map(|left| left.as_millis() as u64);
                 let deadline = now.saturating_add(left.unwrap_or(u64::MAX));
                 table.insert(&*key, (deadline, &**value))?;
@@ -60,22 +64,22 @@ impl RedbStore {
     }
 }
 
-fn live((deadline, value): (u64, &[u8]), now: u64) -> Option<Entry<Bytes>> {
+fn live((deadline, value): (u64, &[u8]), now: u64) -> Option<BackendEntry<Bytes>> {
     let left = deadline.checked_sub(now).filter(|left| *left > 0)?;
     let expiry = match deadline {
         u64::MAX => Expiry::Never,
         _ => Expiry::After(Duration::from_millis(left)),
     };
     let value = Bytes::copy_from_slice(value); // What stands there is its own version.
-    Some(Entry::new(value.clone(), expiry).with_version(Version::from_bytes(value)))
+    Some(BackendEntry::new(value.clone(), expiry).with_version(Version::from_bytes(value)))
 }
 
 impl CacheBackend<Bytes> for RedbStore {
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<Bytes>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<Bytes>>> {
         self.update(key, |found| (found.clone(), found)).await
     }
 
-    async fn set(&self, key: &str, value: Bytes, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: Bytes, options: BackendWrite) -> Result<bool> {
         self.update(key, move |found| decide::set(found, value, options))
             .await
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cache_core::{
-    CacheBackend, Condition, ErrorKind, Expiry, Result, Scope, TransactionWrite, Watch,
-    WriteOptions,
+    BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Result, Scope, TransactionWrite,
+    Watch,
 };
 
 use super::some_millis;
@@ -125,7 +125,7 @@ impl Operation {
             Self::Update(key, value, expiry) => {
                 let (old, version) = probe.versioned(key).await;
                 let unchanged = Condition::unchanged(version);
-                let options = WriteOptions::new(*expiry, unchanged).with_kept_expiry(true);
+                let options = BackendWrite::new(*expiry, unchanged).with_kept_expiry(true);
                 assert!(
                     probe.set_with(key, value, options).await,
                     "C39: one task alone"

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::Poll;
 
-use cache_core::{CacheBackend, Condition, Cursor, Expiry, Result, Scope, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Cursor, Expiry, Result, Scope};
 
 use crate::probe::{LONG, Probe};
 use crate::{Fixture, TestValue};
@@ -52,11 +52,11 @@ impl Write {
         let expiry = Expiry::After(LONG);
         match self {
             Self::Set => {
-                let options = WriteOptions::new(expiry, Condition::Always);
+                let options = BackendWrite::new(expiry, Condition::Always);
                 backend.set(key, value, options).await.map(drop)
             }
             Self::SetIfPresent => {
-                let options = WriteOptions::new(expiry, Condition::IfPresent);
+                let options = BackendWrite::new(expiry, Condition::IfPresent);
                 backend.set(key, value, options).await.map(drop)
             }
             Self::Swap => backend.swap(key, value, expiry).await.map(drop),

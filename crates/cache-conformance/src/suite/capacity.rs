@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache_core::{CacheBackend, Condition, Error, ErrorKind, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Error, ErrorKind, Expiry};
 
 use super::concurrency::race;
 use crate::probe::{LONG, Probe};
@@ -75,7 +75,7 @@ pub async fn c26_the_bound_holds_while_many_tasks_write<F: Fixture>(
             async move {
                 for write in 0..WRITES {
                     let value = F::Value::from_text("value");
-                    let options = WriteOptions::new(Expiry::Never, Condition::Always);
+                    let options = BackendWrite::new(Expiry::Never, Condition::Always);
                     let written = backend
                         .set(&format!("{task}.{write}"), value, options)
                         .await;
@@ -120,7 +120,7 @@ pub async fn c27_what_never_fits_is_refused_and_the_old_entry_stays<F: Fixture>(
     let backend = probe.backend();
     let never = Expiry::Never;
     let set = async |key: &str, condition| {
-        let options = WriteOptions::new(never, condition);
+        let options = BackendWrite::new(never, condition);
         backend.set(key, value.clone(), options).await.err()
     };
     let set_many = backend.set_many(vec![("key", value.clone())], never);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -74,7 +74,7 @@ pub async fn c22_one_of_concurrent_if_absent_writes_succeeds<F: Fixture>(fixture
     let probe = Probe::fresh(fixture).await;
     let winners = wins(&probe, |backend, key, task| async move {
         let value = F::Value::from_text(&task.to_string());
-        let options = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+        let options = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
         let written = ok("set", backend.set(&key, value, options)).await;
         let seen = ok("get", backend.get(&key))
             .await
@@ -105,7 +105,7 @@ pub async fn c22_one_of_concurrent_if_absent_writes_replaces_an_expired_entry<F:
     probe.outlive(probe.short()).await;
     let winners = wins(&probe, |backend, key, task| async move {
         let value = F::Value::from_text(&task.to_string());
-        let options = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+        let options = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
         ok("set", backend.set(&key, value, options)).await
     })
     .await;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 
 use super::concurrency::race;
 use crate::linearizability::{Answer, Call, Operation, Recorder};
@@ -62,7 +62,7 @@ async fn perform<F: Fixture>(backend: &F::Backend, key: &str, operation: Operati
         Answer::Found(found.map(|value| value.to_text().parse().unwrap_or(u64::MAX)))
     };
     let set = |number, condition| {
-        let options = WriteOptions::new(Expiry::Never, condition);
+        let options = BackendWrite::new(Expiry::Never, condition);
         ok("set", backend.set(key, value(number), options))
     };
     match operation {

@@ -1,7 +1,7 @@
 //! Entries of invalidated tags are absent for every read and every write: C32.
 
 use cache_core::{
-    CacheBackend, Condition, Expiry, MAX_TAG_BYTES, ReadNow, Scope, WriteOptions, tag_keys,
+    BackendWrite, CacheBackend, Condition, Expiry, MAX_TAG_BYTES, ReadNow, Scope, tag_keys,
 };
 
 use super::tags::{Tagger, granted};
@@ -144,7 +144,7 @@ pub async fn c32_if_absent_succeeds_on_an_invalidated_entry<F: Fixture>(
         .set_if("plain", "new", expiry, Condition::IfAbsent)
         .await;
     assert!(written, "{promise}");
-    let options = WriteOptions::new(expiry, Condition::IfAbsent);
+    let options = BackendWrite::new(expiry, Condition::IfAbsent);
     let written = tagger
         .set_with("tagged", "new", options, (&["old"], None))
         .await;
@@ -167,7 +167,7 @@ pub async fn c32_if_present_fails_on_an_invalidated_entry<F: Fixture>(
         .set_if("key", "new", Expiry::Never, Condition::IfPresent)
         .await;
     assert!(!written, "{promise}");
-    let options = WriteOptions::new(Expiry::Never, Condition::IfPresent);
+    let options = BackendWrite::new(Expiry::Never, Condition::IfPresent);
     let written = tagger
         .set_with("key", "new", options, (&["old"], None))
         .await;

@@ -1,6 +1,6 @@
 //! What may be logged: C28.
 
-use cache_core::{Cache, CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, Cache, CacheBackend, Condition, Expiry};
 
 use crate::probe::{LONG, Probe};
 use crate::{Fixture, Skipped, TestValue};
@@ -45,7 +45,7 @@ pub async fn c28_a_refusal_shows_no_key_and_no_value<F: Fixture>(
 ) -> Result<(), Skipped> {
     let (backend, large) = fixture.oversized().await.ok_or(Skipped::OVERSIZED)?;
     let value = F::Value::from_text(&format!("{VALUE}{}", large.to_text()));
-    let options = WriteOptions::new(Expiry::Never, Condition::Always);
+    let options = BackendWrite::new(Expiry::Never, Condition::Always);
     if let Err(error) = backend.set(KEY, value, options).await {
         assert_silent("an error", &format!("{error} {error:?}"));
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use cache_core::{
-    CacheBackend, Claim, Condition, Entry, Expiry, LoadLease, MAX_TAG_BYTES, MAX_TAGS, Scope,
-    TagTicket, Tagging, Tags, WriteOptions, tag_keys,
+    BackendEntry, BackendWrite, CacheBackend, Claim, Condition, Expiry, LoadLease, MAX_TAG_BYTES,
+    MAX_TAGS, Scope, TagTicket, Tagging, Tags, tag_keys,
 };
 
 use crate::probe::{LONG, Probe, ok, scope, text};
@@ -40,7 +40,7 @@ impl<'p, F: Fixture> Tagger<'p, F> {
         tags: &[&str],
         since: Option<&TagTicket>,
     ) {
-        let options = WriteOptions::new(Expiry::Never, Condition::Always);
+        let options = BackendWrite::new(Expiry::Never, Condition::Always);
         let written = self.set_with(key, value, options, (tags, since)).await;
         assert!(written, "C33: a tagged set without a condition writes");
     }
@@ -49,7 +49,7 @@ impl<'p, F: Fixture> Tagger<'p, F> {
         &self,
         key: &str,
         value: &str,
-        options: WriteOptions,
+        options: BackendWrite,
         (tags, since): (&[&str], Option<&TagTicket>),
     ) -> bool {
         let (value, keys) = (F::Value::from_text(value), keys(tags));
@@ -123,7 +123,7 @@ async fn assert_tagged<F: Fixture>(
     promise: &str,
 ) {
     let expected = Some((value.to_owned(), keys(tags).into_iter().collect()));
-    let seen = |entry: Entry<F::Value>| {
+    let seen = |entry: BackendEntry<F::Value>| {
         let count = entry.tags.len();
         let names: BTreeSet<String> = entry.tags.iter().map(ToString::to_string).collect();
         assert_eq!(names.len(), count, "C35: each tag is told once");
@@ -231,7 +231,7 @@ pub async fn c33_a_write_with_tags_keeps_to_its_condition<F: Fixture>(
         ("absent", Condition::IfPresent, false),
         ("new", Condition::IfAbsent, true),
     ] {
-        let options = WriteOptions::new(Expiry::After(LONG), condition.clone());
+        let options = BackendWrite::new(Expiry::After(LONG), condition.clone());
         let written = tagger.set_with(key, "new", options, (&["new"], None)).await;
         assert_eq!(written, expected, "{promise} ({condition:?} of {key:?})");
     }
@@ -240,7 +240,7 @@ pub async fn c33_a_write_with_tags_keeps_to_its_condition<F: Fixture>(
     assert_tagged(&probe, "there", ("old", &["old"]), promise).await;
     probe.assert_value("absent", None, promise).await;
     assert_tagged(&probe, "new", ("new", &["new"]), promise).await;
-    let options = WriteOptions::new(Expiry::After(LONG), Condition::IfPresent);
+    let options = BackendWrite::new(Expiry::After(LONG), Condition::IfPresent);
     let replacement = (&["new"][..], None);
     let written = tagger.set_with("there", "new", options, replacement).await;
     assert!(written, "{promise} (IfPresent of a present key)");
@@ -255,7 +255,7 @@ pub async fn c33_an_entry_with_tags_has_its_expiry<F: Fixture>(fixture: &F) -> R
     let promise = "C33: an entry with tags has its expiry";
     for ttl in [LONG, probe.short()] {
         let expiry = Expiry::After(ttl);
-        let options = WriteOptions::new(expiry, Condition::Always);
+        let options = BackendWrite::new(expiry, Condition::Always);
         tagger
             .set_with("key", "value", options, (&["tag"], None))
             .await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cache_core::{
-    CacheBackend, Condition, Expiry, TagTicket, Tagging, Tags, WriteOptions, tag_keys,
+    BackendWrite, CacheBackend, Condition, Expiry, TagTicket, Tagging, Tags, tag_keys,
 };
 use tokio::sync::Barrier;
 use tokio::task::yield_now;
@@ -123,7 +123,7 @@ pub async fn c34_a_late_value_changes_nothing_where_its_condition_fails<F: Fixtu
     let ticket = tagger.ticket().await;
     tagger.invalidate(&["tag"]).await;
     tagger.set(KEY, "new", &["tag"]).await;
-    let options = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+    let options = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
     let late = (&["tag"][..], Some(&ticket));
     let written = tagger.set_with(KEY, "old", options, late).await;
     assert!(!written, "C34: a late value keeps to its condition");
@@ -201,7 +201,7 @@ impl<B> Source<B> {
         yield_now().await;
         let keys: Vec<&str> = self.tags.iter().map(String::as_str).collect();
         let tagging = Tagging::new(&keys, Some(&ticket));
-        let options = WriteOptions::new(Expiry::Never, Condition::Always);
+        let options = BackendWrite::new(Expiry::Never, Condition::Always);
         let value = V::from_text(&row.to_string());
         ok("set", self.tags().set(KEY, value, options, tagging)).await;
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    CacheBackend, Condition, ErrorKind, Expiry, Result, Scope, TransactionWrite, Transactions,
-    Watch, WriteOptions,
+    BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Result, Scope, TransactionWrite,
+    Transactions, Watch,
 };
 
 use super::concurrency::race;
@@ -149,7 +149,7 @@ async fn change<F: Fixture>(probe: &Probe<'_, F>, way: &str, key: &str) {
     match way {
         "set" => probe.set(key, "same", Expiry::Never).await,
         "set if present" => {
-            let options = WriteOptions::new(Expiry::Never, Condition::IfPresent);
+            let options = BackendWrite::new(Expiry::Never, Condition::IfPresent);
             ok("set", backend.set(key, value(), options)).await;
         }
         "swap" => {

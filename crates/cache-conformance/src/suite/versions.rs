@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use cache_core::{CacheBackend, Condition, Expiry, Version, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry, Version};
 use tokio::sync::Barrier;
 
 use super::concurrency::{ROUNDS, TASKS, race, wins};
@@ -172,7 +172,7 @@ pub async fn c40_one_of_concurrent_writes_over_a_version_takes_place<F: Fixture>
                     ok("delete", backend.delete(&key, unchanged)).await
                 } else {
                     let value = F::Value::from_text(&format!("of task {task}"));
-                    let options = WriteOptions::new(Expiry::Never, unchanged);
+                    let options = BackendWrite::new(Expiry::Never, unchanged);
                     ok("set", backend.set(&key, value, options)).await
                 });
             }
@@ -200,7 +200,7 @@ pub async fn c40_no_write_over_a_version_is_lost<F: Fixture>(fixture: &F) {
                 let count = found.entry.map(|entry| text(entry.value));
                 let count = count.map_or(0, |count| count.parse::<usize>().expect("a number"));
                 let unchanged = Condition::unchanged(found.version);
-                let options = WriteOptions::new(Expiry::Never, unchanged);
+                let options = BackendWrite::new(Expiry::Never, unchanged);
                 let more = F::Value::from_text(&(count + 1).to_string());
                 counted += usize::from(ok("set", backend.set("count", more, options)).await);
             }
@@ -317,13 +317,13 @@ pub async fn c43_a_kept_expiry_stays_under_new_tags<F: Fixture>(
     let promise = "C43: a write with tags keeps the expiry";
     let old = Expiry::After(LONG);
     for (key, is_invalidated) in [("live", false), ("invalidated", true)] {
-        let options = WriteOptions::new(old, Condition::Always);
+        let options = BackendWrite::new(old, Condition::Always);
         let tags = [key, "both"];
         assert!(tagger.set_with(key, "old", options, (&tags, None)).await);
         if is_invalidated {
             tagger.invalidate(&[key]).await;
         }
-        let options = WriteOptions::new(OWN, Condition::Always).with_kept_expiry(true);
+        let options = BackendWrite::new(OWN, Condition::Always).with_kept_expiry(true);
         let written = tagger.set_with(key, "kept", options, (&["both"], None));
         assert!(written.await, "{promise}");
         let expected = if is_invalidated { OWN } else { old };
@@ -338,7 +338,7 @@ pub async fn c43_a_kept_expiry_stays_under_new_tags<F: Fixture>(
 const OWN: Expiry = Expiry::After(LONG.saturating_mul(3));
 
 async fn keep<F: Fixture>(probe: &Probe<'_, F>, key: &str, condition: Condition) -> bool {
-    let options = WriteOptions::new(OWN, condition).with_kept_expiry(true);
+    let options = BackendWrite::new(OWN, condition).with_kept_expiry(true);
     probe.set_with(key, "kept", options).await
 }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use cache_conformance::TestValue;
 use cache_core::backend::{derived, each};
 use cache_core::{
-    Abilities, BackendStats, CacheBackend, Capabilities, Clock, Condition, Cursor, Entry, Error,
-    ErrorKind, Expiry, MAX_TTL, Page, ReadNow, Result, Scope, SetNow, Version, WriteOptions,
+    Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Clock,
+    Condition, Cursor, Error, ErrorKind, Expiry, MAX_TTL, Page, ReadNow, Result, Scope, SetNow,
+    Version,
 };
 use tokio::task::yield_now;
 
@@ -21,8 +22,8 @@ use super::locks::Granted;
 use super::tags::{Invalidations, Mark};
 
 /// Returns the options of a write without a condition.
-pub(super) const fn always(expiry: Expiry) -> WriteOptions {
-    WriteOptions::new(expiry, Condition::Always)
+pub(super) const fn always(expiry: Expiry) -> BackendWrite {
+    BackendWrite::new(expiry, Condition::Always)
 }
 
 /// More entries than any test writes.
@@ -216,7 +217,7 @@ impl<V: TestValue> Reference<V> {
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tags: Vec<Mark>,
     ) -> Result<bool> {
         self.check_size(key, &value)?;
@@ -323,14 +324,15 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         Ok(self.value(key))
     }
 
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         let slots = self.slots();
         let entry = self.live(&slots, key).map(|slot| match self.bug {
             Some(Bug::GetEntryForgetsExpiry) => {
-                Entry::new(slot.value.clone(), Expiry::Never).with_version(self.version_of(slot))
+                BackendEntry::new(slot.value.clone(), Expiry::Never)
+                    .with_version(self.version_of(slot))
             }
             _ => {
-                let entry = Entry::new(slot.value.clone(), self.expiry_of(slot));
+                let entry = BackendEntry::new(slot.value.clone(), self.expiry_of(slot));
                 let entry = entry.with_version(self.version_of(slot));
                 entry.with_tags(slot.tags.iter().map(Mark::tag).collect())
             }
@@ -338,7 +340,7 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         Ok(entry)
     }
 
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {
         self.write(key, value, options, Vec::new()).await
     }
 
@@ -432,7 +434,7 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
         Ok(keys.into_iter().map(|key| self.value(key)).collect())
     }
 
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
         let mut entries = each::get_entry(self, keys).await?;
         for entry in entries.iter_mut().flatten() {
             match self.bug {

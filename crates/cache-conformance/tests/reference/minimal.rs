@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use cache_conformance::{Fixture, TestValue};
 use cache_core::{
-    CacheBackend, Condition, Cursor, EncodedBackend, Entry, Expiry, MsgPackCodec, Page, Result,
-    Scope, WriteOptions,
+    BackendEntry, BackendWrite, CacheBackend, Condition, Cursor, EncodedBackend, Expiry,
+    MsgPackCodec, Page, Result, Scope,
 };
 
 use crate::reference::ReferenceFixture;
@@ -19,11 +19,11 @@ pub(crate) struct Minimal(pub(crate) ReferenceFixture<String>);
 pub(crate) struct FiveMethods<V>(Reference<V>);
 
 impl<V: TestValue> CacheBackend<V> for FiveMethods<V> {
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         self.0.get_entry(key).await
     }
 
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {
         self.0.set(key, value, options).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cache_conformance::TestValue;
-use cache_core::{Expiry, LoadLease, Result, Scope, TagTicket, Tagging, Tags, WriteOptions};
+use cache_core::{BackendWrite, Expiry, LoadLease, Result, Scope, TagTicket, Tagging, Tags};
 use tokio::task::yield_now;
 
 use super::Bug;
@@ -94,7 +94,7 @@ impl<V: TestValue> Tags<V> for Reference<V> {
         &self,
         key: &str,
         value: V,
-        mut options: WriteOptions,
+        mut options: BackendWrite,
         tagging: Tagging<'_>,
     ) -> Result<bool> {
         let mut marks = self.marks(&tagging);

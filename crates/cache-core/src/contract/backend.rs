@@ -12,7 +12,8 @@ use std::time::Duration;
 
 pub use self::erased::DynBackend;
 use crate::{
-    Abilities, BackendStats, Condition, Entry, Expiry, Result, Scope, Versioned, WriteOptions,
+    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope,
+    Versioned,
 };
 
 /// A place that holds values under keys, each with an optional expiry.
@@ -139,7 +140,7 @@ use crate::{
 ///   entry exactly one gets it.
 /// - **C42** `get_ex` returns the value and changes the expiry in one step; of an absent key it changes
 ///   nothing.
-/// - **C43** A write that [keeps the expiry](crate::WriteOptions::keeps_expiry) leaves that of an entry that
+/// - **C43** A write that [keeps the expiry](crate::BackendWrite::keeps_expiry) leaves that of an entry that
 ///   is there as it is; a new entry gets its own.
 ///
 /// *Counters*, of backends that [have](Self::abilities) them
@@ -162,14 +163,14 @@ use crate::{
 )]
 pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 'static {
     /// Returns the value of `key`, the time that it has left and its version, in one round trip.
-    fn get_entry(&self, key: &str) -> impl Future<Output = Result<Option<Entry<V>>>> + Send;
+    fn get_entry(&self, key: &str) -> impl Future<Output = Result<Option<BackendEntry<V>>>> + Send;
 
     /// Writes `value` and tells whether the condition held; in one atomic step.
     fn set(
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
     ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Removes `key` and tells whether the condition held and the key was there; in one atomic step.
@@ -266,7 +267,7 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
     fn get_entries(
         &self,
         keys: &[&str],
-    ) -> impl Future<Output = Result<Vec<Option<Entry<V>>>>> + Send {
+    ) -> impl Future<Output = Result<Vec<Option<BackendEntry<V>>>>> + Send {
         each::get_entry(self, keys)
     }
 

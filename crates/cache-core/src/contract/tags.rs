@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Error, Expiry, LoadLease, Result, WriteOptions};
+use crate::{BackendWrite, Error, Expiry, LoadLease, Result};
 
 /// The longest name of a tag, in bytes.
 pub const MAX_TAG_BYTES: usize = 1024;
@@ -34,7 +34,7 @@ pub trait Tags<V: Send + Sync + 'static>: Send + Sync {
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tagging: Tagging<'_>,
     ) -> Result<bool>;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::Entry;
+use crate::BackendEntry;
 
 /// What tells whether an entry has been written since it was read.
 ///
@@ -74,7 +74,7 @@ impl fmt::Debug for Version {
 #[non_exhaustive]
 pub struct Versioned<V> {
     /// The entry, unless the key is absent or what it holds cannot be read.
-    pub entry: Option<Entry<V>>,
+    pub entry: Option<BackendEntry<V>>,
     /// The version of what the key holds; there is none if it holds nothing.
     pub version: Option<Version>,
 }
@@ -82,7 +82,7 @@ pub struct Versioned<V> {
 impl<V> Versioned<V> {
     /// Joins what was found and its version.
     #[must_use]
-    pub const fn new(entry: Option<Entry<V>>, version: Option<Version>) -> Self {
+    pub const fn new(entry: Option<BackendEntry<V>>, version: Option<Version>) -> Self {
         Self { entry, version }
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{ByteStore, EncodedBackend};
-use crate::{Codec, Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, WriteOptions};
+use crate::{BackendWrite, Codec, Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags};
 
 impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
     fn store_tags(&self) -> Result<&dyn Tags<Bytes>> {
@@ -30,7 +30,7 @@ where
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tagging: Tagging<'_>,
     ) -> Result<bool> {
         let stored = self.encode(&value)?;

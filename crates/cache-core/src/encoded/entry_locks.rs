@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{ByteStore, EncodedBackend};
 use crate::backend::derived::Races;
 use crate::keyspace::{lock_key, lock_token_key};
-use crate::{Acquired, Condition, Expiry, LockToken, Locks, Result, Versioned, WriteOptions};
+use crate::{Acquired, BackendWrite, Condition, Expiry, LockToken, Locks, Result, Versioned};
 
 /// How long the last token of a lock is kept.
 const TOKENS_KEPT: Expiry = Expiry::After(Duration::from_secs(24 * 60 * 60));
@@ -28,7 +28,7 @@ impl<S: ByteStore, C: Send + Sync + 'static> Locks for EncodedBackend<S, C> {
                 return Ok(Acquired::Held(holder.expiry.remaining().unwrap_or(ttl)));
             }
             let token = self.next_token(&token_key).await?;
-            let options = WriteOptions::new(Expiry::After(ttl), Condition::IfAbsent);
+            let options = BackendWrite::new(Expiry::After(ttl), Condition::IfAbsent);
             if self.store.set(&key, encode(token), options).await? {
                 // Whoever drew a higher token since may have had the lock and have given it back. Then ours
                 // would be lower than that of an earlier holder.
@@ -46,7 +46,7 @@ impl<S: ByteStore, C: Send + Sync + 'static> Locks for EncodedBackend<S, C> {
         let Some(held) = self.held_by(&key, token).await? else {
             return Ok(false);
         };
-        let options = WriteOptions::new(Expiry::After(ttl), held);
+        let options = BackendWrite::new(Expiry::After(ttl), held);
         self.store.set(&key, encode(token), options).await
     }
 
@@ -87,7 +87,7 @@ impl<S: ByteStore, C: Sync> EncodedBackend<S, C> {
         loop {
             let (unchanged, last) = self.last_token(key).await?;
             let token = LockToken::after(last, fastrand::u64(..));
-            let options = WriteOptions::new(TOKENS_KEPT, unchanged);
+            let options = BackendWrite::new(TOKENS_KEPT, unchanged);
             let text = Bytes::from(token.fencing_token().to_string());
             if self.store.set(key, text, options).await? {
                 return Ok(token);

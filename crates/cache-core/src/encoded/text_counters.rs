@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use super::{ByteStore, EncodedBackend};
 use crate::backend::derived::Races;
-use crate::{Condition, Count, Counters, Entry, Error, Expiry, Result, Versioned, WriteOptions};
+use crate::{
+    BackendEntry, BackendWrite, Condition, Count, Counters, Error, Expiry, Result, Versioned,
+};
 
 #[async_trait]
 impl<S: ByteStore, C: Send + Sync> Counters for EncodedBackend<S, C> {
@@ -19,7 +21,7 @@ impl<S: ByteStore, C: Send + Sync> Counters for EncodedBackend<S, C> {
             let Versioned { entry, version } = self.store.get_versioned(name).await?;
             let found = entry.as_ref().map(count_of).transpose()?;
             let value = Count::after(found.map(|count| count.value), by)?;
-            let options = WriteOptions::new(window, Condition::unchanged(version));
+            let options = BackendWrite::new(window, Condition::unchanged(version));
             let text = Bytes::from(value.to_string());
             let write = self.store.set(name, text, options.with_kept_expiry(true));
             if write.await? {
@@ -40,7 +42,7 @@ impl<S: ByteStore, C: Send + Sync> Counters for EncodedBackend<S, C> {
     }
 }
 
-fn count_of(entry: &Entry<Bytes>) -> Result<Count> {
+fn count_of(entry: &BackendEntry<Bytes>) -> Result<Count> {
     let text = str::from_utf8(&entry.value).map_err(Error::backend)?;
     let value = text.parse().map_err(Error::backend)?;
     Ok(Count::new(value, entry.expiry))

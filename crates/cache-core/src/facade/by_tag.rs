@@ -7,7 +7,7 @@ use super::{Cache, Keyspace};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, Unsupported};
 use crate::contract::tags::check_count;
-use crate::{CacheBackend, Error, LoadOptions, Result, TagTicket, Tagging, Tags, WriteOptions};
+use crate::{BackendWrite, CacheBackend, Error, LoadOptions, Result, TagTicket, Tagging, Tags};
 
 /// Returns the keys that name tags of a namespace to a backend, each once.
 pub(crate) fn tag_keys(space: &Keyspace, tags: &[impl AsRef<str>]) -> Result<Vec<String>> {
@@ -145,7 +145,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         &self,
         raw: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         (tags, since): (&[impl AsRef<str> + Sync], Option<&TagTicket>),
     ) -> Result<bool> {
         if tags.is_empty() {
@@ -160,7 +160,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         &self,
         (key, raw): (&str, &str),
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tags: &[&str],
     ) -> Result<bool> {
         let tags = tag_keys(&self.keyspace, tags)?;

@@ -4,7 +4,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::Cache;
 use super::bulk::AT_ONCE;
-use crate::{CacheBackend, Entry, Expiry, ReadNow, Result};
+use crate::{BackendEntry, CacheBackend, Expiry, ReadNow, Result};
 
 /// A read lengthens the life of an entry once this part of the time to idle is over: reads that follow each
 /// other closely cost no write each.
@@ -36,7 +36,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         &self,
         key: &str,
         raw: &str,
-    ) -> Result<Option<Entry<V>>> {
+    ) -> Result<Option<BackendEntry<V>>> {
         let mut entry = self.shared.backend.get_entry(raw).await?;
         if let Some(entry) = &mut entry
             && let Some(expiry) = self.due_expiry(entry.expiry)
@@ -61,7 +61,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         stream::iter(due)
             .for_each_concurrent(AT_ONCE, |due| due)
             .await;
-        let value = |entry: Option<Entry<V>>| entry.map(|entry| entry.value);
+        let value = |entry: Option<BackendEntry<V>>| entry.map(|entry| entry.value);
         Ok(entries.into_iter().map(value).collect())
     }
 

@@ -12,8 +12,8 @@ use super::{Cache, When};
 use crate::ErrorKind::{Conflict, InvalidInput, TooLarge, Unsupported};
 use crate::backend::derived::Races;
 use crate::{
-    CacheBackend, Condition, Error, Expiry, Result, SetOptions, Ttl, Version, Versioned,
-    WriteOptions,
+    BackendWrite, CacheBackend, Condition, Error, Expiry, Result, SetOptions, Ttl, Version,
+    Versioned,
 };
 
 /// What an [update](Cache::update) has done.
@@ -167,7 +167,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
                 Some(entry) if given.is_empty() => entry.tags.iter().map(Arc::as_ref).collect(),
                 _ => given.iter().map(String::as_str).collect(),
             };
-            let write = WriteOptions::new(expiry, Condition::unchanged(version));
+            let write = BackendWrite::new(expiry, Condition::unchanged(version));
             let write = write.with_kept_expiry(keeps_expiry);
             if self.replace((key, raw), new.clone(), write, &tags).await? {
                 let old = entry.map(|entry| entry.value);
@@ -185,7 +185,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         &self,
         (key, raw): (&str, &str),
         value: Option<V>,
-        options: WriteOptions,
+        options: BackendWrite,
         tags: &[&str],
     ) -> Result<bool> {
         let (backend, counters) = (&self.shared.backend, &self.shared.counters);

@@ -3,7 +3,7 @@
 use super::{Cache, Shared};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge};
-use crate::{CacheBackend, Condition, Expiry, Result, SetNow, SetOptions, Ttl, WriteOptions};
+use crate::{BackendWrite, CacheBackend, Condition, Expiry, Result, SetNow, SetOptions, Ttl};
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Writes `value` with the default time to live, and replaces value and expiry of `key`.
@@ -196,7 +196,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             value
         };
         let raw = self.raw(operation, key)?;
-        let write = WriteOptions::new(expiry, options.condition.into());
+        let write = BackendWrite::new(expiry, options.condition.into());
         let write = write.with_kept_expiry(options.keeps_ttl);
         let written = if options.tags.is_empty() {
             let set = self.shared.backend.set(&raw, value, write);

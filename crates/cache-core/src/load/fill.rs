@@ -7,8 +7,8 @@ use crate::facade::by_tag::{tag_keys, tag_names};
 use crate::facade::copies::Outdated;
 use crate::facade::raw_keys::borrowed;
 use crate::{
-    Cache, CacheBackend, Condition, Expiry, Result, TagTicket, Tagging, Version, Versioned,
-    WriteOptions,
+    BackendWrite, Cache, CacheBackend, Condition, Expiry, Result, TagTicket, Tagging, Version,
+    Versioned,
 };
 
 /// A value that was loaded, and how it is to be stored.
@@ -75,7 +75,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         tagging: (&[String], Option<&TagTicket>),
     ) -> Result<Filled<V>> {
         let put = |condition| {
-            let options = WriteOptions::new(fresh.expiry, condition);
+            let options = BackendWrite::new(fresh.expiry, condition);
             self.put(raw, fresh.value.clone(), options, tagging)
         };
         let was_absent = condition == Condition::IfAbsent;
@@ -193,7 +193,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     async fn keep_copy(&self, fresh: &Fresh<'_, V>, expiry: Expiry) -> Result<()> {
-        let options = WriteOptions::new(expiry, Condition::Always);
+        let options = BackendWrite::new(expiry, Condition::Always);
         let copy = self.keyspace.copy_of(fresh.key);
         let tags = tag_keys(&self.keyspace.copies(), fresh.tags)?;
         let tagging = (&*tags, fresh.since);

@@ -10,8 +10,8 @@ use super::lead::Leading;
 use super::waiting::{Answer, answer};
 use crate::facade::by_tag::tag_names;
 use crate::{
-    Cache, CacheBackend, Entry, Error, Expiry, LoadContext, LoadError, LoadOptions, LoadReason,
-    Loaded, ReadNow, Result,
+    BackendEntry, Cache, CacheBackend, Error, Expiry, LoadContext, LoadError, LoadOptions,
+    LoadReason, Loaded, ReadNow, Result,
 };
 
 /// Puts a load in the background.
@@ -195,7 +195,7 @@ where
     }
 
     /// Reads the value and, if that is of use, the time that it has left.
-    async fn read(&self) -> Result<Option<Entry<V>>> {
+    async fn read(&self) -> Result<Option<BackendEntry<V>>> {
         let cache = self.cache;
         if self.options.looks_ahead() && self.spawn.is_some() {
             return cache.answer_with_expiry(self.key, self.raw).await;
@@ -204,7 +204,7 @@ where
             ReadNow::Answer(found) => found,
             ReadNow::WouldWait => cache.answer(self.key, self.raw).await,
         };
-        Ok(found?.map(|value| Entry::new(value, Expiry::Never)))
+        Ok(found?.map(|value| BackendEntry::new(value, Expiry::Never)))
     }
 
     /// Reads the last value of an absent key. That it cannot be read is no worse than that there is
@@ -225,7 +225,7 @@ where
         })
     }
 
-    fn present(&self, entry: Entry<V>) -> Last<V> {
+    fn present(&self, entry: BackendEntry<V>) -> Last<V> {
         Last {
             tags: tag_names(&self.cache.keyspace, &entry.tags),
             value: entry.value,
@@ -239,7 +239,7 @@ where
     }
 
     /// Returns a value that is there, and loads the next one if it is time.
-    fn hit<F, Fut, E>(&self, ticket: Ticket, entry: Entry<V>, load: F) -> V
+    fn hit<F, Fut, E>(&self, ticket: Ticket, entry: BackendEntry<V>, load: F) -> V
     where
         F: FnOnce(LoadContext<V>) -> Fut + Send + 'l,
         Fut: Future<Output = Result<Loaded<V>, E>> + Send + 'l,

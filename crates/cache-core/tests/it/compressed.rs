@@ -138,7 +138,7 @@ async fn values_of_every_size_and_level_come_back() {
 
 #[tokio::test]
 async fn all_that_reads_decompresses() {
-    use cache_core::{Cache, Entry, Expiry};
+    use cache_core::{BackendEntry, Cache, Expiry};
 
     let backend = json().with_compression(Compression::zstd(3));
     let value = text(4_000);
@@ -158,7 +158,7 @@ async fn all_that_reads_decompresses() {
         cache.mget(&["a", "b"]).await.unwrap(),
         vec![Some(value.clone()); 2]
     );
-    let entry: Option<Entry<String>> = cache.backend().get_entry("a").await.unwrap();
+    let entry: Option<BackendEntry<String>> = cache.backend().get_entry("a").await.unwrap();
     assert_eq!(entry.unwrap().value, value);
     assert_eq!(cache.get_and_set("a", "b").await.unwrap(), Some(value));
     assert_eq!(cache.stats().backend.unreadable, 0);

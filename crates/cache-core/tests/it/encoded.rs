@@ -3,15 +3,15 @@
 
 use bytes::Bytes;
 use cache_core::{
-    Cache, CacheBackend, Codec, Condition, EncodedBackend, ErrorKind, Expiry, JsonCodec,
-    MsgPackCodec, WriteOptions,
+    BackendWrite, Cache, CacheBackend, Codec, Condition, EncodedBackend, ErrorKind, Expiry,
+    JsonCodec, MsgPackCodec,
 };
 use cache_local::LocalBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::plain::Plain;
 
-const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct User {

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use cache_core::{
-    CacheBackend, Codec, Condition, EncodedBackend, Expiry, JsonCodec, MsgPackCodec, WriteOptions,
+    BackendWrite, CacheBackend, Codec, Condition, EncodedBackend, Expiry, JsonCodec, MsgPackCodec,
 };
 use cache_local::LocalBackend;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ fn from_hex(text: &str) -> Bytes {
 
 /// Reads golden bytes back through the backend, and checks that it still writes the same.
 async fn check<C: Codec<User>>(backend: EncodedBackend<LocalBackend<Bytes>, C>, golden: &str) {
-    let always = WriteOptions::new(Expiry::Never, Condition::Always);
+    let always = BackendWrite::new(Expiry::Never, Condition::Always);
     backend
         .store()
         .set("old", from_hex(golden), always.clone())

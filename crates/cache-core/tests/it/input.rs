@@ -185,6 +185,6 @@ async fn expire_tells_whether_the_key_is_there_whatever_the_time() {
 fn no_debug_output_of_a_read_shows_the_value() {
     let read = cache_core::ReadNow::Answer(Ok(Some("secret".to_string())));
     assert_eq!(format!("{read:?}"), "Answer { found: true }");
-    let entry = cache_core::Entry::new("secret", cache_core::Expiry::Never);
+    let entry = cache_core::BackendEntry::new("secret", cache_core::Expiry::Never);
     assert!(!format!("{entry:?}").contains("secret"));
 }

@@ -8,8 +8,8 @@
 
 use bytes::Bytes;
 use cache_core::{
-    CacheBackend, Compression, Condition, DEFAULT_MAX_VALUE_BYTES, EncodedBackend, ErrorKind,
-    Expiry, JsonCodec, WriteOptions,
+    BackendWrite, CacheBackend, Compression, Condition, DEFAULT_MAX_VALUE_BYTES, EncodedBackend,
+    ErrorKind, Expiry, JsonCodec,
 };
 use cache_local::LocalBackend;
 
@@ -47,7 +47,7 @@ async fn a_value_over_the_limit_is_refused_whatever_the_condition_and_the_old_on
         let old = "8 bytes!".to_string();
         backend.set("key", old.clone(), ALWAYS).await.unwrap();
         for condition in [Condition::Always, Condition::IfAbsent, Condition::IfPresent] {
-            let options = WriteOptions::new(Expiry::Never, condition);
+            let options = BackendWrite::new(Expiry::Never, condition);
             let written = backend.set("key", "aaaaaaaaa".to_string(), options).await;
             assert_eq!(written.unwrap_err().kind(), &too_large(11, 10));
         }

@@ -8,11 +8,11 @@
 
 use bytes::Bytes;
 use cache_core::{
-    BackendStats, CacheBackend, Codec, Condition, EncodedBackend, Expiry, WriteOptions,
+    BackendStats, BackendWrite, CacheBackend, Codec, Condition, EncodedBackend, Expiry,
 };
 use cache_local::LocalBackend;
 
-pub(crate) const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+pub(crate) const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 pub(crate) const HEADER_BYTES: usize = 16;
 pub(crate) const PLAIN: u8 = 0;
 pub(crate) const LZ4: u8 = 1;

@@ -165,11 +165,11 @@ async fn a_value_is_taken_once_and_counts_as_read_and_as_deleted() {
 #[cfg(feature = "json")]
 #[tokio::test]
 async fn what_cannot_be_read_is_replaced_by_an_update() {
-    use cache_core::{CacheBackend, Condition, EncodedBackend, Expiry, JsonCodec, WriteOptions};
+    use cache_core::{BackendWrite, CacheBackend, Condition, EncodedBackend, Expiry, JsonCodec};
 
     let store = Arc::new(LocalBackend::default());
     let cache: Cache<u64> = Cache::new(EncodedBackend::new(Arc::clone(&store), JsonCodec::new()));
-    let always = WriteOptions::new(Expiry::Never, Condition::Always);
+    let always = BackendWrite::new(Expiry::Never, Condition::Always);
     store.set("key", "no number".into(), always).await.unwrap();
     let updated = cache.update("key", one_more).await.unwrap();
     assert_eq!((updated.old, updated.new), (None, Some(1)));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::{
-    Abilities, Cache, CacheBackend, CacheBuilder, Claim, Clock, Condition, Cursor, Entry,
-    ErrorKind, Expiry, LoadLease, LoadLeases, LoadOptions, ManualClock, Page, Result, Scope,
-    WriteOptions,
+    Abilities, BackendEntry, BackendWrite, Cache, CacheBackend, CacheBuilder, Claim, Clock,
+    Condition, Cursor, ErrorKind, Expiry, LoadLease, LoadLeases, LoadOptions, ManualClock, Page,
+    Result, Scope,
 };
 use cache_local::{LocalBackend, LocalConfig};
 use tokio::time::Instant;
@@ -29,10 +29,10 @@ enum Fate {
 struct Leasing(LocalBackend<u32>, Fate);
 
 impl CacheBackend<u32> for Leasing {
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<u32>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<u32>>> {
         self.0.get_entry(key).await
     }
-    async fn set(&self, key: &str, value: u32, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: u32, options: BackendWrite) -> Result<bool> {
         CacheBackend::set(&self.0, key, value, options).await
     }
     async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {
@@ -71,7 +71,7 @@ impl LoadLeases<u32> for Leasing {
         _expiry: Expiry,
     ) -> Result<bool> {
         if let Fate::Lost(Some(other)) = self.1 {
-            let options = WriteOptions::new(Expiry::Never, Condition::Always);
+            let options = BackendWrite::new(Expiry::Never, Condition::Always);
             CacheBackend::set(&self.0, key, other, options).await?;
         }
         Ok(false)

@@ -284,11 +284,11 @@ async fn a_refresh_that_finds_nothing_leaves_what_another_process_has_set_meanwh
 #[cfg(feature = "json")]
 #[tokio::test(start_paused = true)]
 async fn a_value_that_cannot_be_read_is_replaced() {
-    use cache_core::{Cache, CacheBackend, EncodedBackend, Expiry, JsonCodec, WriteOptions};
+    use cache_core::{BackendWrite, Cache, CacheBackend, EncodedBackend, Expiry, JsonCodec};
     use cache_local::LocalBackend;
 
     let store = LocalBackend::default();
-    let options = WriteOptions::new(Expiry::Never, cache_core::Condition::Always);
+    let options = BackendWrite::new(Expiry::Never, cache_core::Condition::Always);
     store
         .set("key", bytes::Bytes::from_static(b"\xC1garbage"), options)
         .await

@@ -1,7 +1,7 @@
 //! The tags of the in-process backend.
 
 use async_trait::async_trait;
-use cache_core::{Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, WriteOptions};
+use cache_core::{BackendWrite, Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags};
 
 use super::LocalBackend;
 
@@ -17,7 +17,7 @@ impl<V: Clone + Send + Sync + 'static> Tags<V> for LocalBackend<V> {
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tagging: Tagging<'_>,
     ) -> Result<bool> {
         self.before_write(options.expiry);

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use cache_core::{Condition, Error, ErrorKind, Expiry, Result, TransactionWrite, WriteOptions};
+use cache_core::{BackendWrite, Condition, Error, ErrorKind, Expiry, Result, TransactionWrite};
 
 use super::Store;
 use crate::entry::{Content, Entry, Handle};
@@ -89,7 +89,7 @@ impl<V> Store<V> {
             TransactionWrite::Delete => (None, 0, Expiry::Never),
             _ => return Err(Error::unsupported("this write in a transaction")),
         };
-        let options = WriteOptions::new(expiry, Condition::Always);
+        let options = BackendWrite::new(expiry, Condition::Always);
         Ok(self.plan(key, content, weight, options))
     }
 

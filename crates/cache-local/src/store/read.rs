@@ -51,7 +51,7 @@ impl<V: Clone> Store<V> {
         }
     }
 
-    pub(crate) fn get_entry(&self, key: &str) -> Option<cache_core::Entry<V>> {
+    pub(crate) fn get_entry(&self, key: &str) -> Option<cache_core::BackendEntry<V>> {
         let copy = |entry: &Entry<V>| (entry.value.clone(), entry.deadline(), entry.tags());
         let (version, held) = self.read(key, |handle| {
             handle.hit();
@@ -60,7 +60,7 @@ impl<V: Clone> Store<V> {
         let (value, deadline, tags) = held.unwrap_or_else(|entry| copy(&entry));
         let expiry = self.remaining(deadline)?;
         let version = Version::from_number(version.into());
-        let entry = cache_core::Entry::new(value, expiry).with_version(version);
+        let entry = cache_core::BackendEntry::new(value, expiry).with_version(version);
         Some(entry.with_tags(tags))
     }
 

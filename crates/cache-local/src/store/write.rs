@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use cache_core::{Condition, Error, ErrorKind, Expiry, Result, WriteOptions};
+use cache_core::{BackendWrite, Condition, Error, ErrorKind, Expiry, Result};
 
 use super::Store;
 use crate::entry::Content;
@@ -12,7 +12,7 @@ use crate::sync::{Ordering, yield_now};
 use crate::tags::EntryTags;
 
 impl<V> Store<V> {
-    pub(crate) fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    pub(crate) fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {
         self.set_tagged(key, value, options, None)
     }
 
@@ -21,7 +21,7 @@ impl<V> Store<V> {
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tags: Option<Box<EntryTags>>,
     ) -> Result<bool> {
         let weight = self.weigh(key, &value)?;
@@ -37,7 +37,7 @@ impl<V> Store<V> {
         let weights = entries.iter().map(weigh).collect::<Result<Vec<u32>>>()?;
         for ((key, value), weight) in entries.into_iter().zip(weights) {
             let content = Some(Content { value, tags: None });
-            let options = WriteOptions::new(expiry, Condition::Always);
+            let options = BackendWrite::new(expiry, Condition::Always);
             self.write(&mut self.plan(key, content, weight, options))?;
         }
         Ok(())
@@ -63,7 +63,7 @@ impl<V> Store<V> {
         key: &'k str,
         content: Option<Content<V>>,
         weight: u32,
-        options: WriteOptions,
+        options: BackendWrite,
     ) -> Write<'k, V> {
         let (hash, deadline) = (self.shards.hash(key), self.deadline(options.expiry));
         Write {
@@ -151,7 +151,7 @@ impl<V: Clone> Store<V> {
     pub(crate) fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>> {
         let weight = self.weigh(key, &value)?;
         let content = Some(Content { value, tags: None });
-        let options = WriteOptions::new(expiry, Condition::Always);
+        let options = BackendWrite::new(expiry, Condition::Always);
         let mut write = self.plan(key, content, weight, options);
         self.write(&mut write)?;
         Ok(write.replaced.map(Replaced::into_value))

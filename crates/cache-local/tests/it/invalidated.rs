@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Condition, Expiry, Tagging, Tags, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry, Tagging, Tags};
 use cache_local::{LocalBackend, LocalConfig};
 
 use crate::Rig;
 
-const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 fn tags(rig: &Rig<u32>) -> &dyn Tags<u32> {
     CacheBackend::abilities(&*rig.backend).tags.unwrap()

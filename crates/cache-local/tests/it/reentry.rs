@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use cache_core::{Cache, CacheBackend, Condition, Expiry, ReadNow, WriteOptions};
+use cache_core::{BackendWrite, Cache, CacheBackend, Condition, Expiry, ReadNow};
 use cache_local::{LocalBackend, LocalConfig};
 
 type Handle = Arc<OnceLock<Weak<LocalBackend<Nosy>>>>;
@@ -84,7 +84,7 @@ async fn a_weigher_may_call_the_cache() {
     let config = LocalConfig::new().max_weight(10, weigh).shards(1);
     let backend = Arc::new(LocalBackend::new(config).unwrap());
     handle.set(Arc::downgrade(&backend)).unwrap();
-    let options = WriteOptions::new(Expiry::Never, Condition::Always);
+    let options = BackendWrite::new(Expiry::Never, Condition::Always);
     for i in 0..100 {
         assert!(
             backend

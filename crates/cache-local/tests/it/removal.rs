@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Condition, Expiry, ReadNow, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry, ReadNow};
 use cache_local::{LocalBackend, LocalConfig, RemovalCause};
 
 use crate::Rig;
@@ -132,7 +132,7 @@ fn write_now(backend: &LocalBackend<u32>, key: &str, value: u32) {
     let write = backend.set(
         key,
         value,
-        WriteOptions::new(Expiry::Never, Condition::Always),
+        BackendWrite::new(Expiry::Never, Condition::Always),
     );
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(std::pin::pin!(write).poll(&mut context).is_ready());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Cache, CacheBackend, Clock, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, Cache, CacheBackend, Clock, Condition, Expiry};
 use cache_local::{LocalBackend, LocalConfig};
 
 use crate::now;
@@ -79,7 +79,7 @@ fn everything_works_without_a_runtime() {
     let (clock, hand) = Clock::manual();
     let backend = LocalBackend::new(LocalConfig::new().clock(clock)).unwrap();
     let second = Expiry::After(Duration::from_secs(1));
-    let options = WriteOptions::new(second, Condition::Always);
+    let options = BackendWrite::new(second, Condition::Always);
     assert!(now(backend.set("key", 1u32, options)).unwrap());
     assert_eq!(now(backend.get("key")).unwrap(), Some(1));
     hand.advance(Duration::from_secs(2));

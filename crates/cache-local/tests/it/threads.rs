@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use cache_core::{Cache, CacheBackend, Condition, Expiry, ReadNow, Scope, WriteOptions};
+use cache_core::{BackendWrite, Cache, CacheBackend, Condition, Expiry, ReadNow, Scope};
 use cache_local::{LocalBackend, LocalConfig};
 
-const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()

@@ -11,15 +11,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cache_core::{
-    CacheBackend, Clock, Condition, Cursor, Expiry, ManualClock, ReadNow, Scope, Tagging,
-    WriteOptions,
+    BackendWrite, CacheBackend, Clock, Condition, Cursor, Expiry, ManualClock, ReadNow, Scope,
+    Tagging,
 };
 use cache_local::{LocalBackend, LocalConfig};
 use shuttle::sync::atomic::{AtomicU32, Ordering};
 use shuttle::thread;
 
-const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
-const IF_ABSENT: WriteOptions = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
+const IF_ABSENT: BackendWrite = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
 const SOON: Expiry = Expiry::After(Duration::from_millis(5));
 
 /// Polls once: in this process every answer is there at once.
@@ -97,7 +97,7 @@ fn is_sound(backend: &LocalBackend<u32>, bound: u64) {
 fn of_concurrent_if_absent_writes_one_wins_also_on_an_expired_entry() {
     explore(|| {
         let (backend, hand) = backend(10);
-        now(backend.set("key", 99, WriteOptions::new(SOON, Condition::Always))).unwrap();
+        now(backend.set("key", 99, BackendWrite::new(SOON, Condition::Always))).unwrap();
         hand.advance(Duration::from_millis(6));
         let won = on_threads(3, &backend, |backend, thread| {
             now(backend.set("key", thread, IF_ABSENT)).unwrap()
@@ -132,7 +132,7 @@ fn count_up(backend: &LocalBackend<u32>) {
     loop {
         let found = now(backend.get_versioned("key")).unwrap();
         let count = found.entry.map_or(0, |entry| entry.value);
-        let options = WriteOptions::new(Expiry::Never, Condition::unchanged(found.version));
+        let options = BackendWrite::new(Expiry::Never, Condition::unchanged(found.version));
         if now(backend.set("key", count + 1, options)).unwrap() {
             return;
         }
@@ -176,7 +176,7 @@ fn of_concurrent_writes_and_deletes_over_one_version_one_takes_place() {
             if thread == 0 {
                 return now(backend.delete("key", unchanged.clone())).unwrap();
             }
-            let options = WriteOptions::new(Expiry::Never, unchanged.clone());
+            let options = BackendWrite::new(Expiry::Never, unchanged.clone());
             now(backend.set("key", thread, options)).unwrap()
         });
         assert_eq!(won.iter().filter(|won| **won).count(), 1);
@@ -219,7 +219,7 @@ fn a_cache_of_one_entry_is_fought_over_across_shards() {
 fn sweeping_never_takes_an_entry_that_was_written_again() {
     explore(|| {
         let (backend, hand) = backend(10);
-        now(backend.set("key", 1, WriteOptions::new(SOON, Condition::Always))).unwrap();
+        now(backend.set("key", 1, BackendWrite::new(SOON, Condition::Always))).unwrap();
         hand.advance(Duration::from_millis(10));
         on_threads(2, &backend, |backend, thread| match thread {
             0 => drop(backend.sweep()),
@@ -234,7 +234,7 @@ fn sweeping_never_takes_an_entry_that_was_written_again() {
 fn extending_an_entry_races_its_sweep_to_one_of_two_ends() {
     explore(|| {
         let (backend, hand) = backend(10);
-        now(backend.set("key", 1, WriteOptions::new(SOON, Condition::Always))).unwrap();
+        now(backend.set("key", 1, BackendWrite::new(SOON, Condition::Always))).unwrap();
         let sweeper = {
             let backend = Arc::clone(&backend);
             thread::spawn(move || {

@@ -1,6 +1,7 @@
 //! The cache that is put to the proof.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache_core::{Cache, EncodedBackend, InvalidationBus, MsgPackCodec, Result};
 use cache_local::{LocalBackend, LocalConfig};
@@ -9,19 +10,19 @@ use cache_tiered::{TieredBackend, TieredConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::plan::{BOUND, COMMAND_TIMEOUT, Mode, Order};
+use crate::plan::{BOUND, Mode, Order};
 
-/// Builds the cache, and waits until its first tier may serve.
-pub(crate) async fn build_cache<V>(order: &Order) -> Result<Cache<V>>
+/// Builds the cache, of which a command may take `timeout`, and waits until its first tier may serve.
+pub(crate) async fn build_cache<V>(order: &Order, timeout: Duration) -> Result<Cache<V>>
 where
     V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
 {
-    let store = RedisStore::connect(config(&order.data_url)?).await?;
+    let store = RedisStore::connect(config(&order.data_url, timeout)?).await?;
     let l2 = EncodedBackend::new(store, MsgPackCodec::new());
     let tiers = match order.mode {
         Mode::Redis => return Ok(Cache::new(l2)),
         Mode::NoBus => TieredConfig::without_bus(BOUND),
-        Mode::Tracking | Mode::PubSub => TieredConfig::with_shared_bus(bus(order).await?),
+        Mode::Tracking | Mode::PubSub => TieredConfig::with_shared_bus(bus(order, timeout).await?),
     };
     // Room for all but a few, so that some are evicted.
     let entries = u64::from(order.keys) * 9 / 10;
@@ -32,8 +33,8 @@ where
 }
 
 /// Makes a bus with connections of its own, so that they can break alone.
-async fn bus(order: &Order) -> Result<Arc<dyn InvalidationBus>> {
-    let store = RedisStore::connect(config(&order.bus_url)?).await?;
+async fn bus(order: &Order, timeout: Duration) -> Result<Arc<dyn InvalidationBus>> {
+    let store = RedisStore::connect(config(&order.bus_url, timeout)?).await?;
     // So little room that a worker which stood still lags.
     let config = BusConfig::new().bound(BOUND).capacity(64);
     Ok(match order.mode {
@@ -42,11 +43,11 @@ async fn bus(order: &Order) -> Result<Arc<dyn InvalidationBus>> {
     })
 }
 
-fn config(url: &str) -> Result<RedisConfig> {
+fn config(url: &str, timeout: Duration) -> Result<RedisConfig> {
     let config = RedisConfig::from_url(url)?;
     // On one connection a read could not overtake a write.
     let config = config.pool_size(2);
-    Ok(config.namespace(NAMESPACE).command_timeout(COMMAND_TIMEOUT))
+    Ok(config.namespace(NAMESPACE).command_timeout(timeout))
 }
 
 /// The namespace of the proof in the store.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cache_core::{Entry, Expiry, Result, Version};
+use cache_core::{BackendEntry, Expiry, Result, Version};
 
 use super::RedisStore;
 use crate::client::{Found, Source};
@@ -95,8 +95,8 @@ pub(super) fn version_of(found: &Found) -> Option<Version> {
 }
 
 /// Joins a value, the time that it has left and its tags.
-pub(super) fn entry(header: Option<&Header>, value: Bytes, expiry: Expiry) -> Entry<Bytes> {
-    let entry = Entry::new(value, expiry);
+pub(super) fn entry(header: Option<&Header>, value: Bytes, expiry: Expiry) -> BackendEntry<Bytes> {
+    let entry = BackendEntry::new(value, expiry);
     match header {
         Some(header) => entry.with_tags(header.tags().map(|(name, _)| name.into()).collect()),
         None => entry,

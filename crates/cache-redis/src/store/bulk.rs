@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
-use cache_core::{Entry, Expiry, Result};
+use cache_core::{BackendEntry, Expiry, Result};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::RedisStore;
@@ -60,10 +60,10 @@ impl RedisStore {
         operation: &'static str,
         keys: &[&str],
         wanted: Wanted,
-    ) -> Result<Vec<Option<Entry<Bytes>>>> {
+    ) -> Result<Vec<Option<BackendEntry<Bytes>>>> {
         self.check_keys(keys.iter().copied())?;
         let read_all = async {
-            let mut found: Vec<Option<Entry<Bytes>>> = vec![None; keys.len()];
+            let mut found: Vec<Option<BackendEntry<Bytes>>> = vec![None; keys.len()];
             let mut tagged: Vec<(usize, Header)> = Vec::new();
             let each = |place: usize, (value, expiry)| {
                 if let Some((header, value)) = self.accept(Found::Value(value)) {

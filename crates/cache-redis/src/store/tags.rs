@@ -16,8 +16,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cache_core::{
-    CacheBackend, Error, ErrorKind, Expiry, LoadLease, Result, TagTicket, Tagging, Tags,
-    WriteOptions,
+    BackendWrite, CacheBackend, Error, ErrorKind, Expiry, LoadLease, Result, TagTicket, Tagging,
+    Tags,
 };
 use futures_util::future::try_join_all;
 
@@ -213,7 +213,7 @@ impl Tags<Bytes> for RedisStore {
         &self,
         key: &str,
         value: Bytes,
-        options: WriteOptions,
+        options: BackendWrite,
         tagging: Tagging<'_>,
     ) -> Result<bool> {
         if tagging.tags.is_empty() {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cache_core::{Condition, Error, ErrorKind, Expiry, Result, Version, WriteOptions};
+use cache_core::{BackendWrite, Condition, Error, ErrorKind, Expiry, Result, Version};
 
 use super::{ATTEMPTS, RedisStore, contended};
 use crate::client::{Change, SetTime, Source, set_option};
@@ -31,7 +31,7 @@ impl RedisStore {
         &self,
         key: Bytes,
         value: Bytes,
-        options: WriteOptions,
+        options: BackendWrite,
         get: bool,
     ) -> Result<Option<Bytes>> {
         let payload = (key, value, set_option(&options.condition)?);
@@ -51,7 +51,7 @@ impl RedisStore {
         &self,
         key: Bytes,
         value: Bytes,
-        options: WriteOptions,
+        options: BackendWrite,
     ) -> Result<bool> {
         if let Condition::IfVersion(version) = &options.condition {
             return self.put_over(key, value, version, &options).await;
@@ -103,7 +103,7 @@ impl RedisStore {
         key: Bytes,
         value: Bytes,
         version: &Version,
-        options: &WriteOptions,
+        options: &BackendWrite,
     ) -> Result<bool> {
         let Some(old) = self.stored_as(version).await? else {
             return Ok(false);

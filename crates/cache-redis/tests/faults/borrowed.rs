@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::fred::clients::Client;
 use cache_redis::fred::interfaces::{ClientLike, KeysInterface};
 use cache_redis::fred::types::Builder;
@@ -13,7 +13,7 @@ use cache_testbed::{Flavor, Server};
 use crate::load::{Load, Loss, Work};
 use crate::{AWAY, clients, config, eventually};
 
-const PLAIN: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const PLAIN: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 async fn client(server: &Server) -> Client {
     let config = Config::from_url(&server.url()).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::RedisStore;
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 use tokio::time::timeout;
@@ -15,7 +15,7 @@ use crate::load::{KEYS, counter_of, key, value};
 use crate::{config, connect};
 
 const TASKS: usize = 4;
-const PLAIN: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const PLAIN: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 /// Drops a future after so many polls, or lets it be done sooner.
 async fn poll_only<T>(future: impl Future<Output = T>, polls: usize) -> Option<T> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, Expiry, Result, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry, Result};
 use cache_redis::RedisStore;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -196,7 +196,7 @@ impl Shared {
     async fn write(&self, index: usize) {
         let counter = self.issued[index].fetch_add(1, Ordering::SeqCst) + 1;
         let key = key(index);
-        let options = WriteOptions::new(Expiry::Never, Condition::Always);
+        let options = BackendWrite::new(Expiry::Never, Condition::Always);
         let written = async { self.store.set(&key, value(&key, counter), options).await };
         let answer = self.record("set", index..index + 1, written, |written| {
             (!written).then(|| "not written".to_owned())

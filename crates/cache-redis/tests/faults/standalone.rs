@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry};
 use cache_redis::{ConnectionState, RedisStore};
 use cache_testbed::{Flavor, Server};
 use tokio::time::sleep;
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::load::{Load, Loss, Work};
 use crate::{AWAY, COMMAND_TIMEOUT, clients, config, connect, eventually};
 
-const PLAIN: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const PLAIN: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_is_used_again_once_it_is_back() {

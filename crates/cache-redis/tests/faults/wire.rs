@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry};
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Direction, Flavor, Proxy, Server};
 use futures_util::future::join_all;
@@ -15,7 +15,7 @@ use crate::{AWAY, LIMIT, clients, config, eventually};
 /// Probes would take part in what is counted and cut.
 const NEVER: Duration = Duration::from_secs(3_600);
 
-const PLAIN: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const PLAIN: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 fn through(proxy: &Proxy) -> RedisConfig {
     config(&format!("redis://{}", proxy.address()))
@@ -60,7 +60,7 @@ async fn reads_that_find_the_connection_just_gone_are_sent_over_the_next() {
 async fn a_write_of_which_the_reply_is_cut_fails_and_is_sent_once() {
     let (server, proxy, store) = pair(NEVER).await;
     let minute = Expiry::After(Duration::from_secs(60));
-    let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+    let if_absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
     // The server learns the scripts.
     store.delete("none", Condition::Always).await.unwrap();
     store.set_expiry("none", minute).await.unwrap();

@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::{ConnectionState, RedisStore};
 use cache_testbed::{Cluster, Direction, Flavor, Proxy, Server};
 use futures_util::future::join_all;
@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 use crate::{config, connect, eventually};
 
 const NEVER: Duration = Duration::from_secs(3_600);
-const PLAIN: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const PLAIN: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 const MINUTE: Expiry = Expiry::After(Duration::from_secs(60));
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

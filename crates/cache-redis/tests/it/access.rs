@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Scope};
 use cache_redis::{ConnectionState, RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -114,7 +114,7 @@ async fn what_a_user_may_not_do_within_a_script_is_unauthorized() {
         server.command(&["SET", "cache:a", "value"]).assert_ok();
         let config = config(&server).username("reader").password("pw");
         let store = RedisStore::connect(config).await.unwrap();
-        let never = WriteOptions::new(Expiry::Never, Condition::IfPresent);
+        let never = BackendWrite::new(Expiry::Never, Condition::IfPresent);
         let refused = [
             store.delete("a", Condition::Always).await.map(drop),
             store.delete_many(&["a", "b"]).await.map(drop),

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache_core::{
-    Cache, CacheBackend, Condition, EncodedBackend, ErrorKind, Expiry, JsonCodec, MsgPackCodec,
-    WriteOptions,
+    BackendWrite, Cache, CacheBackend, Condition, EncodedBackend, ErrorKind, Expiry, JsonCodec,
+    MsgPackCodec,
 };
 use cache_redis::RedisStore;
 use cache_testbed::{Flavor, Server};
 
 use crate::{chain, config, connect};
 
-const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 #[tokio::test]
 async fn a_key_of_another_type_is_a_miss_that_is_counted_and_replaced() {
@@ -164,7 +164,7 @@ async fn no_value_is_read_with_the_time_of_the_one_before_or_after_it() {
     let writes = tokio::spawn(async move {
         loop {
             for (value, expiry) in [("mortal", hour), ("immortal", Expiry::Never)] {
-                let options = WriteOptions::new(expiry, Condition::Always);
+                let options = BackendWrite::new(expiry, Condition::Always);
                 writer.set("key", value.into(), options).await.unwrap();
             }
         }

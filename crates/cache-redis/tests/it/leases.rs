@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use cache_conformance::{Fault, FaultyBackend};
 use cache_core::{
-    CacheBackend, Claim, Condition, EncodedBackend, ErrorKind, Expiry, JsonCodec, LoadLease,
-    LoadLeases, MsgPackCodec, Scope, WriteOptions,
+    BackendWrite, CacheBackend, Claim, Condition, EncodedBackend, ErrorKind, Expiry, JsonCodec,
+    LoadLease, LoadLeases, MsgPackCodec, Scope,
 };
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
@@ -18,7 +18,7 @@ use cache_testbed::{Cluster, Flavor, Server};
 use crate::config;
 
 const TTL: Duration = Duration::from_secs(30);
-const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 
 /// Connects so that no operation fails when the machine alone does not run it for a moment.
 async fn connect(server: &Server) -> RedisStore {
@@ -208,7 +208,7 @@ async fn what_happens_to_the_key_revokes_its_lease_and_nothing_is_brought_back()
                 assert_eq!(replaced, None);
             }
             "if absent" => {
-                let absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+                let absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
                 assert!(store.set("key", newer, absent).await.unwrap());
             }
             _ => server.command(&["SET", "cache:key", "newer"]).assert_ok(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::{ConnectionState, RedisStore};
 use cache_testbed::{Flavor, Server};
 
@@ -15,7 +15,7 @@ async fn a_healthy_server_answers_and_its_operations_are_counted() {
     let store = connect(&server).await;
     assert_eq!(store.state(), ConnectionState::Connected);
     assert!(store.ping().await.unwrap() < Duration::from_millis(500));
-    let always = WriteOptions::new(Expiry::Never, Condition::Always);
+    let always = BackendWrite::new(Expiry::Never, Condition::Always);
     store
         .set("key", Bytes::from("value"), always)
         .await

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cache_core::{
-    CacheBackend, Condition, Cursor, ErrorKind, Expiry, Scope, Transactions, WriteOptions,
+    BackendWrite, CacheBackend, Condition, Cursor, ErrorKind, Expiry, Scope, Transactions,
 };
 use cache_redis::RedisStore;
 use cache_testbed::{Flavor, Server};
@@ -29,9 +29,9 @@ fn a_call_from_outside_of_a_runtime_is_an_error_and_no_panic() {
     let server = Server::builder(Flavor::Redis7).start();
     let runtime = Runtime::new().unwrap();
     let store = runtime.block_on(connect(&server));
-    let options = || WriteOptions::new(Expiry::Never, Condition::Always);
+    let options = || BackendWrite::new(Expiry::Never, Condition::Always);
     let value = || Bytes::from("value");
-    let absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+    let absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
 
     assert_refused("connect", RedisStore::connect(config(&server)));
     assert_refused("get", store.get("key"));

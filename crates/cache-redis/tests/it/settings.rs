@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::{BusConfig, Protocol, RedisConfig, RedisStore};
 use cache_testbed::{Flavor, Server};
 
@@ -56,7 +56,7 @@ async fn a_store_is_connected_to_as_a_file_says() {
     let store = RedisStore::connect(config)
         .await
         .expect("the server is there");
-    let options = WriteOptions::new(Expiry::Never, Condition::Always);
+    let options = BackendWrite::new(Expiry::Never, Condition::Always);
     let set = store
         .set("key", Bytes::from("value"), options.clone())
         .await;

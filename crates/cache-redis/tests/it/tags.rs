@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache_core::{
-    Cache, CacheBackend, Claim, Condition, EncodedBackend, Expiry, LoadLease, MsgPackCodec,
-    SetOptions, TagTicket, Tagging, WriteOptions,
+    BackendWrite, Cache, CacheBackend, Claim, Condition, EncodedBackend, Expiry, LoadLease,
+    MsgPackCodec, SetOptions, TagTicket, Tagging,
 };
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Flavor, Server};
@@ -20,7 +20,7 @@ use cache_testbed::{Flavor, Server};
 use crate::config;
 
 const TTL: Duration = Duration::from_secs(30);
-const ALWAYS: WriteOptions = WriteOptions::new(Expiry::Never, Condition::Always);
+const ALWAYS: BackendWrite = BackendWrite::new(Expiry::Never, Condition::Always);
 /// The keys that name two tags to a backend, and where the versions are.
 const TEAM: &str = "@_tag:team:7";
 const PRICES: &str = "@_tag:prices";
@@ -49,7 +49,7 @@ async fn put_with(
     store: &RedisStore,
     key: &str,
     value: &'static str,
-    options: WriteOptions,
+    options: BackendWrite,
     tagging: Tagging<'_>,
 ) -> bool {
     let set = tags(store).set(key, Bytes::from(value), options, tagging);
@@ -138,7 +138,7 @@ async fn a_write_replaces_the_tags_and_one_after_the_invalidation_is_present() {
 async fn an_entry_tells_its_tags_and_the_time_that_it_has_left() {
     let server = Server::builder(Flavor::Redis7).start();
     let store = connect(&server).await;
-    let options = WriteOptions::new(Expiry::After(TTL), Condition::Always);
+    let options = BackendWrite::new(Expiry::After(TTL), Condition::Always);
     let names = [TEAM, PRICES];
     assert!(put_with(&store, "a", "1", options, Tagging::new(&names, None)).await);
     put(&store, "plain", "2", &[]).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    CacheBackend, Condition, Entry, Expiry, Result, TagTicket, Tagging, WriteOptions,
+    BackendEntry, BackendWrite, CacheBackend, Condition, Expiry, Result, TagTicket, Tagging,
 };
 use tokio::time;
 
@@ -29,7 +29,7 @@ where
     L1: CacheBackend<Promoted<V>>,
     L2: CacheBackend<V>,
 {
-    pub(super) async fn read(&self, key: &str) -> Result<Option<Entry<V>>> {
+    pub(super) async fn read(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         if let Some(entry) = self.in_l1(key).await {
             return Ok(Some(entry));
         }
@@ -38,7 +38,7 @@ where
     }
 
     /// Returns the entry of the first tier, if it may serve it.
-    async fn in_l1(&self, key: &str) -> Option<Entry<V>> {
+    async fn in_l1(&self, key: &str) -> Option<BackendEntry<V>> {
         if !self.may_serve() {
             self.counters.bypassed.add(1);
         }
@@ -47,7 +47,7 @@ where
 
     /// Returns what the first tier holds and may serve: all while the lease holds, then only what the
     /// second tier did not take.
-    async fn servable(&self, key: &str) -> Option<Entry<V>> {
+    async fn servable(&self, key: &str) -> Option<BackendEntry<V>> {
         // Asked before the first tier is: what it holds then was right at that moment.
         let may_serve = self.may_serve();
         if !may_serve && self.write_policy != WritePolicy::LocalOnOutage {
@@ -93,7 +93,7 @@ where
     }
 
     /// Returns what an entry of the first tier is in the second, unless its time there is over.
-    fn unwrapped(&self, held: Entry<Promoted<V>>) -> Option<Entry<V>> {
+    fn unwrapped(&self, held: BackendEntry<Promoted<V>>) -> Option<BackendEntry<V>> {
         let left = held.value.remaining(self.clock.nanos())?;
         let mut entry = held.map(Promoted::into_value);
         entry.expiry = left;
@@ -103,7 +103,7 @@ where
     }
 
     /// Returns what the first tier holds and no flush has made invalid, whether or not it may serve.
-    async fn held(&self, key: &str) -> Option<Entry<Promoted<V>>> {
+    async fn held(&self, key: &str) -> Option<BackendEntry<Promoted<V>>> {
         let held = self.l1.get_entry(key).await.ok().flatten()?;
         let epoch = held.value.epoch();
         (epoch == self.fence.epoch() || epoch == LOCAL_ONLY).then_some(held)
@@ -113,8 +113,8 @@ where
     async fn or_in_l1(
         &self,
         key: &str,
-        found: Result<Option<Entry<V>>>,
-    ) -> Result<Option<Entry<V>>> {
+        found: Result<Option<BackendEntry<V>>>,
+    ) -> Result<Option<BackendEntry<V>>> {
         match found {
             Err(error) if error.is_transient() && self.on_l2_error == OnL2Error::ServeL1 => {
                 let held = self.held(key).await;
@@ -152,7 +152,7 @@ where
     }
 
     /// Reads the second tier, past what should have been invalidated there.
-    async fn l2_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn l2_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         loop {
             let believed = self.recovery.believed_tags();
             let found = self.l2.get_entry(key).await?;
@@ -167,7 +167,7 @@ where
 
     /// Tells whether a tag of what was read should have been invalidated before the read, which began when
     /// tags had been `believed` again so often.
-    fn may_be_invalid(&self, found: Option<&Entry<V>>, believed: u64) -> bool {
+    fn may_be_invalid(&self, found: Option<&BackendEntry<V>>, believed: u64) -> bool {
         let Some(found) = found.filter(|entry| !entry.tags.is_empty()) else {
             return false;
         };
@@ -191,7 +191,7 @@ where
     }
 
     /// Reads the second tier, together with others that want the same key.
-    async fn read_through(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn read_through(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         self.settle_alone(key).await?;
         loop {
             match self.board(key) {
@@ -214,7 +214,7 @@ where
         }
     }
 
-    pub(super) async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+    pub(super) async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
         let mut found = Vec::with_capacity(keys.len());
         let (mut leads, mut joins) = (Vec::new(), Vec::new());
         for (place, key) in keys.iter().enumerate() {
@@ -264,9 +264,9 @@ where
     async fn arrive(
         &self,
         lead: Lead<'_, V>,
-        found: Result<Option<Entry<V>>>,
+        found: Result<Option<BackendEntry<V>>>,
         ticket: Option<&TagTicket>,
-    ) -> Result<Option<Entry<V>>> {
+    ) -> Result<Option<BackendEntry<V>>> {
         let Ok(entry) = &found else {
             lead.land(|| found.clone());
             return found;
@@ -299,7 +299,7 @@ where
 
     /// Returns what was read later than what is in hand: nobody may be told something older
     /// afterwards.
-    async fn newer(&self, key: &str) -> Option<Result<Option<Entry<V>>>> {
+    async fn newer(&self, key: &str) -> Option<Result<Option<BackendEntry<V>>>> {
         while let Some(join) = self.fence.flight(key) {
             match join.landed().await {
                 Some(outcome) if outcome.is_ok() => return Some((*outcome).clone()),
@@ -310,7 +310,12 @@ where
     }
 
     /// Puts an entry in the first tier, or takes out what is older than its absence.
-    async fn keep(&self, lead: &Lead<'_, V>, entry: Option<&Entry<V>>, ticket: Option<&TagTicket>) {
+    async fn keep(
+        &self,
+        lead: &Lead<'_, V>,
+        entry: Option<&BackendEntry<V>>,
+        ticket: Option<&TagTicket>,
+    ) {
         let kept = match entry.and_then(|entry| self.promoted(lead, entry)) {
             Some((promoted, expiry)) => {
                 let tags = entry.map_or(&[][..], |entry| &entry.tags);
@@ -335,7 +340,7 @@ where
         expiry: Expiry,
         (tags, ticket): (&[Arc<str>], Option<&TagTicket>),
     ) -> bool {
-        let options = WriteOptions::new(expiry, Condition::Always);
+        let options = BackendWrite::new(expiry, Condition::Always);
         if tags.is_empty() {
             return self.l1.set(key, promoted, options).await.is_ok();
         }
@@ -348,7 +353,11 @@ where
     }
 
     /// Returns what the first tier is to hold, and for how long, or `None` if that is no time.
-    fn promoted(&self, lead: &Lead<'_, V>, entry: &Entry<V>) -> Option<(Promoted<V>, Expiry)> {
+    fn promoted(
+        &self,
+        lead: &Lead<'_, V>,
+        entry: &BackendEntry<V>,
+    ) -> Option<(Promoted<V>, Expiry)> {
         let left = entry.expiry.remaining();
         let longest = left.map_or(self.longest, |left| left.min(self.longest));
         let deadline = left.map_or(u64::MAX, |left| lead.started.saturating_add(nanos(left)));

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use cache_core::{
-    CacheBackend, Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags, WriteOptions,
+    BackendWrite, CacheBackend, Error, Expiry, LoadLease, Result, TagTicket, Tagging, Tags,
 };
 
 use super::write::Change;
@@ -37,7 +37,7 @@ where
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tagging: Tagging<'_>,
     ) -> Result<bool> {
         self.tiers.set(key, value, options, Some(tagging)).await

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    CacheBackend, Condition, Error, ErrorKind, Expiry, Invalidation, Result, Scope, Tagging,
-    WriteOptions, is_tag_key,
+    BackendWrite, CacheBackend, Condition, Error, ErrorKind, Expiry, Invalidation, Result, Scope,
+    Tagging, is_tag_key,
 };
 use tokio::time;
 
@@ -172,7 +172,7 @@ where
         &self,
         key: &str,
         value: V,
-        options: WriteOptions,
+        options: BackendWrite,
         tagging: Option<Tagging<'_>>,
     ) -> Result<bool> {
         if options.condition != Condition::Always {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_conformance::Fault;
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Scope};
 
 use super::{Fleet, always, settle, some};
 
@@ -382,7 +382,7 @@ async fn a_time_to_live_that_memory_does_not_know_ends_what_it_holds() {
     let times = [Expiry::Never, Expiry::After(Duration::from_secs(10))];
     for (before, after) in [(0, 1), (1, 0)] {
         let put = async |value: &str, expiry| {
-            let options = WriteOptions::new(expiry, Condition::Always);
+            let options = BackendWrite::new(expiry, Condition::Always);
             let set = fleet.store.set("key", value.into(), options);
             assert!(set.await.unwrap());
         };
@@ -402,7 +402,7 @@ async fn a_time_to_live_that_memory_knows_leaves_what_it_holds() {
     let fleet = Fleet::new();
     let node = fleet.node().await;
     for expiry in [Expiry::Never, Expiry::After(Duration::from_secs(10))] {
-        let options = WriteOptions::new(expiry, Condition::Always);
+        let options = BackendWrite::new(expiry, Condition::Always);
         node.tiered
             .set("key", "value".into(), options)
             .await

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_conformance::{Fault, FaultyBackend};
-use cache_core::{CacheBackend, Clock, Condition, Expiry, ManualClock, TierStats, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Clock, Condition, Expiry, ManualClock, TierStats};
 use cache_local::{LocalBackend, LocalConfig};
 use cache_tiered::{MemoryBus, Promoted, TieredBackend, TieredConfig};
 
@@ -120,8 +120,8 @@ fn local<V>(clock: &Clock) -> LocalBackend<V> {
     LocalBackend::new(config).expect("the options are right")
 }
 
-fn always() -> WriteOptions {
-    WriteOptions::new(Expiry::Never, Condition::Always)
+fn always() -> BackendWrite {
+    BackendWrite::new(Expiry::Never, Condition::Always)
 }
 
 fn some(text: &str) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_tiered::TieredConfig;
 
 use super::{BOUND, Fleet, settle, some};
@@ -40,7 +40,7 @@ async fn r13_the_first_tier_keeps_a_value_no_longer_than_the_second() {
     let fleet = Fleet::new();
     let node = fleet.node().await;
     for ttl in [2, 7, 50, 999] {
-        let options = WriteOptions::new(Expiry::After(MS * ttl), Condition::Always);
+        let options = BackendWrite::new(Expiry::After(MS * ttl), Condition::Always);
         node.tiered.set("key", "v".into(), options).await.unwrap();
         fleet.pass(MS).await;
         assert_eq!(node.get("key").await, some("v"));
@@ -56,7 +56,7 @@ async fn r13_the_first_tier_keeps_a_value_no_longer_than_the_second() {
 async fn r13_a_value_that_is_read_again_has_the_time_that_is_left() {
     let fleet = Fleet::new();
     let node = fleet.node_with(fleet.config().l1_ttl(MS * 10)).await;
-    let options = WriteOptions::new(Expiry::After(MS * 25), Condition::Always);
+    let options = BackendWrite::new(Expiry::After(MS * 25), Condition::Always);
     node.tiered.set("key", "v".into(), options).await.unwrap();
     for left in [25, 15, 5] {
         let entry = node.tiered.get_entry("key").await.unwrap().unwrap();
@@ -72,7 +72,7 @@ async fn r13_a_value_that_is_read_again_has_the_time_that_is_left() {
 async fn an_entry_of_the_first_tier_tells_the_time_left_in_the_second() {
     let fleet = Fleet::new();
     let node = fleet.node_with(fleet.config().l1_ttl(MS * 100)).await;
-    let options = WriteOptions::new(Expiry::After(MS * 500), Condition::Always);
+    let options = BackendWrite::new(Expiry::After(MS * 500), Condition::Always);
     node.tiered.set("key", "v".into(), options).await.unwrap();
     node.get("key").await;
     fleet.pass(MS * 20).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_conformance::Fault;
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Scope, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Scope};
 
 use super::{BOUND, Fleet, always, settle, some};
 
@@ -29,7 +29,7 @@ async fn what_a_failed_delete_has_left_is_not_served() {
 async fn every_verb_waits_for_a_failed_delete() {
     let fleet = Fleet::new();
     let node = fleet.node().await;
-    let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+    let if_absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
     for verb in 0..4 {
         node.set("key", "old").await;
         node.network.script([DOWN]);

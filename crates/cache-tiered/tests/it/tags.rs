@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cache_conformance::Fault;
 use cache_core::{
-    Cache, CacheBackend, Condition, EncodedBackend, ErrorKind, Expiry, MsgPackCodec, SetOptions,
-    Tagging, Tags, WriteOptions, tag_keys,
+    BackendWrite, Cache, CacheBackend, Condition, EncodedBackend, ErrorKind, Expiry, MsgPackCodec,
+    SetOptions, Tagging, Tags, tag_keys,
 };
 use cache_local::LocalBackend;
 use cache_tiered::{Invalidator, MemoryBus, TieredBackend, TieredConfig, WritePolicy};
@@ -102,7 +102,7 @@ async fn a_value_read_before_an_invalidation_is_not_kept_and_its_read_not_joined
 async fn what_a_failed_invalidation_has_left_is_not_served() {
     let fleet = Fleet::new();
     let node = fleet.node().await;
-    let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+    let if_absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
     for verb in 0..6 {
         node.set_tagged("key", "old", TEAM).await;
         node.set("plain", "stays").await;

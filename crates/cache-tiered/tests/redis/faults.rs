@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, Lease, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Lease};
 use cache_testbed::{Flavor, Server};
 
 use super::{BOUND, Bus, TIMEOUT, Tiered, connect, connect_with, eventually, held, stats, warm};
@@ -11,8 +11,8 @@ use super::{BOUND, Bus, TIMEOUT, Tiered, connect, connect_with, eventually, held
 /// How much longer than its time an operation may take on a loaded machine.
 const SLACK: Duration = Duration::from_millis(50);
 
-fn never() -> WriteOptions {
-    WriteOptions::new(Expiry::Never, Condition::Always)
+fn never() -> BackendWrite {
+    BackendWrite::new(Expiry::Never, Condition::Always)
 }
 
 /// Runs every kind of operation and returns the longest time that one took, and how many failed.

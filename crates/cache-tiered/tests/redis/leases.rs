@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Claim, Condition, Expiry, LoadLease, LoadLeases, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Claim, Condition, Expiry, LoadLease, LoadLeases};
 use cache_testbed::{Flavor, Server};
 
 use super::{BOUND, Bus, Tiered, connect_with, eventually, held, warm};
@@ -107,7 +107,7 @@ async fn what_a_claim_has_seen_is_not_taken_back_by_a_read() {
         connect_with(server.port(), Bus::PubSub).await,
     ];
     let put = async |value: &str| {
-        let options = WriteOptions::new(Expiry::Never, Condition::Always);
+        let options = BackendWrite::new(Expiry::Never, Condition::Always);
         let set = nodes[1].l2().set("key", value.to_owned(), options);
         assert!(set.await.unwrap());
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{Cache, CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, Cache, CacheBackend, Condition, Expiry};
 use cache_testbed::{Flavor, Server};
 
 use super::{BOUND, Bus, Tiered, connect, connect_with, eventually, held, stats, warm};
@@ -17,7 +17,7 @@ fn encoded(text: &str) -> Vec<u8> {
 }
 
 async fn fill(tiered: &Tiered) {
-    let options = WriteOptions::new(Expiry::After(Duration::from_secs(600)), Condition::Always);
+    let options = BackendWrite::new(Expiry::After(Duration::from_secs(600)), Condition::Always);
     for key in KEYS {
         tiered
             .set(key, "old".into(), options.clone())

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use cache_core::{CacheBackend, Condition, ErrorKind, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry};
 use cache_testbed::{Flavor, Server};
 use tokio::runtime::Runtime;
 
@@ -24,7 +24,7 @@ fn memory_answers_outside_of_a_runtime_and_whatever_needs_the_store_is_an_error(
     let runtime = Runtime::new().unwrap();
     let tiered = runtime.block_on(async {
         let tiered = connect(&server).await;
-        let options = WriteOptions::new(Expiry::Never, Condition::Always);
+        let options = BackendWrite::new(Expiry::Never, Condition::Always);
         tiered.set("key", "value".into(), options).await.unwrap();
         warm(&tiered, &["key"]).await;
         tiered

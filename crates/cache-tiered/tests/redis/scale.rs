@@ -42,7 +42,7 @@ async fn a_burst_of_changes_is_followed_or_forgotten_and_the_first_tier_lives_on
     eventually(Duration::from_secs(10), told).await;
     node.ready().await;
     let options =
-        cache_core::WriteOptions::new(cache_core::Expiry::Never, cache_core::Condition::Always);
+        cache_core::BackendWrite::new(cache_core::Expiry::Never, cache_core::Condition::Always);
     node.set("key", "value".into(), options).await.unwrap();
     warm(&node, &["key"]).await;
 }

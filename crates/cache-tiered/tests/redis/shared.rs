@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{CacheBackend, Condition, EncodedBackend, Expiry, MsgPackCodec, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, EncodedBackend, Expiry, MsgPackCodec};
 use cache_local::LocalBackend;
 use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore};
 use cache_testbed::{Flavor, Server};
@@ -29,7 +29,7 @@ async fn caches_that_share_a_bus_of_messages_hear_each_other() {
     }
     for round in 0..10 {
         let (writer, reader) = (&nodes[round % 2], &nodes[(round + 1) % 2]);
-        let options = WriteOptions::new(Expiry::Never, Condition::Always);
+        let options = BackendWrite::new(Expiry::Never, Condition::Always);
         let new = round.to_string();
         assert!(writer.set("key", new.clone(), options).await.unwrap());
         let is_new = || async { reader.get("key").await.unwrap().as_ref() == Some(&new) };

@@ -8,11 +8,11 @@
 //! use std::collections::HashMap;
 //!
 //! use cache_core::backend::decide;
-//! use cache_core::{Condition, Expiry, WriteOptions};
+//! use cache_core::{Condition, Expiry, BackendWrite};
 //!
 //! let mut map = HashMap::new();
 //! for (value, expected) in [("first", true), ("second", false)] {
-//!     let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+//!     let if_absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
 //!     let (written, next) = decide::set(map.remove("key"), value, if_absent);
 //!     map.extend(next.map(|entry| ("key", entry)));
 //!     assert_eq!(written, expected);
@@ -20,38 +20,44 @@
 //! assert_eq!(map["key"].value, "first");
 //! ```
 
-use crate::{Condition, Entry, Expiry, WriteOptions};
+use crate::{BackendEntry, BackendWrite, Condition, Expiry};
 
 /// Decides a `set`.
 #[must_use]
 pub fn set<V>(
-    found: Option<Entry<V>>,
+    found: Option<BackendEntry<V>>,
     value: V,
-    options: WriteOptions,
-) -> (bool, Option<Entry<V>>) {
+    options: BackendWrite,
+) -> (bool, Option<BackendEntry<V>>) {
     if !holds(&options.condition, found.as_ref()) {
         return (false, found);
     }
     let expiry = options.expiry_over(found.map(|entry| entry.expiry));
-    (true, Some(Entry::new(value, expiry)))
+    (true, Some(BackendEntry::new(value, expiry)))
 }
 
 /// Decides a `delete`.
 #[must_use]
-pub fn delete<V>(found: Option<Entry<V>>, condition: &Condition) -> (bool, Option<Entry<V>>) {
+pub fn delete<V>(
+    found: Option<BackendEntry<V>>,
+    condition: &Condition,
+) -> (bool, Option<BackendEntry<V>>) {
     let is_due = found.is_some() && holds(condition, found.as_ref());
     (is_due, found.filter(|_| !is_due))
 }
 
 /// Decides a `set_expiry`. The expiry of an entry that never expires and still shall not is no change.
 #[must_use]
-pub fn set_expiry<V>(found: Option<Entry<V>>, expiry: Expiry) -> (bool, Option<Entry<V>>) {
-    let change = |entry: &Entry<V>| (entry.expiry, expiry) != (Expiry::Never, Expiry::Never);
+pub fn set_expiry<V>(
+    found: Option<BackendEntry<V>>,
+    expiry: Expiry,
+) -> (bool, Option<BackendEntry<V>>) {
+    let change = |entry: &BackendEntry<V>| (entry.expiry, expiry) != (Expiry::Never, Expiry::Never);
     let changes = found.as_ref().is_some_and(change);
-    (changes, found.map(|entry| Entry { expiry, ..entry }))
+    (changes, found.map(|entry| BackendEntry { expiry, ..entry }))
 }
 
-fn holds<V>(condition: &Condition, found: Option<&Entry<V>>) -> bool {
+fn holds<V>(condition: &Condition, found: Option<&BackendEntry<V>>) -> bool {
     match (condition, found) {
         (Condition::IfVersion(version), Some(entry)) => entry.version.as_ref() == Some(version),
         (condition, Some(_)) => *condition != Condition::IfAbsent,
@@ -64,12 +70,12 @@ mod tests {
     use std::time::Duration;
 
     use super::{delete, set, set_expiry};
-    use crate::{Condition, Entry, Expiry, Version, WriteOptions};
+    use crate::{BackendEntry, BackendWrite, Condition, Expiry, Version};
 
     const MINUTE: Expiry = Expiry::After(Duration::from_secs(60));
 
-    fn found() -> Entry<u32> {
-        Entry::new(1, MINUTE).with_version(Version::from_number(7))
+    fn found() -> BackendEntry<u32> {
+        BackendEntry::new(1, MINUTE).with_version(Version::from_number(7))
     }
 
     #[test]
@@ -82,8 +88,8 @@ mod tests {
             (Condition::IfVersion(Version::from_number(8)), false, false),
         ];
         for (condition, over_an_entry, over_nothing) in conditions {
-            let options = WriteOptions::new(Expiry::Never, condition.clone());
-            let new = Some(Entry::new(2, Expiry::Never));
+            let options = BackendWrite::new(Expiry::Never, condition.clone());
+            let new = Some(BackendEntry::new(2, Expiry::Never));
             let expected = if over_an_entry {
                 new.clone()
             } else {
@@ -111,21 +117,21 @@ mod tests {
 
     #[test]
     fn an_entry_without_a_version_is_present_all_the_same() {
-        let found = || Some(Entry::new(1, Expiry::Never));
+        let found = || Some(BackendEntry::new(1, Expiry::Never));
         assert!(delete(found(), &Condition::IfPresent).0);
-        let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+        let if_absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
         assert!(!set(found(), 2, if_absent).0);
     }
 
     #[test]
     fn an_expiry_is_kept_by_a_write_that_keeps_it_and_changed_by_set_expiry() {
-        let keeping = WriteOptions::new(Expiry::Never, Condition::Always).with_kept_expiry(true);
+        let keeping = BackendWrite::new(Expiry::Never, Condition::Always).with_kept_expiry(true);
         let (_, kept) = set(Some(found()), 2, keeping);
         assert_eq!(kept.map(|entry| entry.expiry), Some(MINUTE));
 
         let (changed, forever) = set_expiry(Some(found()), Expiry::Never);
         let version = Version::from_number(7);
-        let expected = Entry::new(1, Expiry::Never).with_version(version);
+        let expected = BackendEntry::new(1, Expiry::Never).with_version(version);
         assert_eq!((changed, &forever), (true, &Some(expected)));
         assert!(!set_expiry(forever, Expiry::Never).0);
         assert_eq!(set_expiry::<u32>(None, MINUTE), (false, None));

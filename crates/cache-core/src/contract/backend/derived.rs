@@ -9,7 +9,7 @@
 use tokio::task::yield_now;
 
 use super::CacheBackend;
-use crate::{Condition, Error, ErrorKind, Expiry, Result, Versioned, WriteOptions};
+use crate::{BackendWrite, Condition, Error, ErrorKind, Expiry, Result, Versioned};
 
 /// How often a race may be lost.
 const ATTEMPTS: u32 = 128;
@@ -81,7 +81,7 @@ where
     let mut races = Races::default();
     loop {
         let Versioned { entry, version } = backend.get_versioned(key).await?;
-        let options = WriteOptions::new(expiry, Condition::unchanged(version));
+        let options = BackendWrite::new(expiry, Condition::unchanged(version));
         if backend.set(key, value.clone(), options).await? {
             return Ok(entry.map(|entry| entry.value));
         }

@@ -4,7 +4,7 @@
 
 use super::derived::tell;
 use super::{CacheBackend, Cursor};
-use crate::{Condition, Entry, Expiry, Result, Scope, WriteOptions};
+use crate::{BackendEntry, BackendWrite, Condition, Expiry, Result, Scope};
 
 /// Calls `get` for each key.
 ///
@@ -27,7 +27,7 @@ where
 ///
 /// # Errors
 /// The first error ends the loop and is returned.
-pub async fn get_entry<V, B>(backend: &B, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>>
+pub async fn get_entry<V, B>(backend: &B, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>>
 where
     V: Clone + Send + Sync + 'static,
     B: CacheBackend<V> + ?Sized,
@@ -52,7 +52,7 @@ where
     tell("set_many");
     for (key, value) in entries {
         backend
-            .set(key, value, WriteOptions::new(expiry, Condition::Always))
+            .set(key, value, BackendWrite::new(expiry, Condition::Always))
             .await?;
     }
     Ok(())

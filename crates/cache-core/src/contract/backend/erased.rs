@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use super::forward::forward_contract;
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
-    Abilities, BackendStats, Condition, Entry, Expiry, Result, Scope, Versioned, WriteOptions,
+    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope,
+    Versioned,
 };
 
 /// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
@@ -43,8 +44,8 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V>;
     fn set_now(&self, key: &str, value: V, expiry: Expiry) -> SetNow<V>;
     async fn get(&self, key: &str) -> Result<Option<V>>;
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>>;
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool>;
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>>;
+    async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool>;
     async fn swap(&self, key: &str, value: V, expiry: Expiry) -> Result<Option<V>>;
     async fn delete(&self, key: &str, condition: Condition) -> Result<bool>;
     async fn get_versioned(&self, key: &str) -> Result<Versioned<V>>;
@@ -53,7 +54,7 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     async fn expiry(&self, key: &str) -> Result<Option<Expiry>>;
     async fn set_expiry(&self, key: &str, expiry: Expiry) -> Result<bool>;
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<V>>>;
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>>;
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>>;
     async fn set_many(&self, entries: Vec<(&str, V)>, expiry: Expiry) -> Result<()>;
     async fn delete_many(&self, keys: &[&str]) -> Result<u64>;
     async fn scan(&self, scope: &Scope, cursor: Cursor, limit: usize) -> Result<Page>;
@@ -81,11 +82,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
         CacheBackend::get(self, key).await
     }
 
-    async fn get_entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+    async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
         CacheBackend::get_entry(self, key).await
     }
 
-    async fn set(&self, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+    async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {
         CacheBackend::set(self, key, value, options).await
     }
 
@@ -121,7 +122,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
         CacheBackend::get_many(self, keys).await
     }
 
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
         CacheBackend::get_entries(self, keys).await
     }
 

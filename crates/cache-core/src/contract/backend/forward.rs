@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
-    Abilities, BackendStats, Condition, Entry, Expiry, Result, Scope, Versioned, WriteOptions,
+    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope,
+    Versioned,
 };
 
 /// The methods of a [`CacheBackend<V>`] that hands every call to another place.
@@ -30,11 +31,11 @@ macro_rules! forward_contract {
             $target.get(key).await
         }
 
-        async fn get_entry(&$this, key: &str) -> Result<Option<Entry<V>>> {
+        async fn get_entry(&$this, key: &str) -> Result<Option<BackendEntry<V>>> {
             $target.get_entry(key).await
         }
 
-        async fn set(&$this, key: &str, value: V, options: WriteOptions) -> Result<bool> {
+        async fn set(&$this, key: &str, value: V, options: BackendWrite) -> Result<bool> {
             $target.set(key, value, options).await
         }
 
@@ -70,7 +71,7 @@ macro_rules! forward_contract {
             $target.get_many(keys).await
         }
 
-        async fn get_entries(&$this, keys: &[&str]) -> Result<Vec<Option<Entry<V>>>> {
+        async fn get_entries(&$this, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
             $target.get_entries(keys).await
         }
 

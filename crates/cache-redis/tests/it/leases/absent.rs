@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache_core::{
-    Cache, CacheBackend, Condition, Cursor, EncodedBackend, Expiry, MsgPackCodec, Scope,
-    WriteOptions,
+    BackendWrite, Cache, CacheBackend, Condition, Cursor, EncodedBackend, Expiry, MsgPackCodec,
+    Scope,
 };
 use cache_redis::Protocol;
 use cache_testbed::{Flavor, Server};
@@ -43,7 +43,7 @@ async fn to_every_read_a_leased_key_is_absent() {
 async fn to_every_write_a_leased_key_is_absent() {
     let server = Server::builder(Flavor::Redis8).start();
     let store = connect(&server).await;
-    let write = |condition| WriteOptions::new(Expiry::After(TTL * 2), condition);
+    let write = |condition| BackendWrite::new(Expiry::After(TTL * 2), condition);
     let value = || Bytes::from("v");
 
     let lease = granted(&store, "key", TTL).await;

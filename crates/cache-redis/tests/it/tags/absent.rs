@@ -1,15 +1,15 @@
 //! An entry of which a tag was invalidated is absent to every verb; any other is present.
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Claim, Condition, Cursor, Expiry, Scope, Tagging, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Claim, Condition, Cursor, Expiry, Scope, Tagging};
 use cache_redis::{Protocol, RedisStore};
 use cache_testbed::{Flavor, Server};
 
 use super::{ALWAYS, PRICES, TEAM, TTL, granted, invalidate, patient, put, put_with, value};
 use crate::config;
 
-const IF_ABSENT: WriteOptions = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
-const IF_PRESENT: WriteOptions = WriteOptions::new(Expiry::Never, Condition::IfPresent);
+const IF_ABSENT: BackendWrite = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
+const IF_PRESENT: BackendWrite = BackendWrite::new(Expiry::Never, Condition::IfPresent);
 
 /// Puts `over`, of which a tag is invalidated, and `live`.
 async fn over_and_live(store: &RedisStore) {
@@ -70,7 +70,7 @@ async fn to_conditional_writes() {
         assert_eq!(value(&store, "live").await.as_deref(), Some("v"));
         assert!(store.set("over", new(), IF_ABSENT).await.unwrap());
         assert_eq!(value(&store, "over").await.as_deref(), Some("new"));
-        let later = WriteOptions::new(Expiry::After(TTL), Condition::IfPresent);
+        let later = BackendWrite::new(Expiry::After(TTL), Condition::IfPresent);
         assert!(store.set("live", new(), later).await.unwrap());
         let entry = store.get_entry("live").await.unwrap().unwrap();
         assert_eq!((entry.value, entry.tags.len()), (new(), 0));

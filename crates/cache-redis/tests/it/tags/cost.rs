@@ -1,6 +1,6 @@
 //! What tags cost, and to whom, and where their versions are in a cluster.
 
-use cache_core::{CacheBackend, Condition, Cursor, Expiry, Scope, Tagging, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Cursor, Expiry, Scope, Tagging};
 use cache_redis::RedisConfig;
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 
@@ -68,7 +68,7 @@ async fn the_versions_of_all_tags_of_all_values_are_one_command_more() {
     assert_eq!(calls(&server, set, ["evalsha", "set"]).await, [2, 1]);
     assert_eq!(store.wire_stats().operations, before + 2);
     // What must not change the key of the version does not.
-    let expires = WriteOptions::new(Expiry::After(TTL), Condition::Always);
+    let expires = BackendWrite::new(Expiry::After(TTL), Condition::Always);
     let names = [TEAM];
     let set = put_with(&store, "a", "v", expires, Tagging::new(&names, None));
     let commands = ["persist", "pexpire", "set"];

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cache_core::{CacheBackend, Condition, Expiry, WriteOptions};
+use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::RedisConfig;
 use cache_testbed::{Cluster, Flavor};
 
@@ -31,7 +31,7 @@ async fn versions_are_read_where_values_are() {
     value(&store, "a").await;
     assert_eq!((asked("slave"), asked("master")), (1, 0));
     // What decides about a change comes from the master.
-    let if_absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+    let if_absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
     assert!(!store.set("a", Bytes::new(), if_absent).await.unwrap());
     assert_eq!((asked("slave"), asked("master")), (1, 1));
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache_core::{
-    Cache, CacheBackend, Claim, Condition, EncodedBackend, Expiry, MsgPackCodec, Scope, SetOptions,
-    Tagging, WriteOptions,
+    BackendWrite, Cache, CacheBackend, Claim, Condition, EncodedBackend, Expiry, MsgPackCodec,
+    Scope, SetOptions, Tagging,
 };
 use cache_redis::RedisStore;
 use cache_testbed::{Flavor, Server};
@@ -19,7 +19,7 @@ const HOUR: i64 = 60 * 60 * 1_000;
 /// Writes a value with the tag that lasts for so many milliseconds.
 async fn put_for(store: &RedisStore, key: &str, milliseconds: i64) {
     let ttl = Duration::from_millis(milliseconds.unsigned_abs());
-    let options = WriteOptions::new(Expiry::After(ttl), Condition::Always);
+    let options = BackendWrite::new(Expiry::After(ttl), Condition::Always);
     assert!(put_with(store, key, "v", options, Tagging::new(&[TEAM], None)).await);
 }
 
@@ -121,7 +121,7 @@ async fn thousands_of_tags_of_entries_that_expire_expire_too_or_are_gone_at_once
     let server = Server::builder(Flavor::Redis8).start();
     let store = connect(&server).await;
     let names: Vec<String> = (0..5_000).map(|number| format!("@_tag:{number}")).collect();
-    let options = WriteOptions::new(Expiry::After(TTL), Condition::Always);
+    let options = BackendWrite::new(Expiry::After(TTL), Condition::Always);
     for name in &names {
         let tag = [name.as_str()];
         assert!(put_with(&store, name, "v", options.clone(), Tagging::new(&tag, None)).await);
@@ -173,7 +173,7 @@ async fn headers_that_nobody_here_has_made_are_unreadable_or_over() {
         assert_eq!(store.stats().unreadable, count, "{rest:?}");
         // As any other value that cannot be read.
         assert_eq!(store.expiry("a").await.unwrap(), Some(Expiry::Never));
-        let absent = WriteOptions::new(Expiry::Never, Condition::IfAbsent);
+        let absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
         assert!(!store.set("a", Bytes::new(), absent).await.unwrap());
         assert!(store.set_expiry("a", Expiry::After(TTL)).await.unwrap());
         assert!(store.delete("a", Condition::Always).await.unwrap());

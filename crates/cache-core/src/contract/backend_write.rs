@@ -58,7 +58,7 @@ impl Condition {
 /// What a backend is told about a write: defaults are resolved, limits are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct WriteOptions {
+pub struct BackendWrite {
     /// When the entry expires. It replaces any earlier expiry of the key, unless that is kept.
     pub expiry: Expiry,
     /// When the write takes place.
@@ -67,7 +67,7 @@ pub struct WriteOptions {
     pub keeps_expiry: bool,
 }
 
-impl WriteOptions {
+impl BackendWrite {
     /// Joins an expiry and a condition.
     #[must_use]
     pub const fn new(expiry: Expiry, condition: Condition) -> Self {
@@ -90,10 +90,10 @@ impl WriteOptions {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use cache_core::{Condition, Expiry, WriteOptions};
+    /// use cache_core::{Condition, Expiry, BackendWrite};
     ///
     /// let minute = Expiry::After(Duration::from_secs(60));
-    /// let options = WriteOptions::new(Expiry::Never, Condition::Always);
+    /// let options = BackendWrite::new(Expiry::Never, Condition::Always);
     /// assert_eq!(options.expiry_over(Some(minute)), Expiry::Never);
     /// assert_eq!(options.with_kept_expiry(true).expiry_over(Some(minute)), minute);
     /// ```

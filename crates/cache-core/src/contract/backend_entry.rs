@@ -8,7 +8,7 @@ use crate::{Expiry, Version};
 /// A value together with the time it has left and the tags it has.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Entry<V> {
+pub struct BackendEntry<V> {
     /// The cached value.
     pub value: V,
     /// The time that the entry has left.
@@ -19,7 +19,7 @@ pub struct Entry<V> {
     pub version: Option<Version>,
 }
 
-impl<V> Entry<V> {
+impl<V> BackendEntry<V> {
     /// Joins a value and the time that it has left; it has neither tags nor a version.
     #[must_use]
     pub const fn new(value: V, expiry: Expiry) -> Self {
@@ -47,8 +47,8 @@ impl<V> Entry<V> {
 
     /// Returns the same entry with another value made of its own.
     #[must_use]
-    pub fn map<T>(self, change: impl FnOnce(V) -> T) -> Entry<T> {
-        Entry {
+    pub fn map<T>(self, change: impl FnOnce(V) -> T) -> BackendEntry<T> {
+        BackendEntry {
             value: change(self.value),
             expiry: self.expiry,
             tags: self.tags,
@@ -58,9 +58,9 @@ impl<V> Entry<V> {
 }
 
 // Written by hand: the derived form would print the value.
-impl<V> fmt::Debug for Entry<V> {
+impl<V> fmt::Debug for BackendEntry<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry")
+        f.debug_struct("BackendEntry")
             .field("expiry", &self.expiry)
             .finish_non_exhaustive()
     }
