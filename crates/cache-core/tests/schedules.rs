@@ -1,4 +1,5 @@
-//! Loads under every interleaving that shuttle can think of.
+//! Loads under every interleaving that shuttle can think of. Alone in its program, which is
+//! built in another way:
 //!
 //! `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/steered-rustc cargo test -p cache-core --test schedules`
 #![cfg(shuttle)]

@@ -1,4 +1,4 @@
-//! Loads run in spans, hits in none. Alone in its binary, as what is logged is the whole program's.
+//! Loads run in spans, hits in none. Alone in its program, as what is logged is the whole program's.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io;

@@ -18,9 +18,9 @@
 //! | H11 | a cache that hardly ever hits while nothing is wrong |
 //! | H12 | what a failed delete should have removed, read by its own process, or by any when it had its time to be repeated |
 //!
-//! H10, the linearizability of a key in the absence of faults, is the test `linearizable` of this
-//! crate; H9, that no two loads of a key run at the same time, is the test `stampede`. H8 is for locks,
-//! of which none is promised to keep two holders apart.
+//! H10, the linearizability of a key in the absence of faults, is tested by `linearizable.rs` of
+//! this crate; H9, that no two loads of a key run at the same time, by `stampede.rs`. H8 is for locks, of
+//! which none is promised to keep two holders apart.
 //!
 //! What a fault may break is exempt by name and counted in the [`Report`]: a write of which the
 //! outcome is unknown may take effect at any later time, and what a store forgets by a failover or

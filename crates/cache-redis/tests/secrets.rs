@@ -1,4 +1,5 @@
-//! Passwords, keys and values appear in nothing that is printed or logged, at any level.
+//! Passwords, keys and values appear in nothing that is printed or logged, at any level. Alone in its program, as
+//! what is logged is the whole program's.
 
 use std::fmt::Debug;
 use std::io;

@@ -8,6 +8,7 @@ mod golden;
 mod hostile;
 mod input;
 mod limits;
+mod load;
 #[cfg(all(feature = "json", feature = "msgpack"))]
 mod plain;
 mod sealed;

@@ -1,4 +1,5 @@
-//! Every interleaving that shuttle can think of, at each lock and each shared counter.
+//! Every interleaving that shuttle can think of, at each lock and each shared counter. Alone in
+//! its program, which is built in another way:
 //!
 //! `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/steered-rustc cargo test -p cache-local --test schedules`
 #![cfg(shuttle)]

@@ -7,7 +7,7 @@ use cache_core::{CacheBackend, ErrorKind, Expiry, Scope};
 use cache_redis::RedisStore;
 use cache_testbed::{Flavor, Server};
 
-use crate::{config, connect};
+use crate::{config, connect, connect_patiently};
 
 #[tokio::test]
 async fn clear_among_a_million_foreign_keys_takes_its_own_and_keeps_no_one_waiting() {
@@ -22,7 +22,7 @@ async fn clear_among_a_million_foreign_keys_takes_its_own_and_keeps_no_one_waiti
     for key in ["cache*:a", "cach:a", "cachex:a", "[cache:]a", "Cache:a"] {
         server.command(&["SET", key, "foreign"]).assert_ok();
     }
-    let store = connect(&server).await;
+    let store = connect_patiently(&server).await;
     let keys: Vec<String> = (0..5_000).map(|i| format!("own {i}")).collect();
 
     // The server's log tells how long a command took by the clock, also while the server had to wait

@@ -1,9 +1,11 @@
-//! What the store does with a real server, beside the contract.
+//! What the store and the buses do with real servers, beside the contract.
 
 mod access;
+mod bus;
 mod clear;
 mod config;
 mod counters;
+mod faults;
 mod found;
 mod keys;
 mod leases;
@@ -24,6 +26,8 @@ mod tls;
 mod transactions;
 mod update;
 
+use std::time::Duration;
+
 use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::Server;
 
@@ -32,6 +36,13 @@ async fn connect(server: &Server) -> RedisStore {
     RedisStore::connect(config(server))
         .await
         .expect("the server is there")
+}
+
+/// Connects with more time than usual for commands, where so many keys keep a loaded machine busy.
+async fn connect_patiently(server: &Server) -> RedisStore {
+    let config = config(server).command_timeout(Duration::from_secs(10));
+    let store = RedisStore::connect(config).await;
+    store.expect("the server is there")
 }
 
 fn config(server: &Server) -> RedisConfig {

@@ -9,7 +9,7 @@ use cache_core::{
 use cache_redis::RedisStore;
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 
-use crate::connect;
+use crate::{connect, connect_patiently};
 
 /// Runs an operation and returns the commands that the server was sent meanwhile.
 async fn sent<T>(server: &Server, operation: impl Future<Output = T>) -> Vec<(String, u64)> {
@@ -222,7 +222,7 @@ async fn in_a_cluster_each_slot_is_one_command_and_the_order_is_kept() {
 #[tokio::test]
 async fn a_million_keys_are_read_and_written_in_commands_of_bounded_size() {
     let server = Server::builder(Flavor::Valkey9).start();
-    let store = connect(&server).await;
+    let store = connect_patiently(&server).await;
     server.log_slower_than(Duration::from_millis(10));
     let keys: Vec<String> = (0..1_000_000).map(|i| format!("key {i}")).collect();
     let pairs = keys

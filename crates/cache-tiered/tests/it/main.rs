@@ -9,6 +9,7 @@ mod invalidator;
 mod outage;
 mod promotion;
 mod recovery;
+mod redis;
 mod simulation;
 mod stats;
 mod tags;
