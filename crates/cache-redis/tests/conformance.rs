@@ -42,13 +42,12 @@ impl<V: TestValue, B: CacheBackend<V>> Fixture for Remote<V, B> {
     type Backend = B;
 
     async fn fresh(&self) -> B {
-        (self.wrap)(self.connect(self.config.clone()).await)
+        (self.wrap)(connect(self.config.clone(), self.databases).await)
     }
 
     async fn oversized(&self) -> Option<(B, V)> {
-        let store = self
-            .connect(self.config.clone().max_value_bytes(1_000))
-            .await;
+        let config = self.config.clone().max_value_bytes(1_000);
+        let store = connect(config, self.databases).await;
         // Noise, which no compression makes smaller.
         let noise: String = (0..2_000_u64)
             .map(|i| {
@@ -73,17 +72,17 @@ impl<V, B> Remote<V, B> {
         self.databases = 1;
         self
     }
+}
 
-    /// Connects a store with a namespace of its own, to each database in turn: a scan walks the keys of all tests
-    /// that are in the same.
-    async fn connect(&self, config: RedisConfig) -> RedisStore {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let config = config.namespace(format!("conformance-{number}"));
-        let config = config.database((number % self.databases) as u8);
-        let store = RedisStore::connect(config).await;
-        store.expect("the server is there")
-    }
+/// Connects a store with a namespace of its own, to each database in turn: a scan walks the keys of all tests that
+/// are in the same.
+async fn connect(config: RedisConfig, databases: u64) -> RedisStore {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let config = config.namespace(format!("conformance-{number}"));
+    let config = config.database((number % databases) as u8);
+    let store = RedisStore::connect(config).await;
+    store.expect("the server is there")
 }
 
 /// A fixture of a server at a URL.
