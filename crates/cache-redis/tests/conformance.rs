@@ -46,9 +46,8 @@ impl<V: TestValue, B: CacheBackend<V>> Fixture for Remote<V, B> {
     }
 
     async fn oversized(&self) -> Option<(B, V)> {
-        let store = self
-            .connect(self.config.clone().max_value_bytes(1_000))
-            .await;
+        let config = self.config.clone().max_value_bytes(1_000);
+        let store = connect(config, self.databases).await;
         // Noise, which no compression makes smaller.
         let noise: String = (0..2_000_u64)
             .map(|i| {
