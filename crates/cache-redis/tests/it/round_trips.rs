@@ -77,6 +77,28 @@ async fn an_add_to_a_counter_is_one_script_of_two_commands() {
 }
 
 #[tokio::test]
+async fn reads_that_follow_each_other_lengthen_the_life_of_an_idle_entry_once() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = EncodedBackend::new(connect(&server).await, MsgPackCodec::new());
+    let cache: Cache<String> = Cache::builder(store).time_to_idle(600).build().unwrap();
+    cache.set("key", "value").await.unwrap();
+    server.command(&["PEXPIRE", "cache:key", "300000"]);
+    let reads = async {
+        for _ in 0..10 {
+            assert_eq!(cache.get("key").await.unwrap().as_deref(), Some("value"));
+        }
+    };
+    let sent = sent(&server, reads).await;
+    let calls = |wanted: &str| {
+        let of_name = sent.iter().find(|(name, _)| name == wanted);
+        of_name.map_or(0, |(_, calls)| *calls)
+    };
+    assert_eq!((calls("get"), calls("pexpire")), (10, 1), "{sent:?}");
+    let left = server.command(&["PTTL", "cache:key"]).integer();
+    assert!((590_000..=600_000).contains(&left), "{left}");
+}
+
+#[tokio::test]
 async fn every_verb_on_a_key_is_one_command() {
     let server = Server::builder(Flavor::Redis7).start();
     let cache = cache(connect(&server).await).await;
