@@ -14,7 +14,7 @@ use redb::Database;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::temp_dir().join("buildscale-cache-example.redb");
     let database = Arc::new(Database::create(&path)?);
-    let store = RedbStore(Arc::clone(&database), || {
+    let store = RedbStore::new(Arc::clone(&database), || {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()

@@ -13,11 +13,17 @@ type Row = (u64, &'static [u8]);
 type Table<'t> = redb::Table<'t, &'static str, Row>;
 const TABLE: TableDefinition<'_, &str, Row> = TableDefinition::new("cache");
 
-/// Entries in a database, and what tells the time since 1970: the deadlines outlive the process.
+/// Entries in a file. They outlive the process, so their deadlines are wall-clock times.
 #[derive(Debug, Clone)]
-pub struct RedbStore(pub Arc<Database>, pub fn() -> Duration);
+pub struct RedbStore(Arc<Database>, fn() -> Duration);
 
 impl RedbStore {
+    /// Keeps entries in `database`; `now` tells the time since 1970.
+    #[must_use]
+    pub const fn new(database: Arc<Database>, now: fn() -> Duration) -> Self {
+        Self(database, now)
+    }
+
     /// Runs `work` in a transaction, off the threads that run tasks, and tells it the time.
     async fn run<T, W>(&self, work: W) -> Result<T>
     where
@@ -80,7 +86,7 @@ impl CacheBackend<Bytes> for RedbStore {
     }
 
     async fn set(&self, key: &str, value: Bytes, options: BackendWrite) -> Result<bool> {
-        self.update(key, move |found| decide::set(found, value, options))
+        self.update(key, move |found| decide::set(found, value, &options))
             .await
     }
 

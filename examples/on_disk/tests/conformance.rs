@@ -22,7 +22,7 @@ impl Fixture for OnDisk {
             .keep()
             .expect("the file stays until the directory goes");
         let database = Database::create(path).expect("an empty file becomes a database");
-        RedbStore(Arc::new(database), wall_clock)
+        RedbStore::new(Arc::new(database), wall_clock)
     }
 
     async fn advance(&self, by: Duration) {

@@ -13,7 +13,7 @@
 //! let mut map = HashMap::new();
 //! for (value, expected) in [("first", true), ("second", false)] {
 //!     let if_absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
-//!     let (written, next) = decide::set(map.remove("key"), value, if_absent);
+//!     let (written, next) = decide::set(map.remove("key"), value, &if_absent);
 //!     map.extend(next.map(|entry| ("key", entry)));
 //!     assert_eq!(written, expected);
 //! }
@@ -27,7 +27,7 @@ use crate::{BackendEntry, BackendWrite, Condition, Expiry};
 pub fn set<V>(
     found: Option<BackendEntry<V>>,
     value: V,
-    options: BackendWrite,
+    options: &BackendWrite,
 ) -> (bool, Option<BackendEntry<V>>) {
     if !holds(&options.condition, found.as_ref()) {
         return (false, found);
@@ -95,11 +95,11 @@ mod tests {
             } else {
                 Some(found())
             };
-            let over = set(Some(found()), 2, options.clone());
+            let over = set(Some(found()), 2, &options);
             assert_eq!(over, (over_an_entry, expected), "{condition:?}");
             let expected = new.filter(|_| over_nothing);
             assert_eq!(
-                set(None, 2, options),
+                set(None, 2, &options),
                 (over_nothing, expected),
                 "{condition:?}"
             );
@@ -120,13 +120,13 @@ mod tests {
         let found = || Some(BackendEntry::new(1, Expiry::Never));
         assert!(delete(found(), &Condition::IfPresent).0);
         let if_absent = BackendWrite::new(Expiry::Never, Condition::IfAbsent);
-        assert!(!set(found(), 2, if_absent).0);
+        assert!(!set(found(), 2, &if_absent).0);
     }
 
     #[test]
     fn an_expiry_is_kept_by_a_write_that_keeps_it_and_changed_by_set_expiry() {
         let keeping = BackendWrite::new(Expiry::Never, Condition::Always).with_kept_expiry(true);
-        let (_, kept) = set(Some(found()), 2, keeping);
+        let (_, kept) = set(Some(found()), 2, &keeping);
         assert_eq!(kept.map(|entry| entry.expiry), Some(MINUTE));
 
         let (changed, forever) = set_expiry(Some(found()), Expiry::Never);
