@@ -32,8 +32,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Cancel safe: a dropped read changes nothing.
     pub async fn mget<K: AsRef<str> + Sync>(&self, keys: &[K]) -> Result<Vec<Option<V>>> {
         let raw = self.raw_many("mget", keys)?;
-        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        let values = self.answers(&keys, &borrowed(&raw)).await;
+        let values = self.answers(&borrowed(&raw)).await;
         let values = values.map_err(|error| error.during("mget"))?;
         let hits = values.iter().flatten().count() as u64;
         self.shared.counters.reads(hits, values.len() as u64 - hits);

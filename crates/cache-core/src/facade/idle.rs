@@ -22,40 +22,36 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 
     /// Reads the value of a key.
-    pub(crate) async fn answer(&self, key: &str, raw: &str) -> Result<Option<V>> {
+    pub(crate) async fn answer(&self, raw: &str) -> Result<Option<V>> {
         if self.shared.time_to_idle.is_none() {
             return self.shared.backend.get(raw).await;
         }
         // Boxed: most caches have no time to idle, and inline it would enlarge the future of every read.
-        let entry = Box::pin(self.answer_with_expiry(key, raw)).await?;
+        let entry = Box::pin(self.answer_with_expiry(raw)).await?;
         Ok(entry.map(|entry| entry.value))
     }
 
     /// Reads the entry of a key.
-    pub(crate) async fn answer_with_expiry(
-        &self,
-        key: &str,
-        raw: &str,
-    ) -> Result<Option<BackendEntry<V>>> {
+    pub(crate) async fn answer_with_expiry(&self, raw: &str) -> Result<Option<BackendEntry<V>>> {
         let mut entry = self.shared.backend.get_entry(raw).await?;
         if let Some(entry) = &mut entry
             && let Some(expiry) = self.due_expiry(entry.expiry)
         {
-            self.lengthen(key, expiry).await;
+            self.lengthen(raw, expiry).await;
             entry.expiry = expiry;
         }
         Ok(entry)
     }
 
     /// Reads the values of many keys.
-    pub(crate) async fn answers(&self, keys: &[&str], raw: &[&str]) -> Result<Vec<Option<V>>> {
+    pub(crate) async fn answers(&self, raw: &[&str]) -> Result<Vec<Option<V>>> {
         if self.shared.time_to_idle.is_none() {
             return self.shared.backend.get_many(raw).await;
         }
         let entries = self.shared.backend.get_entries(raw).await?;
-        let due = keys.iter().zip(&entries).filter_map(|(key, entry)| {
+        let due = raw.iter().zip(&entries).filter_map(|(raw, entry)| {
             let expiry = self.due_expiry(entry.as_ref()?.expiry)?;
-            Some(self.lengthen(key, expiry))
+            Some(self.lengthen(raw, expiry))
         });
         let due: Vec<_> = due.collect();
         stream::iter(due)
@@ -74,7 +70,10 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Lengthens the life of an entry that was read. The value is in hand, so a failure is no failure of the
     /// read: the next one tries again.
-    async fn lengthen(&self, key: &str, expiry: Expiry) {
+    async fn lengthen(&self, raw: &str, expiry: Expiry) {
+        let Some(key) = self.keyspace.decode(raw) else {
+            return;
+        };
         if let Err(error) = self.change_expiry("time_to_idle", key, expiry).await {
             tracing::debug!(%error, "the life of an entry that was read could not be lengthened");
         }

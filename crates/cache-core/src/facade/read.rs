@@ -32,7 +32,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             ReadNow::Answer(Err(error)) => Err(error),
             ReadNow::WouldWait => {
                 let raw = self.raw("get", key.as_ref())?;
-                self.answer(key.as_ref(), &raw).await
+                self.answer(&raw).await
             }
         };
         match found {
@@ -129,7 +129,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             ReadNow::Answer(_) => Layer::Memory,
             ReadNow::WouldWait => Layer::Store,
         };
-        if let Some(entry) = self.answer_with_expiry(key, raw).await? {
+        if let Some(entry) = self.answer_with_expiry(raw).await? {
             return Ok(Some(Hit {
                 value: entry.value,
                 layer,

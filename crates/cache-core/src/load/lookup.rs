@@ -198,11 +198,11 @@ where
     async fn read(&self) -> Result<Option<BackendEntry<V>>> {
         let cache = self.cache;
         if self.options.looks_ahead() && self.spawn.is_some() {
-            return cache.answer_with_expiry(self.key, self.raw).await;
+            return cache.answer_with_expiry(self.raw).await;
         }
         let found = match cache.answer_now(self.raw) {
             ReadNow::Answer(found) => found,
-            ReadNow::WouldWait => cache.answer(self.key, self.raw).await,
+            ReadNow::WouldWait => cache.answer(self.raw).await,
         };
         Ok(found?.map(|value| BackendEntry::new(value, Expiry::Never)))
     }

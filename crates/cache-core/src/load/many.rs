@@ -130,8 +130,7 @@ where
             }
         }
         let raw: Vec<&str> = wanted.iter().map(|(raw, _)| *raw).collect();
-        let keys: Vec<&str> = raw.iter().map(|raw| self.names[raw]).collect();
-        let found = match self.cache.answers(&keys, &raw).await {
+        let found = match self.cache.answers(&raw).await {
             Ok(found) => found,
             Err(error) => {
                 self.cache.go_past_outage(&self.options, error)?;
