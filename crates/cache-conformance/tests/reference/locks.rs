@@ -46,6 +46,12 @@ impl<V: TestValue> Reference<V> {
         }
     }
 
+    /// Removes the holder, whoever that is.
+    fn free(&self, name: &str) {
+        let mut granted = self.locks.lock().expect("no call panics");
+        granted.locks.remove(name);
+    }
+
     fn grant(&self, name: &str, ttl: Duration) -> LockToken {
         let mut granted = self.locks.lock().expect("no call panics");
         if self.bug != Some(Bug::LockTokensRepeat) {
@@ -75,6 +81,7 @@ impl<V: TestValue> Locks for Reference<V> {
     }
 
     async fn extend(&self, name: &str, token: LockToken, ttl: Duration) -> Result<bool> {
+        let _one_at_a_time = self.acquiring.lock().expect("no call panics");
         let has_lock = self.has_lock(name, token);
         if has_lock && self.bug != Some(Bug::LocksNotExtended) {
             let mut granted = self.locks.lock().expect("no call panics");
@@ -85,13 +92,18 @@ impl<V: TestValue> Locks for Reference<V> {
     }
 
     async fn release(&self, name: &str, token: LockToken) -> Result<bool> {
-        let has_lock = self.has_lock(name, token);
         if self.bug == Some(Bug::ReleaseNotAtomic) {
+            let had_lock = self.has_lock(name, token);
             yield_now().await;
+            if had_lock {
+                self.free(name);
+            }
+            return Ok(had_lock);
         }
+        let _one_at_a_time = self.acquiring.lock().expect("no call panics");
+        let has_lock = self.has_lock(name, token);
         if has_lock && self.bug != Some(Bug::LocksNotReleased) {
-            let mut granted = self.locks.lock().expect("no call panics");
-            granted.locks.remove(name);
+            self.free(name);
         }
         Ok(has_lock)
     }
