@@ -187,7 +187,7 @@ pub async fn c51_who_waits_is_told_of_a_release<F: Fixture>(fixture: &F) -> Resu
     Ok(())
 }
 
-/// What was granted in one history: a number that no other grant of it has, and the token.
+/// The grants of one history: a number that no other of its grants has, and the token.
 type Grants = Mutex<Vec<(u64, LockToken)>>;
 
 /// C50, C51: what several tasks do with one lock has an order in which every answer is right.

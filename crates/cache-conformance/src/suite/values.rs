@@ -155,7 +155,7 @@ pub async fn c03_read_now_agrees_with_get_or_would_wait<F: Fixture>(fixture: &F)
     }
 }
 
-/// C03: a read that asks for some time left answers for what has it, as `get` does, or says that it waits.
+/// C03: a read that asks for some time left answers only for entries that have it, and then as `get` does.
 pub async fn c03_read_now_lasting_answers_for_what_has_the_time_left<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
     let least = LONG / 2;

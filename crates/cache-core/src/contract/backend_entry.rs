@@ -1,4 +1,4 @@
-//! Entries: values with what is known of them.
+//! Entries: values, and what a backend knows of each.
 
 use std::fmt;
 use std::sync::Arc;

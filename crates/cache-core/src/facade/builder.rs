@@ -121,8 +121,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     /// Writes that name no time to live take this one. A read is `get`, `mget`, `get_entry` and what the loading
     /// verbs find; `exists`, `ttl` and scans are none. An entry that has more time left, or never expires, is left
     /// as it is, and so is one of which less than a tenth of the time is over: reads that follow each other
-    /// closely cost no write each. An entry that was written with a shorter time to live is lengthened too, so
-    /// what has to expire at a fixed time belongs into a cache without this.
+    /// closely cost no write each. An entry that was written with a shorter time to live is lengthened too:
+    /// entries that have to expire at a fixed time belong in a cache without a time to idle.
     ///
     /// In memory a hit costs a comparison more. In Redis a read asks for the time that is left as well, and once
     /// in a tenth of the time it is followed by a write; two tiers answer from memory while the second one needs

@@ -1,5 +1,7 @@
 //! Entries that live for as long as somebody reads them.
 
+use std::time::Duration;
+
 use futures_util::stream::{self, StreamExt};
 
 use super::Cache;
@@ -10,15 +12,19 @@ use crate::{BackendEntry, CacheBackend, Expiry, ReadNow, Result};
 /// other closely cost no write each.
 const PART: u32 = 10;
 
+/// Returns the time that an entry has left at the least if a read leaves its expiry as it is.
+fn least_left(idle: Duration) -> Duration {
+    idle - idle / PART
+}
+
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Answers a read at once, unless it has to lengthen the life of the entry.
     #[inline]
     pub(crate) fn answer_now(&self, raw: &str) -> ReadNow<V> {
-        let Some(idle) = self.shared.time_to_idle else {
-            return self.shared.backend.read_now(raw);
-        };
-        let least = idle - idle / PART;
-        self.shared.backend.read_now_lasting(raw, least)
+        match self.shared.time_to_idle {
+            None => self.shared.backend.read_now(raw),
+            Some(idle) => self.shared.backend.read_now_lasting(raw, least_left(idle)),
+        }
     }
 
     /// Reads the value of a key.
@@ -64,7 +70,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the expiry that a read gives to an entry, if it has to give one.
     fn due_expiry(&self, left: Expiry) -> Option<Expiry> {
         let idle = self.shared.time_to_idle?;
-        let is_due = left.remaining()? < idle - idle / PART;
+        let is_due = left.remaining()? < least_left(idle);
         is_due.then_some(Expiry::After(idle))
     }
 

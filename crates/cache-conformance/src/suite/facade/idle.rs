@@ -82,7 +82,7 @@ pub async fn a_write_takes_the_time_to_idle<F: Fixture>(fixture: &F) {
     }
 }
 
-/// What is no read, and a read of what has most of its time or more left, changes no expiry.
+/// Calls that are no reads, and reads of an entry that has most of its time left, change no expiry.
 pub async fn an_expiry_stays_that_no_read_has_to_change<F: Fixture>(fixture: &F) {
     let probe = Probe::fresh(fixture).await;
     let cache = idle(&probe, IDLE);
