@@ -84,7 +84,10 @@ impl RedisStore {
                 Claimed::Token(token) => {
                     return Ok(Claim::Granted(self.leases().granted(token, nonce)));
                 }
-                Claimed::Held(left) => return Ok(Claim::Held(left.remaining().unwrap_or(ttl))),
+                Claimed::Held(left, lease) => {
+                    let left = left.remaining().unwrap_or(ttl);
+                    return Ok(Claim::Held { left, lease });
+                }
                 Claimed::Value(value) => value,
             };
             self.link().counters.received(value.len());

@@ -34,7 +34,7 @@ impl Locks for RedisStore {
                 let lease = self.leases().granted(token, nonce);
                 Acquired::Granted(LockToken::new(lease.fencing_token(), lease.nonce()))
             }
-            Claimed::Held(left) => Acquired::Held(left.remaining().unwrap_or(ttl)),
+            Claimed::Held(left, _) => Acquired::Held(left.remaining().unwrap_or(ttl)),
             // Nobody but a stranger has put a value there. It is waited for as a lock would be.
             Claimed::Value(_) => Acquired::Held(ttl),
         })

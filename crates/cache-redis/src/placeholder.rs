@@ -26,6 +26,14 @@ pub(crate) fn nonce(nonce: u64) -> String {
     format!("{nonce:016x}")
 }
 
+/// Returns the lease of a placeholder; `None` if it is none.
+pub(crate) fn lease(stored: &[u8]) -> Option<LoadLease> {
+    let digits = std::str::from_utf8(stored.strip_prefix(PREFIX)?).ok()?;
+    let (token, nonce) = digits.split_at_checked(16)?;
+    let nonce = u64::from_str_radix(nonce, 16).ok()?;
+    Some(LoadLease::new(token.parse().ok()?, nonce))
+}
+
 /// Tells whether a stored value is a placeholder.
 pub(crate) fn is_one(stored: &[u8]) -> bool {
     stored.len() == LENGTH && stored.starts_with(PREFIX)
@@ -35,13 +43,15 @@ pub(crate) fn is_one(stored: &[u8]) -> bool {
 mod tests {
     use cache_core::LoadLease;
 
-    use super::{LENGTH, is_one, of};
+    use super::{LENGTH, is_one, lease, of};
 
     #[test]
     fn only_what_is_made_for_a_lease_is_a_placeholder() {
         for (token, nonce) in [(1, 0), (1_790_000_000_000_000, u64::MAX)] {
             let made = of(LoadLease::new(token, nonce));
             assert!(is_one(&made));
+            assert_eq!(lease(&made), Some(LoadLease::new(token, nonce)));
+            assert_eq!(lease(&made[1..]), None);
             assert!(!is_one(&made[..LENGTH - 1]));
             assert!(!is_one(&[&made[..], b"0"].concat()));
         }

@@ -54,7 +54,7 @@ pub async fn c29_one_of_concurrent_claims_is_granted<F: Fixture>(
                 let leases = backend.abilities().leases.expect("it had some");
                 match ok("claim", leases.claim(&key, LONG)).await {
                     Claim::Granted(_) => true,
-                    Claim::Held(left) => {
+                    Claim::Held { left, .. } => {
                         assert!(left <= LONG, "C29: a lease lasts no longer than its time");
                         false
                     }

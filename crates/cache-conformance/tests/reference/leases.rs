@@ -68,7 +68,10 @@ impl<V: TestValue> LoadLeases<V> for Reference<V> {
         // Under the lock: a lease that was granted later must not seem to last longer.
         let now = self.clock.nanos();
         Ok(match leases.held(key, now) {
-            Some((_, end)) => Claim::Held(Duration::from_nanos(end - now)),
+            Some((lease, end)) => Claim::Held {
+                left: Duration::from_nanos(end - now),
+                lease: Some(lease),
+            },
             None => Claim::Granted(leases.grant(key, self.clock.deadline_nanos(ttl))),
         })
     }

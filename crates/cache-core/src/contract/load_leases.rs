@@ -23,8 +23,8 @@ use crate::{Expiry, Result};
 /// [`CacheBackend::abilities`]: crate::CacheBackend::abilities
 #[async_trait]
 pub trait LoadLeases<V: Send + Sync + 'static>: Send + Sync {
-    /// Finds the value of `key`, or takes the lease for `ttl`, or tells for how long somebody else
-    /// has it; in one atomic step.
+    /// Finds the value of `key`, or takes the lease for `ttl`, or tells who has it and for how long; in
+    /// one atomic step.
     ///
     /// A claim that fails or is dropped on its way may have taken the lease all the same. It is then
     /// nobody's, until its time is over.
@@ -59,8 +59,14 @@ pub enum Claim<V> {
     /// The lease is ours: load the value, then [`fill`](LoadLeases::fill) or
     /// [`release`](LoadLeases::release).
     Granted(LoadLease),
-    /// Somebody else has the lease, for this long at most unless they extend it.
-    Held(Duration),
+    /// Somebody else has the lease.
+    Held {
+        /// The time that it has left, unless its holder extends it.
+        left: Duration,
+        /// The lease, if the store knows it. It may be one of this very task, which would then wait for
+        /// itself.
+        lease: Option<LoadLease>,
+    },
     /// The key holds a value.
     Found(V),
 }
@@ -70,7 +76,11 @@ impl<V> Debug for Claim<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Granted(lease) => f.debug_tuple("Granted").field(lease).finish(),
-            Self::Held(left) => f.debug_tuple("Held").field(left).finish(),
+            Self::Held { left, lease } => f
+                .debug_struct("Held")
+                .field("left", left)
+                .field("lease", lease)
+                .finish(),
             Self::Found(_) => f.write_str("Found(..)"),
         }
     }

@@ -35,13 +35,16 @@ where
             let stored = match leases.claim(key, ttl).await? {
                 Claim::Found(stored) => stored,
                 Claim::Granted(lease) => return Ok(Claim::Granted(lease)),
-                Claim::Held(left) => return Ok(Claim::Held(left)),
+                Claim::Held { left, lease } => return Ok(Claim::Held { left, lease }),
             };
             if let Some(value) = self.decode(&stored) {
                 return Ok(Claim::Found(value));
             }
             if !std::mem::take(&mut is_first) {
-                return Ok(Claim::Held(PAUSE));
+                return Ok(Claim::Held {
+                    left: PAUSE,
+                    lease: None,
+                });
             }
             // Not a plain delete: of many who find the same, each would take the lease of the last.
             leases.discard(key, stored).await?;

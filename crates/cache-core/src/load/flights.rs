@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+pub(crate) use self::cycles::LeaseEntry;
 use self::seat::Seat;
 pub(crate) use self::seat::{Arrival, Join, Lead, run};
 use self::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
@@ -36,6 +37,9 @@ const STRIPES: usize = if cfg!(shuttle) { 2 } else { 64 };
 /// time it is wanted.
 const MAX_HELD_OFF: usize = 1024;
 const MAX_HELD_OFF_KEY_BYTES: usize = 1024;
+/// For how long a flight is joined after its lease was known to be held: a change of the key by another
+/// process takes the lease away. It is the bound that two tiers have unless they are told another.
+pub(crate) const JOINED_UNSEEN: Duration = Duration::from_secs(1);
 /// For how long a writer waits for a leader that is writing to the backend.
 const MAX_STORE_WAIT: Duration = Duration::from_secs(2);
 
@@ -89,6 +93,8 @@ enum Slot<V> {
         seats: usize,
         /// The leader is writing to the backend. A writer waits until it has.
         is_storing: bool,
+        /// When its lease was known to be held, if it has one.
+        leased_at: Option<Instant>,
     },
     HeldOff(HoldOff),
 }
@@ -184,14 +190,25 @@ impl<V: Send + Sync> Flights<V> {
         }
     }
 
-    /// Joins the flight of a key, or starts one.
+    /// Joins the flight of a key, or starts one. A flight whose lease was not seen for too long is detached:
+    /// the key may have been changed elsewhere.
     pub(crate) fn board(self: &Arc<Self>, key: &str, ticket: Ticket) -> Boarding<V> {
         let stripe = self.stripe(key);
         let mut slots = stripe.slots.lock();
-        if let Some(Slot::Flight { flight, seats, .. }) = slots.get_mut(key) {
-            *seats += 1;
-            let flight = Arc::clone(flight);
-            return Boarding::Join(Join::new(self.seat(flight), self.tags.now()));
+        if let Some(Slot::Flight {
+            flight,
+            seats,
+            is_storing,
+            leased_at,
+        }) = slots.get_mut(key)
+        {
+            let is_fresh = |seen: Instant| seen.elapsed() <= JOINED_UNSEEN;
+            // What is being stored is only stored if the lease is still held.
+            if *is_storing || leased_at.is_none_or(is_fresh) {
+                *seats += 1;
+                let flight = Arc::clone(flight);
+                return Boarding::Join(Join::new(self.seat(flight), self.tags.now()));
+            }
         }
         let landed = stripe.landed.load(Ordering::SeqCst);
         Boarding::Lead(self.start(&mut slots, key, landed != ticket.0))
@@ -250,6 +267,7 @@ impl<V: Send + Sync> Flights<V> {
             flight: Arc::clone(&flight),
             seats: 1,
             is_storing: false,
+            leased_at: None,
         };
         if slots.insert(Arc::clone(&flight.key), slot).is_none() {
             self.slots.fetch_add(1, Ordering::SeqCst);

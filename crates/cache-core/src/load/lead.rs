@@ -101,8 +101,8 @@ where
                 return Ok(Some(value));
             }
             Err(error) => {
-                // Of those who wait, some may have more time; none has a better store.
-                if !matches!(error.kind(), ErrorKind::LoadTimeout { .. }) {
+                // Of those who wait, some may have more time or be in no cycle; none has a better store.
+                if !is_of_caller(&error) {
                     lead.land(|| Outcome::Unclaimed(error.clone()));
                 }
                 return Err(LoadError::Cache(self.named(error)));
@@ -117,7 +117,7 @@ where
         let load = async {
             let load = load(context);
             match &leased {
-                Some(leased) => leased.during(load).await,
+                Some(leased) => leased.during(&lead, load).await,
                 None => load.await,
             }
         };
@@ -155,9 +155,8 @@ where
         if !is_missing || self.before.is_outage {
             return Ok(Grant::Load(None));
         }
-        let raw = lead.key();
-        let grant = match self.cache.claim(raw, &self.options, self.deadline).await {
-            Err(error) if matches!(error.kind(), ErrorKind::LoadTimeout { .. }) => Err(error),
+        let grant = match self.cache.claim(lead, &self.options, self.deadline).await {
+            Err(error) if is_of_caller(&error) => Err(error),
             Err(error) => {
                 let is_away = error.is_transient();
                 let passed = self.cache.go_past_outage(&self.options, error);
@@ -170,7 +169,7 @@ where
         };
         if let Ok(Grant::Load(None)) = grant
             && lead.is_late
-            && let Ok(Some(value)) = self.cache.shared.backend.get(raw).await
+            && let Ok(Some(value)) = self.cache.shared.backend.get(lead.key()).await
         {
             return Ok(Grant::Found(value));
         }
@@ -242,9 +241,9 @@ where
                 value
             }
             (Err(error), _) | (_, Err(error)) => {
-                let error = self.named(error);
+                // Those who wait name it after their own calls.
                 lead.land(|| Outcome::Broken(error.clone()));
-                return Err(error);
+                return Err(self.named(error));
             }
         };
         // Of an absence with tags it is not known for how long it holds.
@@ -274,6 +273,7 @@ where
             (Outcome::Broken(_), None) => drop(lead),
             // Nor has a caller that waits anything to serve in the place of the error.
             (Outcome::Broken(_), Some(hold_off)) if fail_safe.is_none() => lead.give_up(hold_off),
+            // A caller that has nothing to serve starts over.
             (failure, hold_off) => lead.land_and_hold_off(hold_off, || failure),
         }
     }
@@ -384,4 +384,10 @@ where
     fn named(&self, error: Error) -> Error {
         error.during(self.operation).for_key(&self.key)
     }
+}
+
+/// Tells whether an error says something of the caller alone, and nothing of the key or the store.
+pub(super) fn is_of_caller(error: &Error) -> bool {
+    let kind = error.kind();
+    matches!(kind, ErrorKind::LoadTimeout { .. } | ErrorKind::LoadCycle)
 }

@@ -1,5 +1,6 @@
 //! The lease of a load: the right to load a key, among all processes that share a store.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::flights::{JOINED_UNSEEN, Lead, LeaseEntry};
 use super::loader::too_long;
 use crate::{Cache, CacheBackend, Claim, LoadLease, LoadOptions, Result};
 
@@ -34,6 +36,7 @@ pub(super) struct Leased<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
     raw: String,
     lease: LoadLease,
     ttl: Duration,
+    _entry: LeaseEntry,
     /// Another process had it before.
     pub(super) has_waited: bool,
     /// The store does not know yet that it is over.
@@ -42,9 +45,12 @@ pub(super) struct Leased<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Takes the lease of a key, or waits until who has it has loaded the key.
+    ///
+    /// # Errors
+    /// [`LoadCycle`](crate::ErrorKind::LoadCycle): whoever has the lease waits for this load.
     pub(super) async fn claim(
         &self,
-        raw: &str,
+        lead: &Lead<V>,
         options: &LoadOptions,
         deadline: Option<Instant>,
     ) -> Result<Grant<V, B>> {
@@ -54,22 +60,27 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         else {
             return Ok(Grant::Load(None));
         };
+        let raw = lead.key();
         let mut has_waited = false;
         loop {
+            let asked = Instant::now();
             match leases.claim(raw, ttl).await? {
                 Claim::Found(value) => return Ok(Grant::Found(value)),
                 Claim::Granted(lease) => {
+                    lead.was_leased_at(asked);
                     return Ok(Grant::Load(Some(Leased {
                         cache: self.clone(),
                         raw: raw.to_owned(),
                         lease,
                         ttl,
+                        _entry: lead.entry_of(lease),
                         has_waited,
                         is_held: true,
                     })));
                 }
-                Claim::Held(left) => {
+                Claim::Held { left, lease } => {
                     has_waited = true;
+                    let _wait = lead.waits_for(lease)?;
                     let ended = leases.ended(raw, left);
                     match deadline {
                         Some(deadline) => {
@@ -89,20 +100,32 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Leased<V, B> {
         self.lease
     }
 
-    /// Runs a loader, and keeps the lease for as long as that takes.
-    pub(super) async fn during<T: Send>(&self, load: impl Future<Output = T> + Send) -> T {
-        match select(pin!(load), pin!(self.extend())).await {
+    /// Runs a loader, and keeps the lease for as long as that takes. Once the lease is lost, nobody joins
+    /// the flight any more.
+    pub(super) async fn during<T: Send>(
+        &self,
+        lead: &Lead<V>,
+        load: impl Future<Output = T> + Send,
+    ) -> T {
+        match select(pin!(load), pin!(self.extend(lead))).await {
             Either::Left((loaded, _)) => loaded,
             Either::Right((never, _)) => match never {},
         }
     }
 
-    async fn extend(&self) -> std::convert::Infallible {
+    async fn extend(&self, lead: &Lead<V>) -> Infallible {
+        let pause = self.ttl.min(JOINED_UNSEEN) / 3;
         while let Some(leases) = self.cache.shared.backend.abilities().leases {
-            sleep(self.ttl / 3).await;
-            // Of a store that does not answer nothing is known: the next answer will tell.
-            if let Ok(false) = leases.extend(&self.raw, self.lease, self.ttl).await {
-                break;
+            sleep(pause).await;
+            let asked = Instant::now();
+            match leases.extend(&self.raw, self.lease, self.ttl).await {
+                Ok(true) => lead.was_leased_at(asked),
+                Ok(false) => {
+                    lead.detach();
+                    break;
+                }
+                // Of a store that does not answer nothing is known: the next answer will tell.
+                Err(_) => {}
             }
         }
         pending().await

@@ -298,15 +298,17 @@ where
             };
             let outcome = match self.join(join, soft).await {
                 Ok(Arrival::Lead(lead)) => return self.lead(lead, before, soft, load).await,
-                Ok(Arrival::Landed(Outcome::Broken(error))) | Err(error) => {
-                    Outcome::Broken(self.named(error))
+                Ok(Arrival::Landed(Outcome::Broken(error))) if fallback.is_some() => {
+                    return self.or_last(fallback, self.failed(error));
                 }
                 Ok(Arrival::Landed(Outcome::Unclaimed(error))) if self.fails_on_outage() => {
-                    Outcome::Broken(self.named(error))
+                    return self.or_last(fallback, self.failed(error));
                 }
                 Ok(Arrival::Landed(outcome)) => outcome,
+                Err(error) => return self.or_last(fallback, self.failed(error)),
             };
             match answer(outcome) {
+                Some(Err(LoadError::Cache(error))) => return self.failed(error),
                 Some(Err(failure)) => return self.or_last(fallback, Err(failure)),
                 Some(Ok(found)) if found.is_some() || !self.insists => return Ok(found),
                 _ => {}
@@ -314,6 +316,10 @@ where
             // What the flight was about is over; whoever leads the next one reads again.
             ticket = Ticket::OUTDATED;
         }
+    }
+
+    fn failed<E>(&self, error: Error) -> Answer<V, E> {
+        Err(LoadError::Cache(self.named(error)))
     }
 
     fn fails_on_outage(&self) -> bool {

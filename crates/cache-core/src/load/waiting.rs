@@ -3,6 +3,7 @@
 use tokio::time::{Instant, timeout_at};
 
 use super::flights::{Arrival, Join, Outcome};
+use super::lead::is_of_caller;
 use super::loader::too_long;
 use crate::{Cache, CacheBackend, LoadError, LoadOptions, Result};
 
@@ -30,7 +31,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     }
 }
 
-/// Returns what a flight means for somebody who waited for it; `None` if it is of no use for him.
+/// Returns what a flight means for a caller that waited for it; `None` if it is of no use for that caller.
 pub(super) fn answer<V, E: Send + Sync + 'static>(outcome: Outcome<V>) -> Option<Answer<V, E>> {
     match outcome {
         Outcome::Loaded(found) => Some(Ok(found)),
@@ -38,6 +39,8 @@ pub(super) fn answer<V, E: Send + Sync + 'static>(outcome: Outcome<V>) -> Option
             .downcast()
             .map(|error| Err(LoadError::Loader(error)))
             .ok(),
+        // A caller is bound by its own limits alone.
+        Outcome::Broken(error) if is_of_caller(&error) => None,
         Outcome::Broken(error) => Some(Err(LoadError::Cache(error))),
         Outcome::Unclaimed(_) | Outcome::Nothing => None,
     }

@@ -44,7 +44,8 @@ pub(crate) struct ClaimTerms {
 #[derive(Debug)]
 pub(crate) enum Claimed {
     Token(u64),
-    Held(Expiry),
+    /// The time that a lease has left, and which one it is.
+    Held(Expiry, Option<LoadLease>),
     Value(Bytes),
 }
 
@@ -265,15 +266,17 @@ impl Connection {
             keys.push(kept);
             arguments.push(Value::Integer(milliseconds(lasts)));
         }
-        let [kind, answer] = two(self.eval(&CLAIM, slot, keys, arguments).await?)?;
-        match integer(&kind)? {
+        let answer = list(self.eval(&CLAIM, slot, keys, arguments).await?)?;
+        let mut answer = answer.into_iter();
+        let mut next = || answer.next().ok_or_else(Failure::unexpected);
+        match integer(&next()?)? {
             0 => {
-                let left = remaining(integer(&answer)?);
-                left.map(Claimed::Held).ok_or_else(Failure::unexpected)
+                let left = remaining(integer(&next()?)?).ok_or_else(Failure::unexpected)?;
+                Ok(Claimed::Held(left, placeholder::lease(&bytes(next()?)?)))
             }
-            1 => Ok(Claimed::Value(bytes(answer)?)),
+            1 => Ok(Claimed::Value(bytes(next()?)?)),
             _ => {
-                let token = answer.as_u64();
+                let token = next()?.as_u64();
                 token.map(Claimed::Token).ok_or_else(Failure::unexpected)
             }
         }

@@ -44,7 +44,7 @@ async fn granted(store: &RedisStore, key: &str, ttl: Duration) -> LoadLease {
 
 async fn held(store: &RedisStore, key: &str) -> Duration {
     match leases(store).claim(key, TTL).await {
-        Ok(Claim::Held(left)) => left,
+        Ok(Claim::Held { left, .. }) => left,
         other => panic!("{other:?}"),
     }
 }
@@ -69,7 +69,7 @@ async fn one_of_many_concurrent_claims_is_granted() {
         for claim in claims {
             match claim.await.unwrap() {
                 Claim::Granted(_) => granted += 1,
-                Claim::Held(left) if left <= TTL => held += 1,
+                Claim::Held { left, .. } if left <= TTL => held += 1,
                 other => panic!("{other:?}"),
             }
         }
@@ -147,7 +147,7 @@ async fn a_lease_that_has_expired_is_granted_again_and_its_fill_is_late() {
     let new = loop {
         match leases(&store).claim("key", TTL).await.unwrap() {
             Claim::Granted(lease) => break lease,
-            Claim::Held(left) => tokio::time::sleep(left).await,
+            Claim::Held { left, .. } => tokio::time::sleep(left).await,
             other => panic!("{other:?}"),
         }
         assert!(start.elapsed() < Duration::from_secs(5));
@@ -305,7 +305,7 @@ async fn a_claim_of_which_the_reply_is_lost_grants_nothing_and_ends_in_time() {
     let lease = loop {
         match leases.claim("key", TTL).await.unwrap() {
             Claim::Granted(lease) => break lease,
-            Claim::Held(left) => leases.ended("key", left).await,
+            Claim::Held { left, .. } => leases.ended("key", left).await,
             other => panic!("{other:?}"),
         }
     };
@@ -350,7 +350,7 @@ async fn what_cannot_be_read_is_claimed_by_one_of_many() {
         for claim in claims {
             match claim.await.unwrap() {
                 Claim::Granted(lease) => leases.push(lease),
-                Claim::Held(_) => {}
+                Claim::Held { .. } => {}
                 other => panic!("{other:?}"),
             }
         }

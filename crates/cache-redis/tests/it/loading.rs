@@ -113,6 +113,68 @@ async fn a_delete_of_another_process_during_a_load_wins() {
 }
 
 #[tokio::test]
+async fn who_asks_after_a_delete_of_another_process_does_not_join_the_older_load() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (one, other) = (cache(&server).await, cache(&server).await);
+    let source = Source::default();
+    let load = source.get(&one, "key", 5_000 * MS);
+    source.has_begun(1).await;
+    other.delete("key").await.unwrap();
+    // The bound of staleness.
+    sleep(1_000 * MS).await;
+    assert_eq!(value(source.get(&one, "key", MS)).await, Some(2));
+    assert!(!load.is_finished());
+    assert_eq!(value(load).await, Some(1));
+    assert_eq!(one.get("key").await.unwrap(), Some(2));
+}
+
+#[tokio::test]
+async fn loads_of_two_caches_that_share_keys_end_with_a_cycle() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (one, other) = (cache(&server).await, cache(&server).await);
+    let outer = one.get_or_try_insert_with("key", async || {
+        other.get_or_insert_with("key", async || 1).await
+    });
+    let outer = tokio::time::timeout(LEASE, outer).await;
+    let error = outer.expect("it ends").unwrap_err();
+    assert_eq!(error.loader().unwrap().kind(), &ErrorKind::LoadCycle);
+    // What failed has left nothing behind.
+    assert_eq!(one.get_or_insert_with("key", async || 2).await.unwrap(), 2);
+    let pending = [&one, &other].map(|cache| cache.stats().loads.pending);
+    assert_eq!(pending, [0, 0]);
+}
+
+#[tokio::test]
+async fn loads_of_two_tasks_through_four_caches_end_with_a_cycle() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let have_begun = Arc::new(tokio::sync::Barrier::new(2));
+    let nested = async |outer: &'static str, inner: &'static str| {
+        let (cache, within) = (cache(&server).await, cache(&server).await);
+        let have_begun = Arc::clone(&have_begun);
+        tokio::spawn(async move {
+            let load = async || {
+                have_begun.wait().await;
+                within.get_or_insert_with(inner, async || 1).await
+            };
+            cache.get_or_try_insert_with(outer, load).await
+        })
+    };
+    let tasks = [nested("a", "b").await, nested("b", "a").await];
+    let mut cycles = 0;
+    for task in tasks {
+        let ended = tokio::time::timeout(LEASE, task).await;
+        match ended.expect("it ends").unwrap() {
+            Ok(value) => assert_eq!(value, 1),
+            Err(error) => {
+                cycles += 1;
+                assert_eq!(error.loader().unwrap().kind(), &ErrorKind::LoadCycle);
+            }
+        }
+    }
+    assert!(cycles > 0);
+}
+
+#[tokio::test]
 async fn a_set_of_another_process_during_a_load_wins() {
     let server = Server::builder(Flavor::Redis7).start();
     let (one, other) = (cache(&server).await, cache(&server).await);

@@ -3,8 +3,13 @@
 //! A loader may load other keys, of this cache or of another. If what it waits for waits for it in
 //! turn, nobody would ever go on. So each task knows the flights whose loaders it runs, and a
 //! table says which of these wait for which flight. Only loads within loads are entered there.
+//!
+//! Two caches over one store have flights of their own and share the leases of the store. So a second table
+//! says which lease belongs to which flight of this process: a claim that finds such a lease waits for that
+//! flight.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +23,8 @@ use shuttle::thread_local;
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 /// Which flight waits for which, over all caches of the process.
 static WAITS: Mutex<Vec<Edge>> = Mutex::new(Vec::new());
+/// The flights of this process that load under a lease, by the nonces of their leases.
+static LEASED: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
 
 /// The flights that wait, and the one that they wait for.
 type Edge = (Arc<Loader>, u64);
@@ -123,16 +130,53 @@ fn waits() -> MutexGuard<'static, Vec<Edge>> {
     WAITS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An entry in the table.
-pub(super) struct Wait(Option<Edge>);
+fn leased() -> MutexGuard<'static, BTreeMap<u64, u64>> {
+    LEASED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says that a flight loads under a lease, until it is dropped.
+pub(crate) struct LeaseEntry(u64);
+
+impl LeaseEntry {
+    pub(super) fn new(nonce: u64, flight: u64) -> Self {
+        leased().insert(nonce, flight);
+        Self(nonce)
+    }
+}
+
+impl Drop for LeaseEntry {
+    fn drop(&mut self) {
+        leased().remove(&self.0);
+    }
+}
+
+/// An entry in the table of those who wait.
+pub(crate) struct Wait(Option<Edge>);
 
 impl Wait {
     /// Enters that the loader which this task runs, if any, waits for a flight; `None` if that flight
     /// waits for the loader already.
     pub(super) fn on(flight: u64) -> Option<Self> {
-        let Some(loader) = current() else {
+        match current() {
+            Some(loader) => Self::of(loader, flight),
+            None => Some(Self(None)),
+        }
+    }
+
+    /// Enters that a flight, whose loader does not run yet, waits for the one that loads under a lease;
+    /// `None` if that waits for it already. A lease of another process is not waited for here.
+    pub(super) fn for_lease(place: Place, nonce: u64) -> Option<Self> {
+        let Some(flight) = leased().get(&nonce).copied() else {
             return Some(Self(None));
         };
+        let loader = Loader {
+            places: [place].into(),
+            outer: current(),
+        };
+        Self::of(Arc::new(loader), flight)
+    }
+
+    fn of(loader: Arc<Loader>, flight: u64) -> Option<Self> {
         let mut waits = waits();
         let (mut to_see, mut seen) = (vec![flight], Vec::new());
         while let Some(next) = to_see.pop() {
@@ -141,10 +185,7 @@ impl Wait {
             }
             if !seen.contains(&next) {
                 seen.push(next);
-                let is_next = |place: &Place| place.flight == next;
-                let of_next = waits
-                    .iter()
-                    .filter(|edge| edge.0.places.iter().any(is_next));
+                let of_next = waits.iter().filter(|edge| edge.0.is_for(next));
                 to_see.extend(of_next.map(|edge| edge.1));
             }
         }

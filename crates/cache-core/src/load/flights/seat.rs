@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
-use super::cycles::{Place, Wait, loading};
+use super::cycles::{LeaseEntry, Place, Wait, loading};
 use super::sync::Ordering;
 use super::{Flight, Flights, HoldOff, Outcome, Slot};
-use crate::{ErrorKind, Result};
+use crate::{ErrorKind, LoadLease, Result};
 
 /// A place on a flight. The flight ends when the last one leaves.
 pub(super) struct Seat<V> {
@@ -172,6 +173,48 @@ impl<V: Send + Sync> Lead<V> {
         self.seat.with_slot(is) == Some(true)
     }
 
+    fn place(&self) -> Place {
+        let Seat { flights, flight } = &self.seat;
+        Place {
+            flight: flight.id,
+            table: Arc::as_ptr(flights).addr(),
+            key: Arc::clone(&flight.key),
+        }
+    }
+
+    /// Enters under which lease the flight loads, until the entry is dropped.
+    pub(crate) fn entry_of(&self, lease: LoadLease) -> LeaseEntry {
+        LeaseEntry::new(lease.nonce(), self.seat.flight.id)
+    }
+
+    /// Enters that the flight waits for the end of a lease, until the entry is dropped.
+    ///
+    /// # Errors
+    /// [`LoadCycle`](ErrorKind::LoadCycle): whoever has the lease waits for this flight.
+    pub(crate) fn waits_for(&self, lease: Option<LoadLease>) -> Result<Option<Wait>> {
+        let Some(lease) = lease else {
+            return Ok(None);
+        };
+        let wait = Wait::for_lease(self.place(), lease.nonce());
+        wait.map(Some).ok_or_else(|| ErrorKind::LoadCycle.into())
+    }
+
+    /// Notes when the lease of the flight was still held.
+    pub(crate) fn was_leased_at(&self, moment: Instant) {
+        self.seat.with_slot(|slots| {
+            if let Some(Slot::Flight { leased_at, .. }) = slots.get_mut(&self.seat.flight.key) {
+                *leased_at = Some(moment);
+            }
+        });
+    }
+
+    /// Detaches the flight, as a write of its key does: the key was changed elsewhere.
+    pub(crate) fn detach(&self) {
+        let Seat { flights, flight } = &self.seat;
+        self.seat
+            .with_slot(|slots| flights.take_out(slots, &flight.key));
+    }
+
     /// Notes that what the leader brings is read from here on.
     pub(crate) fn begin(&self) {
         let Seat { flights, flight } = &self.seat;
@@ -253,12 +296,7 @@ pub(crate) async fn run<V: Send + Sync, T>(
     leads: &[Lead<V>],
     load: impl Future<Output = T> + Send,
 ) -> Result<T> {
-    let place = |lead: &Lead<V>| Place {
-        flight: lead.seat.flight.id,
-        table: Arc::as_ptr(&lead.seat.flights).addr(),
-        key: Arc::clone(&lead.seat.flight.key),
-    };
-    let loaded = loading(leads.iter().map(place).collect(), load).await;
+    let loaded = loading(leads.iter().map(Lead::place).collect(), load).await;
     loaded.ok_or_else(|| ErrorKind::LoadCycle.into())
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{CacheBuilder, LoadOptions, Loaded};
+use tokio::time::Instant;
 
 use super::{MS, SECOND, Source, World, failing, get_with, settle, value, world, world_with};
 
@@ -233,7 +234,7 @@ async fn who_waits_for_a_load_in_the_background_that_takes_too_long_runs_its_own
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_load_that_is_joined_names_the_call_that_waited() {
+async fn who_has_no_limit_runs_its_own_loader_when_that_of_the_caller_it_joined_is_over() {
     let options = LoadOptions::new()
         .ttl(60)
         .fail_safe(HOUR, SECOND)
@@ -244,12 +245,28 @@ async fn the_error_of_a_load_that_is_joined_names_the_call_that_waited() {
     let hangs = Source::default();
     let leads = get_with(&world, "key", options, &hangs, 2);
     hangs.has_begun().await;
-    // Nothing is served in the place of an error here.
-    let error = world
-        .cache
-        .get_or_insert_with("key", async || 3)
-        .await
-        .unwrap_err();
-    assert_eq!(error.operation(), Some("get_or_insert_with"));
+    let start = Instant::now();
+    let joins = world.cache.get_or_insert_with("key", async || 3).await;
+    assert_eq!((joins.unwrap(), start.elapsed()), (3, SECOND));
     assert_eq!(value(leads).await, Some(1));
+    assert_eq!(world.cache.get("key").await.unwrap(), Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_load_that_is_joined_names_the_call_that_waited() {
+    let world = world();
+    let cache = world.cache.clone();
+    let leads = tokio::spawn(async move {
+        let load = async |_| {
+            tokio::time::sleep(SECOND).await;
+            Ok::<_, io::Error>(Loaded::value(1).tags([""]))
+        };
+        cache.entry("key").or_load(load).await
+    });
+    settle().await;
+    let joins = world.cache.get_or_insert_with("key", async || 2).await;
+    let operation = |error: &cache_core::Error| error.operation();
+    assert_eq!(operation(&joins.unwrap_err()), Some("get_or_insert_with"));
+    let led = leads.await.unwrap().unwrap_err();
+    assert_eq!(led.cache().and_then(operation), Some("or_load"));
 }

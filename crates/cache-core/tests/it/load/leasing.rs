@@ -23,6 +23,10 @@ enum Fate {
     Refused,
     /// They are over when they are filled; the key is absent, or somebody else's value is there.
     Lost(Option<u32>),
+    /// They are over when they are extended for the first time.
+    Taken,
+    /// Nothing is known of them once they are granted.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -57,11 +61,15 @@ impl LoadLeases<u32> for Leasing {
                 tokio::time::sleep(SECOND).await;
                 Err(ErrorKind::Timeout.into())
             }
-            Fate::Lost(_) => Ok(Claim::Granted(LoadLease::new(1, 1))),
+            _ => Ok(Claim::Granted(LoadLease::new(1, 1))),
         }
     }
     async fn extend(&self, _key: &str, _lease: LoadLease, _ttl: Duration) -> Result<bool> {
-        Ok(true)
+        match self.1 {
+            Fate::Taken => Ok(false),
+            Fate::Unknown => Err(ErrorKind::Timeout.into()),
+            _ => Ok(true),
+        }
     }
     async fn fill(
         &self,
@@ -178,4 +186,50 @@ async fn who_has_lost_a_lease_leaves_no_older_copy_but_that_of_the_winner() {
             .await;
         assert_eq!(then.ok().flatten(), served);
     }
+}
+
+/// Loads 1, which takes a minute.
+fn slow(cache: &Cache<u32, Leasing>) -> tokio::task::JoinHandle<u32> {
+    let cache = cache.clone();
+    tokio::spawn(async move {
+        let load = async || {
+            tokio::time::sleep(60 * SECOND).await;
+            1
+        };
+        let loaded = cache.get_or_insert_with("key", load).await;
+        loaded.expect("the loader cannot fail")
+    })
+}
+
+/// Asks for the key after so long; tells what it got, and how long that took.
+async fn asks_after(fate: Fate, time: Duration) -> (u32, Duration) {
+    let (cache, _hand) = leasing(fate);
+    let first = slow(&cache);
+    tokio::time::sleep(time).await;
+    let start = Instant::now();
+    let found = cache.get_or_insert_with("key", async || 2).await;
+    let took = start.elapsed();
+    assert_eq!(first.await.unwrap(), 1);
+    (found.expect("the loader cannot fail"), took)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_whose_lease_was_lost_is_not_joined() {
+    let joined = asks_after(Fate::Lost(None), 30 * SECOND).await;
+    assert_eq!(joined, (1, 30 * SECOND), "a lease that is extended is held");
+    assert_eq!(
+        asks_after(Fate::Taken, 340 * MS).await,
+        (2, Duration::ZERO),
+        "it is looked at three times a second"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_whose_lease_was_not_seen_for_a_second_is_not_joined() {
+    let joined = asks_after(Fate::Unknown, SECOND).await;
+    assert_eq!(joined, (1, 59 * SECOND));
+    assert_eq!(
+        asks_after(Fate::Unknown, SECOND + MS).await,
+        (2, Duration::ZERO)
+    );
 }

@@ -191,11 +191,11 @@ pub(super) const GET_EX: Script = script!(
 /// and, if there is a second key, of the one that is kept there. A value with tags is none if it
 /// cannot be read or has the header of which the caller knows that it is over.
 pub(super) const CLAIM: Script = script!(
-    "7fd24c1082c9cf4101407344976216a382520ffc",
+    "3f124464e982a73763c7bb22af40d4452258fe8b",
     "local v = redis.pcall('GET', KEYS[1])"
     "if type(v) == 'table' and not string.find(v.err, 'WRONGTYPE', 1, true) then return v end"
     "if is_lease(v) then local left = redis.call('PTTL', KEYS[1])"
-    "if left >= 0 then return {0, left} end"
+    "if left >= 0 then return {0, left, v} end"
     "elseif is_tagged(v) then local h = header(KEYS[1], v)"
     "if h and h ~= ARGV[5] and #v - #h <= tonumber(ARGV[4]) then return {1, v} end"
     "elseif type(v) == 'string' and #v <= tonumber(ARGV[4]) then return {1, v} end"

@@ -162,7 +162,7 @@ async fn to_a_claim() {
         let lease = granted(&store, "over").await;
         assert!(matches!(
             leases.claim("over", TTL).await,
-            Ok(Claim::Held(_))
+            Ok(Claim::Held { .. })
         ));
         let fill = leases.fill("over", lease, Bytes::from("new"), Expiry::Never);
         assert!(fill.await.unwrap());
@@ -212,7 +212,7 @@ async fn of_many_who_claim_what_is_over_one_has_the_lease() {
         for claim in claims {
             match claim.await.unwrap() {
                 Claim::Granted(_) => granted += 1,
-                Claim::Held(_) => {}
+                Claim::Held { .. } => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -41,7 +41,7 @@ async fn one_process_loads_and_the_others_find_what_it_brings() {
         assert_eq!(nodes[0].get("key").await.unwrap(), None);
         assert_eq!(nodes[1].get("key").await.unwrap(), None);
         let other = leases(&nodes[1]).claim("key", TTL).await.unwrap();
-        assert!(matches!(other, Claim::Held(left) if left <= TTL));
+        assert!(matches!(other, Claim::Held { left, .. } if left <= TTL));
         let waiter = Arc::clone(&nodes[1]);
         let wait = tokio::spawn(async move { leases(&waiter).ended("key", TTL).await });
 
@@ -130,7 +130,7 @@ async fn what_a_claim_has_seen_is_not_taken_back_by_a_read() {
     let lease = granted(&nodes[1], "key").await;
     assert_eq!(held(&nodes[0], "key").as_deref(), Some("2"));
     let waits = leases(&nodes[0]).claim("key", TTL).await.unwrap();
-    assert!(matches!(waits, Claim::Held(_)));
+    assert!(matches!(waits, Claim::Held { .. }));
     assert_eq!(nodes[0].get("key").await.unwrap(), None);
 
     leases(&nodes[1]).release("key", lease).await.unwrap();
