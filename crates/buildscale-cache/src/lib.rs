@@ -92,12 +92,12 @@ pub use cache_core::{
     CacheConfig, CacheStats, Capabilities, Claim, Clock, Codec, CodecError, CodecId, Compression,
     Condition, Count, CounterGroup, Counters, Cursor, DEFAULT_MAX_VALUE_BYTES, DynBackend,
     EncodedBackend, Error, ErrorKind, Expiry, FlushCause, Hit, Invalidation, InvalidationBus,
-    InvalidationListener, Layer, Lease, LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions,
+    InvalidationListener, Layer, LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions,
     LoadReason, LoadStats, Loaded, MAX_COUNT, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TAG_BYTES,
-    MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL, ManualClock, Page, ReadNow, Result, Scope, SetOptions,
-    TagTicket, Tagging, Tags, TierStats, Transaction, TransactionWrite, Transactions, Ttl, Updated,
-    Version, Versioned, WarmError, WarmOptions, Watch, Window, WireStats, backend, bus,
-    counter_key, is_tag_key, tag_keys,
+    MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL, ManualClock, Page, Permit, ReadNow, Result, Scope,
+    SetOptions, StoreId, TagTicket, Tagging, Tags, TierStats, Transaction, TransactionWrite,
+    Transactions, Ttl, Updated, Version, Versioned, WarmError, WarmOptions, Watch, Window,
+    WireStats, backend, bus, counter_key, is_tag_key, tag_keys,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]
@@ -114,7 +114,7 @@ pub use cache_redis::{
 #[cfg(feature = "tiered")]
 #[doc(inline)]
 pub use cache_tiered::{
-    Invalidator, MemoryBus, OnBusLoss, OnL2Error, Promoted, TieredBackend, TieredConfig,
+    Invalidator, MemoryBus, OnBusLoss, OnL2Error, Promoted, RelayBus, TieredBackend, TieredConfig,
     WritePolicy,
 };
 

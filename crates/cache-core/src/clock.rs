@@ -24,22 +24,48 @@ pub struct Clock(Source);
 enum Source {
     #[default]
     System,
-    Manual(Arc<AtomicU64>),
+    Manual(Arc<Manual>),
+}
+
+#[derive(Debug)]
+struct Manual {
+    now: AtomicU64,
+    /// How long the machine has been suspended.
+    suspended: AtomicU64,
 }
 
 /// Moves the time of a [`Clock::manual`].
 #[derive(Debug, Clone)]
-pub struct ManualClock(Arc<AtomicU64>);
+pub struct ManualClock(Arc<Manual>);
 
 impl ManualClock {
     /// Moves the time forward, to the end of time at the most.
     pub fn advance(&self, by: Duration) {
-        let later = |now: u64| Some(now.saturating_add(saturating_nanos(by)));
-        // The closure always returns a time, so this always succeeds.
-        let _ = self
-            .0
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
+        add(&self.0.now, by);
     }
+
+    /// Lets the machine be suspended for a while: only
+    /// [`nanos_with_suspend`](Clock::nanos_with_suspend) goes on.
+    ///
+    /// ```
+    /// use cache_core::Clock;
+    /// use std::time::Duration;
+    ///
+    /// let (clock, hand) = Clock::manual();
+    /// let (before, awake) = (clock.nanos_with_suspend(), clock.nanos());
+    /// hand.suspend(Duration::from_secs(1));
+    /// assert_eq!(clock.nanos_with_suspend() - before, 1_000_000_000);
+    /// assert_eq!(clock.nanos(), awake);
+    /// ```
+    pub fn suspend(&self, by: Duration) {
+        add(&self.0.suspended, by);
+    }
+}
+
+fn add(time: &AtomicU64, by: Duration) {
+    let later = |now: u64| Some(now.saturating_add(saturating_nanos(by)));
+    // The closure always returns a time, so this always succeeds.
+    let _ = time.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
 }
 
 impl Clock {
@@ -58,8 +84,12 @@ impl Clock {
     #[must_use]
     pub fn manual() -> (Self, ManualClock) {
         // Not zero, so that a test can notice code that takes zero for "unset".
-        let now = Arc::new(AtomicU64::new(1_000_000_000));
-        (Self(Source::Manual(Arc::clone(&now))), ManualClock(now))
+        let manual = Arc::new(Manual {
+            now: AtomicU64::new(1_000_000_000),
+            suspended: AtomicU64::new(0),
+        });
+        let clock = Self(Source::Manual(Arc::clone(&manual)));
+        (clock, ManualClock(manual))
     }
 
     /// Returns the present time in nanoseconds.
@@ -67,7 +97,7 @@ impl Clock {
     pub fn nanos(&self) -> u64 {
         match &self.0 {
             Source::System => system::nanos(),
-            Source::Manual(now) => now.load(Ordering::SeqCst),
+            Source::Manual(manual) => manual.now.load(Ordering::SeqCst),
         }
     }
 
@@ -79,7 +109,10 @@ impl Clock {
     pub fn nanos_with_suspend(&self) -> u64 {
         match &self.0 {
             Source::System => system::nanos_with_suspend(),
-            Source::Manual(now) => now.load(Ordering::SeqCst),
+            Source::Manual(manual) => {
+                let suspended = manual.suspended.load(Ordering::SeqCst);
+                suspended.saturating_add(manual.now.load(Ordering::SeqCst))
+            }
         }
     }
 
@@ -89,7 +122,7 @@ impl Clock {
     pub fn coarse_nanos(&self) -> u64 {
         match &self.0 {
             Source::System => system::coarse_nanos(),
-            Source::Manual(now) => now.load(Ordering::SeqCst),
+            Source::Manual(manual) => manual.now.load(Ordering::SeqCst),
         }
     }
 

@@ -25,7 +25,7 @@ pub use self::compression::Compression;
 use self::envelope::Envelope;
 use crate::{
     Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Condition,
-    Cursor, Error, ErrorKind, Expiry, Page, ReadNow, Result, Scope, Versioned,
+    Cursor, Error, ErrorKind, Expiry, Page, ReadNow, Result, Scope, StoreId, Versioned,
 };
 
 /// A backend that keeps bytes: the same contract, for `V = Bytes`.
@@ -359,6 +359,10 @@ where
         let mut stats = self.store.stats();
         stats.unreadable += self.unreadable.load(Ordering::Relaxed);
         stats
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        self.store.store_id()
     }
 
     fn abilities(&self) -> Abilities<'_, V> {

@@ -53,8 +53,8 @@ pub use self::contract::{
     Abilities, Acquired, BackendEntry, BackendWrite, CacheBackend, Capabilities, Claim, Condition,
     Count, Counters, Cursor, DynBackend, Expiry, FlushCause, Invalidation, InvalidationBus,
     InvalidationListener, LoadLease, LoadLeases, LockToken, Locks, MAX_COUNT, MAX_TAG_BYTES,
-    MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL, Page, ReadNow, Scope, SetNow, TagTicket, Tagging,
-    Tags, TransactionWrite, Transactions, Version, Versioned, Watch, Window, backend, bus,
+    MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL, Page, ReadNow, Scope, SetNow, StoreId, TagTicket,
+    Tagging, Tags, TransactionWrite, Transactions, Version, Versioned, Watch, Window, backend, bus,
 };
 #[cfg(feature = "json")]
 pub use self::encoded::JsonCodec;
@@ -71,4 +71,4 @@ pub use self::facade::{
 };
 pub use self::keyspace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, counter_key, is_tag_key, tag_keys};
 pub use self::load::{LoadContext, LoadError, LoadOptions, LoadReason, LoadStats, Loaded};
-pub use self::stats::{BackendStats, CacheStats, Lease, TierStats, WireStats};
+pub use self::stats::{BackendStats, CacheStats, Permit, TierStats, WireStats};

@@ -143,7 +143,7 @@ pub struct TierStats {
     /// Keys of which a delete or a message was given up for want of room.
     pub recovery_dropped: u64,
     /// Whether the first tier may serve.
-    pub lease: Lease,
+    pub permit: Permit,
     /// How long ago the bus was last known to have told everything; `None` before the first time
     /// and without a bus.
     pub behind: Option<Duration>,
@@ -158,7 +158,7 @@ pub struct TierStats {
 /// Whether the first tier of two may serve what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Lease {
+pub enum Permit {
     /// It may not: the bus has not been heard of for longer than the bound.
     #[default]
     Lapsed,

@@ -17,7 +17,7 @@
 //! | `cache_loads_pending` | | keys that are being loaded |
 //! | `cache_promotions_total`, `cache_dropped_fills_total`, `cache_bypassed_total`, `cache_invalidations_total`, `cache_flushes_total`, `cache_unknown_writes_total` | | as in [`TierStats`] |
 //! | `cache_recovery_pending` | | deletes and messages that are being repeated |
-//! | `cache_lease_held` | | 1 if the first tier may serve, 0 if not |
+//! | `cache_permit_held` | | 1 if the first tier may serve, 0 if not |
 //! | `cache_behind_seconds` | | how long ago the first tier was last known to be right |
 //! | `cache_backend_operations_total` | | operations sent to a remote store |
 //! | `cache_backend_bytes_total` | `direction`: `sent`, `received` | their bytes |
@@ -29,7 +29,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use cache_core::{CacheStats, Lease, TierStats, WireStats};
+use cache_core::{CacheStats, Permit, TierStats, WireStats};
 use metrics::{Counter, Gauge, Label, counter, describe_counter, describe_gauge, gauge};
 
 /// The handles of one cache.
@@ -172,7 +172,7 @@ const GAUGES: &[Row<f64>] = rows! {
     "cache_weight" { tier = "l1" } "The weight of the entries held in this process.": |s| s.backend.tiers?.l1_weight.map(float);
     "cache_loads_pending" {} "Keys that are being loaded.": |s| Some(float(s.loads.pending));
     "cache_recovery_pending" {} "Deletes and messages that are being repeated.": |s| tiers(s, |t| float(t.recovery_pending));
-    "cache_lease_held" {} "Whether the first tier may serve.": |s| tiers(s, |t| float(u64::from(t.lease != Lease::Lapsed)));
+    "cache_permit_held" {} "Whether the first tier may serve.": |s| tiers(s, |t| float(u64::from(t.permit != Permit::Lapsed)));
     "cache_behind_seconds" {} "How long ago the first tier was last known to be right.": |s| Some(s.backend.tiers?.behind?.as_secs_f64());
 };
 

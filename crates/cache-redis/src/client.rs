@@ -376,6 +376,17 @@ impl Link {
         Ok(self.lanes[0].connection.load().owner(slot(key)))
     }
 
+    /// Returns what tells the server of each connection from others, of those that answer within this time.
+    pub(crate) async fn run_ids(&self, limit: Duration) -> Vec<String> {
+        let asked = self.lanes.iter().map(|lane| async {
+            let connection = lane.connection.load_full();
+            let answer = time::timeout(limit, connection.run_id()).await;
+            answer.ok()?.ok()
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        answers.into_iter().flatten().collect()
+    }
+
     /// Returns how long to wait before servers are dialled again that failed so often.
     pub(crate) fn delay(&self, rounds: u32) -> Duration {
         supervisor::delay(&self.settings, rounds)

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use cache_core::ErrorKind;
 use cache_core::{
     Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Condition,
-    Cursor, Error, Expiry, Page, ReadNow, Result, Scope, Versioned, WireStats,
+    Cursor, Error, Expiry, Page, ReadNow, Result, Scope, StoreId, Versioned, WireStats,
 };
 use tracing::instrument::Instrumented;
 
@@ -169,6 +169,11 @@ impl RedisStore {
             leases: Arc::default(),
             ..self.clone()
         })
+    }
+
+    pub(crate) fn id(&self) -> StoreId {
+        let (address, prefix) = (self.link.settings.address(), self.keys.prefix());
+        StoreId::new(format!("redis {address} {prefix}"))
     }
 
     /// Asks every server for a sign of life and returns how long the answers took.
@@ -424,6 +429,10 @@ impl CacheBackend<Bytes> for RedisStore {
         stats.unreadable = self.tally.unreadable.load(Ordering::Relaxed);
         stats.wire = Some(self.wire_stats());
         stats
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        Some(self.id())
     }
 
     fn abilities(&self) -> Abilities<'_, Bytes> {

@@ -8,14 +8,14 @@ mod transactions;
 mod write;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cache_core::{
     Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Clock,
-    Condition, Cursor, Error, Expiry, FlushCause, InvalidationBus, Lease, Page, ReadNow, Result,
-    Scope, TierStats, Versioned,
+    Condition, Cursor, Error, Expiry, FlushCause, InvalidationBus, Page, Permit, ReadNow, Result,
+    Scope, StoreId, TierStats, Versioned,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -24,12 +24,14 @@ use tokio::task::JoinHandle;
 #[expect(unused_imports, reason = "short names for the docs")]
 use cache_core::ErrorKind::{InvalidInput, Timeout, Unavailable};
 
+use self::read::nanos;
 use self::write::Change;
 use crate::TieredConfig;
 use crate::config::{OnBusLoss, OnL2Error, WritePolicy};
 use crate::fence::Fence;
 use crate::promoted::Promoted;
 use crate::recovery::Recovery;
+use crate::relay::{Relay, RelayBus};
 use crate::stats::Counters;
 
 /// Two backends as one: the first in front of the second.
@@ -93,6 +95,31 @@ struct Tiers<V, L1, L2> {
     write_policy: WritePolicy,
     caught_up_at: AtomicU64,
     heard: Notify,
+    /// Tiers in front of these, if there may be any.
+    relay: OnceLock<Arc<Relay>>,
+    /// Tells these tiers from all others of the process.
+    number: u64,
+}
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Refuses a bus that tells of something else than the second tier.
+fn check_bus<V>(bus: Option<&dyn InvalidationBus>, l2: &impl CacheBackend<V>) -> Result<()>
+where
+    V: Clone + Send + Sync + 'static,
+{
+    let (of_bus, of_l2) = (bus.and_then(InvalidationBus::store_id), l2.store_id());
+    if l2.stats().tiers.is_some() && of_bus != of_l2 {
+        let what = "a second tier of two tiers with another bus than their relay()";
+        return Err(Error::unsupported(what));
+    }
+    match (of_bus, of_l2) {
+        (Some(bus), Some(l2)) if bus != l2 => {
+            let problem = format!("tells of another store ({bus}) than the second tier ({l2})");
+            Err(Error::invalid("bus", problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A task that ends with its owner.
@@ -116,10 +143,13 @@ where
     /// Until the bus is heard of for the first time, reads go to the second tier.
     ///
     /// # Errors
-    /// [`InvalidInput`] for an option out of its limits, and outside of a
-    /// Tokio runtime.
+    /// [`InvalidInput`] for an option out of its limits, for a bus that tells of
+    /// [another store](InvalidationBus::store_id) than the second tier, and outside of a Tokio runtime.
+    /// [`Unsupported`](cache_core::ErrorKind::Unsupported) for a second tier that is itself two tiers, unless
+    /// the bus is [that of these](Self::relay).
     pub fn new(l1: L1, l2: L2, config: TieredConfig) -> Result<Self> {
         config.check()?;
+        check_bus(config.bus.as_deref(), &l2)?;
         let runtime = Handle::try_current()
             .map_err(|_| Error::invalid("runtime", "is missing: a tiered backend needs Tokio"))?;
         let grace = match (&config.bus, config.on_bus_loss) {
@@ -140,11 +170,13 @@ where
             write_policy: config.write_policy,
             caught_up_at: AtomicU64::new(0),
             heard: Notify::new(),
+            relay: OnceLock::new(),
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             clock: config.clock,
             bus: config.bus,
         });
         if grace == Duration::MAX {
-            tiers.fence.extend_lease(u64::MAX);
+            tiers.fence.extend_permit(u64::MAX);
         }
         let mut tasks = vec![runtime.spawn(Arc::clone(&tiers).recover())];
         if let Some(bus) = tiers.bus.clone() {
@@ -207,6 +239,41 @@ where
         self.tiers.flush_for(FlushCause::Requested);
     }
 
+    /// Returns a bus for tiers whose second tier are these: three tiers in all.
+    ///
+    /// It tells what these hear, after they have forgotten it themselves, so the bound is the same.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// use cache_core::Cache;
+    /// use cache_local::LocalBackend;
+    /// use cache_tiered::{MemoryBus, TieredBackend, TieredConfig};
+    ///
+    /// let (disk, shared) = (LocalBackend::default(), LocalBackend::default());
+    /// let bus = MemoryBus::new(Duration::from_secs(1));
+    /// let inner = Arc::new(TieredBackend::new(disk, shared, TieredConfig::with_bus(bus))?);
+    /// let config = TieredConfig::with_bus(inner.relay()?);
+    /// let cache: Cache<String> =
+    ///     Cache::new(TieredBackend::new(LocalBackend::default(), inner, config)?);
+    /// cache.set("user:1", "Alice").await?;
+    /// assert_eq!(cache.get("user:1").await?.as_deref(), Some("Alice"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Unsupported`](cache_core::ErrorKind::Unsupported) if these tiers have no bus, and so nothing to hear.
+    pub fn relay(&self) -> Result<RelayBus> {
+        if self.tiers.bus.is_none() {
+            let what = "tiers in front of two tiers without a bus";
+            return Err(Error::unsupported(what));
+        }
+        let relay = Arc::clone(self.tiers.relay.get_or_init(Arc::default));
+        Ok(RelayBus::new(relay, self.tiers.id(), self.tiers.bound))
+    }
+
     /// Returns the first tier.
     #[must_use]
     pub fn l1(&self) -> &L1 {
@@ -231,19 +298,24 @@ where
     /// Tells whether the first tier may serve.
     #[inline]
     fn may_serve(&self) -> bool {
-        let lease = self.fence.lease();
-        // The coarse clock is cheap and may be behind; near the end it takes the precise one.
-        lease
-            > self
-                .clock
-                .coarse_nanos()
-                .saturating_add(Clock::COARSE_GRAIN_NANOS)
-            || lease > self.clock.nanos()
+        self.fence.permit() > self.now()
+    }
+
+    /// Returns the present time of a clock that does not stop during suspend: what memory holds ages then,
+    /// too.
+    #[inline]
+    fn now(&self) -> u64 {
+        self.clock.nanos_with_suspend()
     }
 
     /// Tells whether there is a bus that has told everything at least once, or none.
     fn has_heard(&self) -> bool {
         self.bus.is_none() || self.caught_up_at.load(Ordering::Acquire) > 0
+    }
+
+    /// Names these tiers, for the bus of tiers in front of them.
+    fn id(&self) -> StoreId {
+        StoreId::new(format!("tiers {}", self.number))
     }
 
     fn flush_for(&self, cause: FlushCause) {
@@ -255,13 +327,13 @@ where
     fn tier_stats(&self) -> TierStats {
         let mut stats = self.counters.snapshot();
         (stats.recovery_pending, stats.recovery_dropped) = self.recovery.counts();
-        stats.lease = match self.bus {
-            None => Lease::Unneeded,
-            Some(_) if self.may_serve() => Lease::Held,
-            Some(_) => Lease::Lapsed,
+        stats.permit = match self.bus {
+            None => Permit::Unneeded,
+            Some(_) if self.may_serve() => Permit::Held,
+            Some(_) => Permit::Lapsed,
         };
         let caught_up_at = self.caught_up_at.load(Ordering::Relaxed);
-        let behind = self.clock.nanos().saturating_sub(caught_up_at);
+        let behind = self.now().saturating_sub(caught_up_at);
         stats.behind = (caught_up_at > 0).then(|| Duration::from_nanos(behind));
         let l1 = self.l1.stats();
         (stats.l1_entries, stats.l1_weight) = (l1.entries, l1.weight);
@@ -276,15 +348,16 @@ where
     L1: CacheBackend<Promoted<V>>,
     L2: CacheBackend<V>,
 {
-    /// Answers from memory, if it may serve and the value is fit.
+    /// Answers from memory, if it may serve and the value has at least so many nanoseconds left.
     #[inline]
-    fn held_now(&self, key: &str, is_fit: impl FnOnce(&Promoted<V>) -> bool) -> ReadNow<V> {
-        if !self.tiers.may_serve() {
+    fn held_now(&self, key: &str, least: u64) -> ReadNow<V> {
+        let (now, fence) = (self.tiers.now(), &self.tiers.fence);
+        if fence.permit() <= now {
             return ReadNow::WouldWait;
         }
         match self.tiers.l1.read_now(key) {
             ReadNow::Answer(Ok(Some(held)))
-                if held.epoch() == self.tiers.fence.epoch() && is_fit(&held) =>
+                if held.epoch() == fence.epoch() && held.is_left_after(now, least) =>
             {
                 ReadNow::Answer(Ok(Some(held.into_value())))
             }
@@ -301,16 +374,11 @@ where
 {
     #[inline]
     fn read_now(&self, key: &str) -> ReadNow<V> {
-        self.held_now(key, |_| true)
+        self.held_now(key, 0)
     }
 
     fn read_now_lasting(&self, key: &str, least: Duration) -> ReadNow<V> {
-        let now = self.tiers.clock.nanos();
-        self.held_now(key, |held| match held.remaining(now) {
-            Some(Expiry::After(left)) => left >= least,
-            Some(Expiry::Never) => true,
-            None => false,
-        })
+        self.held_now(key, nanos(least))
     }
 
     async fn get(&self, key: &str) -> Result<Option<V>> {
@@ -421,6 +489,10 @@ where
         let mut stats = self.tiers.l2.stats();
         stats.tiers = Some(self.tiers.tier_stats());
         stats
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        Some(self.tiers.id())
     }
 
     fn abilities(&self) -> Abilities<'_, V> {

@@ -21,13 +21,13 @@ pub(crate) type Outcome<V> = Arc<Result<Option<BackendEntry<V>>>>;
 
 type Landing<V> = watch::Receiver<Option<Outcome<V>>>;
 
-/// The flights, the epoch and the lease.
+/// The flights, the epoch and the permit.
 #[derive(Debug)]
 pub(crate) struct Fence<V> {
     /// How often everything was declared invalid.
     epoch: AtomicU64,
-    /// Until when the first tier may serve, in nanoseconds of the clock.
-    lease: AtomicU64,
+    /// Until when the first tier may serve, in nanoseconds of the clock that runs during suspend.
+    permit: AtomicU64,
     /// How often tags were declared invalid.
     tag_epoch: AtomicU64,
     next_flight: AtomicU64,
@@ -74,7 +74,7 @@ impl<V: Send + Sync> Fence<V> {
         };
         Self {
             epoch: AtomicU64::new(0),
-            lease: AtomicU64::new(0),
+            permit: AtomicU64::new(0),
             tag_epoch: AtomicU64::new(0),
             next_flight: AtomicU64::new(0),
             stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(),
@@ -102,12 +102,12 @@ impl<V: Send + Sync> Fence<V> {
     }
 
     #[inline]
-    pub(crate) fn lease(&self) -> u64 {
-        self.lease.load(Ordering::Acquire)
+    pub(crate) fn permit(&self) -> u64 {
+        self.permit.load(Ordering::Acquire)
     }
 
-    pub(crate) fn extend_lease(&self, until: u64) {
-        self.lease.fetch_max(until, Ordering::AcqRel);
+    pub(crate) fn extend_permit(&self, until: u64) {
+        self.permit.fetch_max(until, Ordering::AcqRel);
     }
 
     /// Joins the flight of a key, or starts one. A flight that began before `oldest` is left alone.

@@ -5,6 +5,7 @@
 //! | put a cache in memory in front of a shared one | [`TieredBackend`], [`TieredConfig`] |
 //! | know what is promised, and under which faults | `docs/consistency.md` in the repository |
 //! | keep several caches of one process together | [`MemoryBus`] |
+//! | put a third tier in front, such as memory before a disk before a shared store | [`TieredBackend::relay`] |
 //! | invalidate from a program that does not cache | [`Invalidator`] |
 //!
 //! The crate knows no backend: any two that keep the contract can be joined, a tiered one
@@ -21,6 +22,7 @@ mod invalidator;
 mod memory_bus;
 mod promoted;
 mod recovery;
+mod relay;
 mod stats;
 
 pub use self::backend::TieredBackend;
@@ -28,3 +30,4 @@ pub use self::config::{OnBusLoss, OnL2Error, TieredConfig, WritePolicy};
 pub use self::invalidator::Invalidator;
 pub use self::memory_bus::MemoryBus;
 pub use self::promoted::Promoted;
+pub use self::relay::RelayBus;

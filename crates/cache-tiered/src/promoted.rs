@@ -25,7 +25,7 @@ pub struct Promoted<V> {
     value: V,
     /// The number of flushes before the value was read; another number now makes it invalid.
     epoch: u64,
-    /// When it ends in the second tier, by our clock; `u64::MAX` is never.
+    /// When it ends in the second tier, by our clock that runs during suspend; `u64::MAX` is never.
     deadline: u64,
 }
 
@@ -47,6 +47,12 @@ impl<V> Promoted<V> {
 
     pub(crate) fn into_value(self) -> V {
         self.value
+    }
+
+    /// Tells whether the value is still there after `now`, and has so many nanoseconds left.
+    #[inline]
+    pub(crate) fn is_left_after(&self, now: u64, least: u64) -> bool {
+        self.deadline == u64::MAX || self.deadline.saturating_sub(now) >= least.max(1)
     }
 
     /// Returns the time that the value has left in the second tier, or `None` if that is over.

@@ -150,7 +150,9 @@ impl Fixture for Nested {
 
     async fn fresh(&self) -> OverBoth {
         let inner = over_redis(News::Tracking).await;
-        TieredBackend::new(Local::default(), inner, with_bus()).expect("the options are right")
+        let bus = inner.relay().expect("they have a bus");
+        let outer = TieredBackend::new(Local::default(), inner, TieredConfig::with_bus(bus));
+        outer.expect("the options are right")
     }
 
     async fn advance(&self, by: Duration) {

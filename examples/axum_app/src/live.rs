@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse};
-use buildscale_cache::{CacheStats, Lease};
+use buildscale_cache::{CacheStats, Permit};
 use futures_util::stream::{self, Stream};
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use serde::Serialize;
@@ -58,7 +58,7 @@ struct CacheSample {
     store_hits: Option<u64>,
     loads: u64,
     behind_ms: Option<f64>,
-    lease: Option<&'static str>,
+    permit: Option<&'static str>,
 }
 
 /// Samples every second until `stop` resolves. Then all event streams end: they would keep the server
@@ -211,9 +211,9 @@ impl CacheSample {
             store_hits: by_tier.map(|(_, store)| store),
             loads: now.loads.loads,
             behind_ms: tiers.and_then(|tiers| Some(tiers.behind?.as_secs_f64() * 1000.0)),
-            lease: tiers.map(|tiers| match tiers.lease {
-                Lease::Held => "held",
-                Lease::Unneeded => "unneeded",
+            permit: tiers.map(|tiers| match tiers.permit {
+                Permit::Held => "held",
+                Permit::Unneeded => "unneeded",
                 _ => "lapsed",
             }),
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use self::erased::DynBackend;
 use crate::{
-    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope,
+    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope, StoreId,
     Versioned,
 };
 
@@ -298,6 +298,13 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
     /// Returns what the backend counts, without waiting.
     fn stats(&self) -> BackendStats {
         BackendStats::default()
+    }
+
+    /// Names what the backend keeps its entries in, if others may keep theirs there, too.
+    ///
+    /// The [bus](crate::InvalidationBus::store_id) that two tiers listen to has to be about the same.
+    fn store_id(&self) -> Option<StoreId> {
+        None
     }
 
     /// Returns what the backend can do besides.

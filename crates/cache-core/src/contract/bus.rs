@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Result, Scope};
+use crate::{Result, Scope, StoreId};
 
 /// Tells the caches over one shared store which keys have changed, so that what they hold in
 /// memory is never stale beyond a bound.
@@ -27,6 +27,13 @@ pub trait InvalidationBus: Debug + Send + Sync + 'static {
     /// Returns how long after a moment that it was [caught up](InvalidationListener::caught_up) to a
     /// cache may serve from memory: the bound of staleness.
     fn bound(&self) -> Duration;
+
+    /// Names the store whose changes the bus tells of, if it is about one alone.
+    ///
+    /// Two tiers refuse a bus that is about another store than their second tier.
+    fn store_id(&self) -> Option<StoreId> {
+        None
+    }
 
     /// Tells whether changes have to be [published](Self::publish).
     ///

@@ -22,7 +22,10 @@ where
     let tiers = match order.mode {
         Mode::Redis => return Ok(Cache::new(l2)),
         Mode::NoBus => TieredConfig::without_bus(BOUND),
-        Mode::Tracking | Mode::PubSub => TieredConfig::with_shared_bus(bus(order, timeout).await?),
+        Mode::Tracking | Mode::PubSub => {
+            let bus = bus(l2.store(), order, timeout).await?;
+            TieredConfig::with_shared_bus(bus)
+        }
     };
     // Room for all but a few, so that some are evicted.
     let entries = u64::from(order.keys) * 9 / 10;
@@ -32,14 +35,18 @@ where
     Ok(Cache::new(backend))
 }
 
-/// Makes a bus with connections of its own, so that they can break alone.
-async fn bus(order: &Order, timeout: Duration) -> Result<Arc<dyn InvalidationBus>> {
-    let store = RedisStore::connect(config(&order.bus_url, timeout)?).await?;
+/// Makes a bus that goes another way than the data, so that its connections can break alone.
+async fn bus(
+    store: &RedisStore,
+    order: &Order,
+    timeout: Duration,
+) -> Result<Arc<dyn InvalidationBus>> {
+    let way = config(&order.bus_url, timeout)?;
     // So little room that a worker which stood still lags.
     let config = BusConfig::new().bound(BOUND).capacity(64);
     Ok(match order.mode {
-        Mode::PubSub => Arc::new(PubSubBus::connect(&store, config).await?),
-        _ => Arc::new(TrackingBus::connect(&store, config).await?),
+        Mode::PubSub => Arc::new(PubSubBus::connect_over(store, &way, config).await?),
+        _ => Arc::new(TrackingBus::connect_over(store, &way, config).await?),
     })
 }
 

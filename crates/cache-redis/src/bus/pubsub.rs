@@ -9,15 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cache_core::bus::{InvalidationBus, InvalidationListener};
-use cache_core::{Invalidation, Result};
+use cache_core::{Invalidation, Result, StoreId};
 use tokio::time;
 
 use self::subscriber::Subscriber;
 use super::{BusConfig, Outage, check_namespace, message, unsupported};
-use crate::RedisStore;
 use crate::client::{Failure, Link, Settings};
 use crate::keys::Keys;
-use crate::random;
+use crate::{RedisConfig, RedisStore, random};
 
 /// A bus on which those who change something say so, for servers without client tracking.
 ///
@@ -56,8 +55,12 @@ use crate::random;
 /// that the bus keeps in the namespace, `name:@{number}generation`: the database was emptied.
 #[derive(Debug)]
 pub struct PubSubBus {
+    /// What publishes.
     link: Arc<Link>,
+    /// That of the store.
+    data: Arc<Link>,
     keys: Keys,
+    store: StoreId,
     config: BusConfig,
     settings: Arc<Settings>,
     channel: String,
@@ -84,11 +87,49 @@ impl PubSubBus {
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.
     pub async fn connect(store: &RedisStore, config: BusConfig) -> Result<Self> {
+        Self::make(store, Arc::clone(store.link()), config).await
+    }
+
+    /// Makes a bus for the keys of a store that reaches the same servers by another way, over connections of
+    /// its own: at another address, or as another user.
+    ///
+    /// Of `way` all counts that is about connections. As long as it leads to another server than the store's
+    /// connections do, the bus confirms nothing, and caches go past memory.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let (url, other_url) = (server.url(), server.url());
+    /// use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore};
+    ///
+    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
+    /// let way = RedisConfig::from_url(&other_url)?;
+    /// let bus = PubSubBus::connect_over(&store, &way, BusConfig::new()).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`connect`](Self::connect), and
+    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) for an option of `way` out of its limits.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that is being made is given up.
+    pub async fn connect_over(
+        store: &RedisStore,
+        way: &RedisConfig,
+        config: BusConfig,
+    ) -> Result<Self> {
+        way.check()?;
+        Self::make(store, Arc::new(Link::open(way).await?), config).await
+    }
+
+    async fn make(store: &RedisStore, link: Arc<Link>, config: BusConfig) -> Result<Self> {
         config.check()?;
         check_namespace(store.keys())?;
-        let link = Arc::clone(store.link());
         let settings = link.settings.listening(config.capacity, config.limit());
         let bus = Self {
+            store: store.id(),
+            data: Arc::clone(store.link()),
             channel: store.keys().channel(),
             origin: random::long_number(),
             listeners: AtomicUsize::new(0),
@@ -138,6 +179,10 @@ impl PubSubBus {
 impl InvalidationBus for PubSubBus {
     fn bound(&self) -> Duration {
         self.config.bound
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        Some(self.store.clone())
     }
 
     fn needs_publish(&self) -> bool {

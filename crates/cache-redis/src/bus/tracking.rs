@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_core::bus::{InvalidationBus, InvalidationListener, Moment};
-use cache_core::{Error, Invalidation, Result};
+use cache_core::{Error, Invalidation, Result, StoreId};
 
 use self::ear::Ear;
 use super::{BusConfig, check_namespace, learn, unsupported};
-use crate::RedisStore;
 use crate::client::{Changes, Failure, Line, Link, Settings, cannot_listen};
 use crate::keys::Keys;
+use crate::{RedisConfig, RedisStore};
 
 /// A bus on which the server itself tells of changes, whoever made them.
 ///
@@ -41,8 +41,8 @@ use crate::keys::Keys;
 /// # How it knows that nothing is missing
 ///
 /// Four times within the bound it asks each server, on the connection over which the server tells of
-/// changes, whether it still does, for the value of a key that it keeps in the namespace, and whether
-/// it is a primary. A server tells of a change before it answers what it is asked later, so after
+/// changes, whether it still does, for the value of a key that it keeps in the namespace, whether it is a
+/// primary, and whether it is the server that the store's connections lead to. A server tells of a change before it answers what it is asked later, so after
 /// the answers all earlier changes have been heard. A connection that broke is made anew, and then
 /// everything is forgotten once; likewise when that key is gone, which tells that the database was
 /// emptied: the server tells so too, but fred does not.
@@ -52,13 +52,12 @@ use crate::keys::Keys;
 ///
 /// # Limits
 ///
-/// Writes that a server acknowledged and lost in a failover are lost here as well. While Sentinels
-/// change masters, the bus may listen to the old one, and serve what the new one has changed, until
-/// they tell the old one, which closes its connections then.
+/// Writes that a server acknowledged and lost in a failover are lost here as well.
 #[derive(Debug)]
 pub struct TrackingBus {
     link: Arc<Link>,
     keys: Keys,
+    store: StoreId,
     config: BusConfig,
     settings: Arc<Settings>,
 }
@@ -81,18 +80,54 @@ impl TrackingBus {
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.
     pub async fn connect(store: &RedisStore, config: BusConfig) -> Result<Self> {
+        Self::make(store, &store.link().settings, config).await
+    }
+
+    /// Makes a bus for the keys of a store that reaches the same servers by another way: at another address, or
+    /// as another user.
+    ///
+    /// Of `way` all counts that is about connections. As long as it leads to another server than the store's
+    /// connections do, the bus confirms nothing, and caches go past memory.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let (url, other_url) = (server.url(), server.url());
+    /// use cache_redis::{BusConfig, RedisConfig, RedisStore, TrackingBus};
+    ///
+    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
+    /// let way = RedisConfig::from_url(&other_url)?;
+    /// let bus = TrackingBus::connect_over(&store, &way, BusConfig::new()).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`connect`](Self::connect), and
+    /// [`InvalidInput`](cache_core::ErrorKind::InvalidInput) for an option of `way` out of its limits.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a connection that is being made is given up.
+    pub async fn connect_over(
+        store: &RedisStore,
+        way: &RedisConfig,
+        config: BusConfig,
+    ) -> Result<Self> {
+        way.check()?;
+        Self::make(store, &Settings::new(way)?, config).await
+    }
+
+    async fn make(store: &RedisStore, way: &Settings, config: BusConfig) -> Result<Self> {
         config.check()?;
         check_namespace(store.keys())?;
-        let link = Arc::clone(store.link());
-        if !link.settings.is_resp3() {
+        if !way.is_resp3() {
             let what = "client tracking with RESP2; choose protocol resp3, or PubSubBus";
             return Err(unsupported(what));
         }
-        let settings = link.settings.listening(config.capacity, config.limit());
         let bus = Self {
+            link: Arc::clone(store.link()),
             keys: store.keys().clone(),
-            settings: Arc::new(settings),
-            link,
+            store: store.id(),
+            settings: Arc::new(way.listening(config.capacity, config.limit())),
             config,
         };
         match Box::pin(bus.probe()).await {
@@ -133,6 +168,10 @@ impl TrackingBus {
 impl InvalidationBus for TrackingBus {
     fn bound(&self) -> Duration {
         self.config.bound
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        Some(self.store.clone())
     }
 
     fn needs_publish(&self) -> bool {

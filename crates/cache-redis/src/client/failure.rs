@@ -49,6 +49,9 @@ const REFUSED_IN_SCRIPT: [&str; 2] = [
     "The user executing the script can't ",
 ];
 
+/// Why a bus is of no use that listens to another server than the data comes from.
+const APART: &str = "the bus and the data connections lead to different servers";
+
 /// The longest text of a server that is kept, in characters.
 const MAX_TEXT: usize = 200;
 
@@ -77,6 +80,15 @@ impl Failure {
     /// Creates the failure of a command for a cluster of which no node is known.
     pub(crate) fn nowhere() -> Self {
         Self(FredError::new(FredKind::Cluster, "no node is known"))
+    }
+
+    /// Creates the failure of a connection to another server than the others have.
+    pub(crate) fn apart() -> Self {
+        Self(FredError::new(FredKind::Cluster, APART))
+    }
+
+    pub(crate) fn is_apart(&self) -> bool {
+        self.0.details() == APART
     }
 
     /// Creates the failure of a connection that has ended.

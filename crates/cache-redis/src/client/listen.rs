@@ -22,6 +22,8 @@ pub(crate) struct Fence {
     pub(crate) generation: Option<Bytes>,
     /// The names of the primaries of the cluster, sorted; none without a cluster.
     pub(crate) primaries: Vec<String>,
+    /// What tells the process of the server from all others; none in a cluster.
+    pub(crate) run_id: Option<String>,
 }
 
 /// A primary of a cluster.
@@ -48,13 +50,14 @@ impl Connection {
         let role = self.plain("ROLE", &[]);
         let generation = self.generation(key.clone());
         let first = try_join3(tracking, role, generation);
-        let slots = async {
+        let place = async {
             match in_cluster {
-                true => primaries(&self.plain("CLUSTER SLOTS", &[]).await?),
-                false => Ok(Vec::new()),
+                true => Ok((primaries(&self.plain("CLUSTER SLOTS", &[]).await?)?, None)),
+                false => Ok((Vec::new(), Some(self.run_id().await?))),
             }
         };
-        let ((tracking, role, generation), primaries) = Box::pin(try_join(first, slots)).await?;
+        let (first, (primaries, run_id)) = Box::pin(try_join(first, place)).await?;
+        let (tracking, role, generation) = first;
         if !leads(&role) {
             return Err(Failure::replica());
         }
@@ -62,7 +65,17 @@ impl Connection {
             is_tracking: is_tracking(&tracking, prefix),
             generation,
             primaries,
+            run_id,
         })
+    }
+
+    /// Asks the server for what tells its process from all others.
+    pub(crate) async fn run_id(&self) -> Answer<String> {
+        let about = self.plain("INFO", &["server"]).await?;
+        let about = about.as_str().ok_or_else(Failure::unexpected)?;
+        let mut lines = about.lines();
+        let id = lines.find_map(|line| line.strip_prefix("run_id:"));
+        id.map(str::to_owned).ok_or_else(Failure::unexpected)
     }
 
     /// Reads a key at the server that owns it.

@@ -110,6 +110,24 @@ impl Settings {
         }
     }
 
+    /// Returns what tells the database from others, without a secret.
+    pub(crate) fn address(&self) -> String {
+        let mut hosts: Vec<String> = self
+            .config
+            .server
+            .hosts()
+            .iter()
+            .map(Server::to_string)
+            .collect();
+        hosts.sort_unstable();
+        let service = match &self.config.server {
+            ServerConfig::Sentinel { service_name, .. } => format!("/{service_name}"),
+            _ => String::new(),
+        };
+        let database = self.config.database.unwrap_or_default();
+        format!("{}{service}/{database}", hosts.join(","))
+    }
+
     /// Returns how to connect to listen: nothing is missed unnoticed while another connection is made.
     pub(crate) fn listening(&self, capacity: usize, limit: Duration) -> Self {
         let mut settings = self.unrepeated();

@@ -37,7 +37,7 @@ where
     L2: CacheBackend<V>,
 {
     fn now(&self) -> Moment {
-        Moment::from_nanos(self.clock.nanos())
+        Moment::from_nanos(self.now())
     }
 
     async fn changed(&self, change: &Invalidation) {
@@ -55,17 +55,26 @@ where
             // News of a kind that is not known here concerns everything.
             _ => self.flush_for(FlushCause::Unreadable),
         }
+        if let Some(relay) = self.relay.get() {
+            relay.changed(change).await;
+        }
     }
 
     async fn flush(&self, cause: FlushCause) {
         self.flush_for(cause);
+        if let Some(relay) = self.relay.get() {
+            relay.flush(cause).await;
+        }
     }
 
     fn caught_up(&self, moment: Moment) {
-        let moment = moment.as_nanos();
-        self.caught_up_at.fetch_max(moment, Ordering::AcqRel);
-        let until = moment.saturating_add(nanos(self.grace));
-        self.fence.extend_lease(until);
+        let nanos_then = moment.as_nanos();
+        self.caught_up_at.fetch_max(nanos_then, Ordering::AcqRel);
+        let until = nanos_then.saturating_add(nanos(self.grace));
+        self.fence.extend_permit(until);
         self.heard.notify_waiters();
+        if let Some(relay) = self.relay.get() {
+            relay.caught_up(moment, || self.now());
+        }
     }
 }

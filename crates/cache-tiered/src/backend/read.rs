@@ -65,7 +65,7 @@ where
     /// it is another value: a read may not go back behind what was seen.
     pub(super) async fn expiry(&self, key: &str) -> Result<Option<Expiry>> {
         self.settle(key).await?;
-        let started = self.clock.nanos();
+        let started = self.now();
         let seen = self.l2.expiry(key).await?;
         let is_known = match seen {
             None => false,
@@ -83,7 +83,7 @@ where
     /// Tells whether a value of the first tier has as much time left as the second tier said after
     /// `asked`.
     fn has_left(&self, held: &Promoted<V>, seen: Expiry, asked: u64) -> bool {
-        let now = self.clock.nanos();
+        let now = self.now();
         let apart = TRAVEL.saturating_add(Duration::from_nanos(now.saturating_sub(asked)));
         let left = held.remaining(now).map(Expiry::remaining);
         left.is_some_and(|left| match (left, seen.remaining()) {
@@ -94,7 +94,7 @@ where
 
     /// Returns what an entry of the first tier is in the second, unless its time there is over.
     fn unwrapped(&self, held: BackendEntry<Promoted<V>>) -> Option<BackendEntry<V>> {
-        let left = held.value.remaining(self.clock.nanos())?;
+        let left = held.value.remaining(self.now())?;
         let mut entry = held.map(Promoted::into_value);
         entry.expiry = left;
         // That of the first tier says nothing of the second.
@@ -184,7 +184,7 @@ where
     }
 
     fn board<'f>(&'f self, key: &'f str) -> Boarding<'f, V> {
-        let now = self.clock.nanos();
+        let now = self.now();
         // What began long ago may be older than the bound when it arrives.
         let oldest = now.saturating_sub(nanos(self.bound / 2));
         self.fence.board(key, now, oldest)
@@ -366,7 +366,7 @@ where
             return Some((promoted, Expiry::Never));
         }
         // Counted from the start of the read: the second tier looked at its clock after that.
-        let gone = self.clock.nanos().saturating_sub(lead.started);
+        let gone = self.now().saturating_sub(lead.started);
         let ttl = longest.checked_sub(Duration::from_nanos(gone))?;
         (ttl >= Duration::from_millis(1)).then_some((promoted, Expiry::After(ttl)))
     }

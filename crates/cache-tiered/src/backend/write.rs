@@ -11,6 +11,7 @@ use cache_core::{
 use tokio::time;
 
 use super::Tiers;
+use super::read::nanos;
 use crate::config::WritePolicy;
 use crate::promoted::{LOCAL_ONLY, Promoted};
 use crate::recovery::{Batch, Mark, Recovery, Task};
@@ -222,7 +223,7 @@ where
             .min(self.longest);
         let (expiry, deadline) = match ttl {
             Duration::MAX => (Expiry::Never, u64::MAX),
-            ttl => (Expiry::After(ttl), self.clock.deadline_nanos(ttl)),
+            ttl => (Expiry::After(ttl), self.now().saturating_add(nanos(ttl))),
         };
         let alone = Promoted::new(value, LOCAL_ONLY, deadline);
         let _held_off = self.fence.detach(key).await;
@@ -253,6 +254,9 @@ where
                 }
             }
             Change::Scope(scope) => self.forget_scope(scope).await,
+        }
+        if let Some(relay) = self.relay.get() {
+            relay.changed(&change.to_invalidation()).await;
         }
     }
 

@@ -13,6 +13,7 @@ mod redis;
 mod simulation;
 mod stats;
 mod tags;
+mod three_tiers;
 
 use std::sync::Arc;
 use std::time::Duration;

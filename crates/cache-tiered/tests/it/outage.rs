@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cache_conformance::Fault;
 use cache_core::{
-    CacheBackend, ErrorKind, FlushCause, Invalidation, InvalidationBus, InvalidationListener,
-    Lease, Result,
+    BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, FlushCause, Invalidation,
+    InvalidationBus, InvalidationListener, Permit, Result,
 };
 use cache_tiered::{OnBusLoss, OnL2Error, TieredConfig, WritePolicy};
 use tokio::sync::watch;
@@ -72,16 +72,48 @@ async fn without_the_bus_the_first_tier_serves_for_the_bound_and_not_longer() {
     settle().await;
     fleet.pass(BOUND - MS).await;
     assert_eq!(node.held("key"), some("value"));
-    assert_eq!(node.stats().lease, Lease::Held);
+    assert_eq!(node.stats().permit, Permit::Held);
     fleet.pass(MS).await;
     assert_eq!(node.held("key"), None);
-    assert_eq!(node.stats().lease, Lease::Lapsed);
+    assert_eq!(node.stats().permit, Permit::Lapsed);
     // The second tier answers.
     assert_eq!(node.get("key").await, some("value"));
     assert_eq!(node.stats().bypassed, 1);
     alive.send_replace(true);
     node.tiered.ready().await;
     assert_eq!(node.held("key"), some("value"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_suspend_the_first_tier_serves_nothing_until_the_bus_is_heard_of() {
+    let fleet = Fleet::new();
+    let (node, alive) = with_cut(&fleet, |config| config).await;
+    alive.send_replace(false);
+    settle().await;
+    fleet.hand.suspend(BOUND - MS);
+    assert_eq!(node.held("key"), some("value"));
+    fleet.hand.suspend(MS);
+    assert_eq!(node.held("key"), None);
+    assert_eq!(node.stats().permit, Permit::Lapsed);
+    alive.send_replace(true);
+    node.tiered.ready().await;
+    assert_eq!(node.held("key"), some("value"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_expired_while_the_machine_was_suspended_is_not_served() {
+    let fleet = Fleet::new();
+    let (node, _alive) = with_cut(&fleet, |config| config).await;
+    let options = BackendWrite::new(Expiry::After(BOUND * 10), Condition::Always);
+    let set = node.tiered.set("short", "value".to_owned(), options);
+    assert!(set.await.unwrap());
+    node.get("short").await;
+    assert_eq!(node.held("short"), some("value"));
+    fleet.hand.suspend(BOUND * 10);
+    tokio::time::sleep(BOUND).await;
+    // The bus was heard of since.
+    assert_eq!(node.held("key"), some("value"));
+    assert_eq!(node.held("short"), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +266,7 @@ async fn superseded_without_the_bus(
     let write = fleet.store.set("key", "new".into(), always()).await;
     assert!(write.expect("the store answers"));
     fleet.pass(BOUND * 3 / 2).await;
-    assert_eq!(node.stats().lease, Lease::Lapsed);
+    assert_eq!(node.stats().permit, Permit::Lapsed);
     let first = node.slow_get("key", BOUND * 2);
     settle().await;
     fleet.pass(BOUND / 2 + MS).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache_core::{Cache, CacheBackend, Lease};
+use cache_core::{Cache, CacheBackend, Permit};
 
 use super::{BOUND, Fleet, settle, some};
 
@@ -29,11 +29,11 @@ async fn the_state_of_the_lease_and_the_age_of_the_last_news_are_told() {
     let fleet = Fleet::new();
     let node = fleet.node().await;
     let stats = node.stats();
-    assert_eq!(stats.lease, Lease::Held);
+    assert_eq!(stats.permit, Permit::Held);
     assert!(stats.behind.is_some_and(|behind| behind < BOUND / 4));
     let without = cache_tiered::TieredConfig::without_bus(BOUND);
     let stats = fleet.node_with(without).await.stats();
-    assert_eq!((stats.lease, stats.behind), (Lease::Unneeded, None));
+    assert_eq!((stats.permit, stats.behind), (Permit::Unneeded, None));
 }
 
 #[tokio::test(start_paused = true)]

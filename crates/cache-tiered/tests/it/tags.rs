@@ -197,7 +197,8 @@ async fn tags_are_known_behind_two_tiers_too() {
         assert_eq!(entries[0].as_ref().unwrap().tags, [TEAM.into()]);
     }
     let front = local(&fleet.clock);
-    let config = fleet.config().clock(fleet.clock.clone());
+    let bus = node.tiered.relay().expect("they have a bus");
+    let config = TieredConfig::with_bus(bus).clock(fleet.clock.clone());
     let three = TieredBackend::new(front, Arc::clone(&node.tiered), config).unwrap();
     three.ready().await;
     for _ in 0..2 {

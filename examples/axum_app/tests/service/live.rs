@@ -43,13 +43,13 @@ async fn events_tell_what_the_caches_do() {
         let users = sample_of(&sample, "users");
         assert_eq!((&users["hits"], &users["misses"]), (&json!(3), &json!(1)));
         assert_eq!(sample["database_reads"], 1);
-        let (entries, lease, by_tier) = match &backend {
+        let (entries, permit, by_tier) = match &backend {
             Backend::Local => (json!(1), Value::Null, [Value::Null, Value::Null]),
             Backend::Redis(_) => (Value::Null, Value::Null, [Value::Null, Value::Null]),
             Backend::Tiered(_) => (json!(1), json!("held"), [json!(2), json!(1)]),
         };
         assert_eq!(users["entries"], entries, "{}", backend.name());
-        assert_eq!(users["lease"], lease);
+        assert_eq!(users["permit"], permit);
         assert_eq!(
             [&users["memory_hits"], &users["store_hits"]],
             [&by_tier[0], &by_tier[1]]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::forward::forward_contract;
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
-    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope,
+    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope, StoreId,
     Versioned,
 };
 
@@ -61,6 +61,7 @@ trait Erased<V>: fmt::Debug + Send + Sync + 'static {
     async fn clear(&self, scope: &Scope) -> Result<u64>;
     fn capabilities(&self) -> Capabilities;
     fn stats(&self) -> BackendStats;
+    fn store_id(&self) -> Option<StoreId>;
     fn abilities(&self) -> Abilities<'_, V>;
 }
 
@@ -148,6 +149,10 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
 
     fn stats(&self) -> BackendStats {
         CacheBackend::stats(self)
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        CacheBackend::store_id(self)
     }
 
     fn abilities(&self) -> Abilities<'_, V> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
-    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope,
+    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope, StoreId,
     Versioned,
 };
 
@@ -97,6 +97,10 @@ macro_rules! forward_contract {
 
         fn stats(&$this) -> BackendStats {
             $target.stats()
+        }
+
+        fn store_id(&$this) -> Option<StoreId> {
+            $target.store_id()
         }
 
         fn abilities(&$this) -> Abilities<'_, V> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cache_core::bus::{FlushCause, InvalidationListener};
 use cache_core::{Invalidation, Result};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join, try_join_all, try_join3};
 use tokio::time::{self, Instant};
 
 use super::PubSubBus;
@@ -293,8 +293,23 @@ async fn ask(
         let primaries = bus.primaries(ask_cluster).await?;
         Ok((primaries, is_same(bus, generations).await?))
     };
-    let ((), found) = try_join(send, look).await?;
+    let ((), found, ()) = try_join3(send, look, check_way(bus)).await?;
     Ok(found)
+}
+
+/// Fails if the bus goes another way than the data, and to another server. Data connections that are silent
+/// bring nothing that memory could hold.
+async fn check_way(bus: &PubSubBus) -> Result<()> {
+    if bus.link.is_cluster || Arc::ptr_eq(&bus.link, &bus.data) {
+        return Ok(());
+    }
+    let limit = bus.config.limit() / 2;
+    let (own, of_data) = join(bus.link.run_ids(limit), bus.data.run_ids(limit)).await;
+    let own = own.first().ok_or_else(|| Failure::timeout().to_error())?;
+    match of_data.iter().all(|id| id == own) {
+        true => Ok(()),
+        false => Err(Failure::apart().to_error()),
+    }
 }
 
 /// Reads, or makes, the value of a key on each primary.

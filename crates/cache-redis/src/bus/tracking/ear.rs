@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cache_core::Error;
 use cache_core::bus::{FlushCause, InvalidationListener, Moment};
+use futures_util::future::join;
 use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
@@ -84,7 +85,8 @@ impl Ear<'_> {
                 }
                 Err(failure) => {
                     silent += 1;
-                    if failure.lost() == Lost::Reply || silent >= PATIENCE {
+                    let is_over = failure.lost() == Lost::Reply || failure.is_apart();
+                    if is_over || silent >= PATIENCE {
                         return Err(failure);
                     }
                 }
@@ -126,7 +128,16 @@ impl Ear<'_> {
     async fn ask(&self, line: &mut Line<Changes>) -> Result<Fence, Failure> {
         let connection = Arc::clone(&line.connection);
         let prefix = self.bus.keys.prefix();
-        let ask = connection.fence(prefix, &self.generation, self.peers.is_some());
+        let fence = connection.fence(prefix, &self.generation, self.peers.is_some());
+        let ask = async {
+            let (fence, of_data) = join(fence, self.run_ids_of_data()).await;
+            let fence = fence?;
+            let own = fence.run_id.as_ref();
+            match own.is_none_or(|own| of_data.iter().all(|id| id == own)) {
+                true => Ok(fence),
+                false => Err(Failure::apart()),
+            }
+        };
         let mut answer = pin!(time::timeout(self.bus.config.limit(), ask));
         loop {
             tokio::select! {
@@ -136,6 +147,16 @@ impl Ear<'_> {
                     self.tell(line, news?).await;
                 }
             }
+        }
+    }
+
+    /// Returns which servers the data connections lead to, as far as they say so. Those that are silent bring
+    /// nothing that memory could hold.
+    async fn run_ids_of_data(&self) -> Vec<String> {
+        match &self.peers {
+            // The names of the primaries are compared.
+            Some(_) => Vec::new(),
+            None => self.bus.link.run_ids(self.bus.config.limit() / 2).await,
         }
     }
 

@@ -1,11 +1,13 @@
 //! Stores, servers and users with which there can be no bus.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Error, ErrorKind};
+use cache_core::{Error, ErrorKind, InvalidationBus};
 use cache_redis::{BusConfig, Protocol, PubSubBus, RedisStore, TrackingBus};
 use cache_testbed::{Cluster, Flavor, Server};
 
+use crate::bus::recorder::{Event, Recorder};
 use crate::bus::{BOUND, Kind, Listening, config, store};
 
 async fn refusals(store: &RedisStore) -> [Option<ErrorKind>; 2] {
@@ -50,6 +52,40 @@ async fn options_out_of_their_limits_are_refused_by_name() {
             PubSubBus::connect(&store, config).await.unwrap_err(),
         ];
         assert_eq!(errors.map(|error| error.to_string()), [text; 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_bus_on_another_server_than_the_data_confirms_nothing() {
+    let (server, stranger) = (
+        Server::builder(Flavor::Redis7).start(),
+        Server::builder(Flavor::Redis7).start(),
+    );
+    let store = store(&server.url()).await;
+    let is_confirmed = async |kind, url: &str| {
+        let (way, options) = (config(url), BusConfig::new().bound(BOUND));
+        let bus: Arc<dyn InvalidationBus> = match kind {
+            Kind::Tracking => Arc::new(
+                TrackingBus::connect_over(&store, &way, options)
+                    .await
+                    .unwrap(),
+            ),
+            Kind::PubSub => Arc::new(
+                PubSubBus::connect_over(&store, &way, options)
+                    .await
+                    .unwrap(),
+            ),
+        };
+        let recorder = Arc::new(Recorder::new());
+        let listening = bus.listen(Arc::clone(&recorder) as _);
+        assert!(tokio::time::timeout(3 * BOUND, listening).await.is_err());
+        let is_confirmed = |(_, event): &_| matches!(event, Event::CaughtUp(_));
+        let confirmed = recorder.events().iter().any(is_confirmed);
+        confirmed
+    };
+    for kind in [Kind::Tracking, Kind::PubSub] {
+        assert!(is_confirmed(kind, &server.url()).await, "{kind:?}");
+        assert!(!is_confirmed(kind, &stranger.url()).await, "{kind:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Lease};
+use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Permit};
 use cache_testbed::{Flavor, Server};
 
 use super::{BOUND, Bus, TIMEOUT, Tiered, connect, connect_with, eventually, held, stats, warm};
@@ -70,7 +70,7 @@ async fn hang(bus: Bus) {
     }
     // The lease has run out meanwhile, and an outage is no miss.
     assert!(start.elapsed() > BOUND);
-    assert_eq!(stats(&node).lease, Lease::Lapsed);
+    assert_eq!(stats(&node).permit, Permit::Lapsed);
     assert!(node.get("held").await.expect_err("it hangs").is_transient());
     server.resume();
     node.ready().await;

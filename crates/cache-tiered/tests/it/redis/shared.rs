@@ -3,13 +3,52 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{BackendWrite, CacheBackend, Condition, EncodedBackend, Expiry, MsgPackCodec};
+use cache_core::{
+    BackendWrite, CacheBackend, Condition, EncodedBackend, ErrorKind, Expiry, InvalidationBus,
+    MsgPackCodec,
+};
 use cache_local::LocalBackend;
-use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore};
+use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore, TrackingBus};
 use cache_testbed::{Flavor, Server};
 use cache_tiered::{TieredBackend, TieredConfig};
 
 use super::{BOUND, Tiered, eventually, warm};
+
+#[tokio::test]
+async fn a_bus_of_another_partition_or_server_is_refused() {
+    let (server, other) = (
+        Server::builder(Flavor::Redis7).start(),
+        Server::builder(Flavor::Redis7).start(),
+    );
+    let store = async |server: &Server| {
+        let config = RedisConfig::standalone("127.0.0.1", server.port());
+        RedisStore::connect(config).await.unwrap()
+    };
+    let (store, other) = (store(&server).await, store(&other).await);
+    let users = store.partition("users").unwrap();
+    for (of_bus, of_l2) in [(&store, &users), (&users, &store), (&other, &store)] {
+        let buses: [Arc<dyn InvalidationBus>; 2] = [
+            Arc::new(
+                TrackingBus::connect(of_bus, BusConfig::new())
+                    .await
+                    .unwrap(),
+            ),
+            Arc::new(PubSubBus::connect(of_bus, BusConfig::new()).await.unwrap()),
+        ];
+        for bus in buses {
+            let tiered = |store: &RedisStore| {
+                let config = TieredConfig::with_shared_bus(Arc::clone(&bus));
+                let l2 = EncodedBackend::new(store.clone(), MsgPackCodec::new());
+                TieredBackend::<String, _, _>::new(LocalBackend::default(), l2, config)
+            };
+            let error = tiered(of_l2).expect_err("it is refused");
+            assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
+            assert!(error.to_string().starts_with("bus tells of another store"));
+            // A clone of the store is the same store.
+            assert!(tiered(of_bus).is_ok());
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn caches_that_share_a_bus_of_messages_hear_each_other() {
