@@ -113,7 +113,8 @@ pub enum FlushCause {
     Requested,
 }
 
-/// A moment of the [`Clock`](crate::Clock) of a listener, in nanoseconds.
+/// A moment of the [`Clock`](crate::Clock) of a listener that runs
+/// [during suspend](crate::Clock::nanos_with_suspend), in nanoseconds.
 ///
 /// A bus takes it from [`InvalidationListener::now`], before it asks the store whether there is
 /// news, and hands it back when all news is told.
@@ -121,13 +122,14 @@ pub enum FlushCause {
 pub struct Moment(u64);
 
 impl Moment {
-    /// Wraps a time of [`Clock::nanos`](crate::Clock::nanos).
+    /// Wraps a time of [`Clock::nanos_with_suspend`](crate::Clock::nanos_with_suspend).
     ///
     /// ```
     /// use cache_core::{Clock, bus::Moment};
     ///
     /// let (clock, _) = Clock::manual();
-    /// assert_eq!(Moment::from_nanos(clock.nanos()).as_nanos(), clock.nanos());
+    /// let now = clock.nanos_with_suspend();
+    /// assert_eq!(Moment::from_nanos(now).as_nanos(), now);
     /// ```
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
