@@ -4,6 +4,7 @@
 //! for which there is none is not repeated, but its key is doubted from then on.
 
 mod doubts;
+mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use cache_core::{Scope, is_tag_key};
 use tokio::sync::Notify;
 
 use self::doubts::Doubts;
+use self::turns::{Turned, Turns};
 
 /// The most keys of one attempt.
 const BATCH: usize = 256;
@@ -40,6 +42,7 @@ pub(crate) struct Recovery {
     believed_tags: AtomicU64,
     capacity: usize,
     wake: Notify,
+    turns: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -204,6 +207,7 @@ impl Recovery {
             believed_tags: AtomicU64::new(0),
             capacity,
             wake: Notify::new(),
+            turns: Turns::default(),
         }
     }
 
@@ -287,6 +291,32 @@ impl Recovery {
                 }
             });
         }
+    }
+
+    /// Waits until no delete of these keys is on its way that is repeated, and keeps others from beginning.
+    pub(crate) async fn begin_write(&self, keys: &[&str]) -> Option<Turned<'_>> {
+        match self.distrusts_any() {
+            true => Some(self.turns.write(keys).await),
+            false => None,
+        }
+    }
+
+    /// Waits until nothing else is done to a key, and tells whether it still has to be deleted.
+    pub(crate) async fn begin_repeat(&self, key: &str) -> Option<Turned<'_>> {
+        let turned = self.turns.repeat(key).await;
+        self.distrusts(key).then_some(turned)
+    }
+
+    /// Takes out of a batch the deletes that do not have to be repeated any more, and those of keys that are
+    /// being written: their time comes later.
+    pub(crate) fn begin_repeats(&self, batch: &mut Batch) -> Turned<'_> {
+        let turned = self.turns.repeat_free(&batch.keys_to(Some(Task::Delete)));
+        let queue = self.lock();
+        batch.keys.retain(|(number, key, task)| {
+            let is_last = queue.keys.get(key).is_some_and(|(last, _)| last == number);
+            is_last && (*task != Task::Delete || turned.contains(key))
+        });
+        turned
     }
 
     #[inline]

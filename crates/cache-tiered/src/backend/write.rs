@@ -116,6 +116,12 @@ where
         again: Option<Task>,
     ) -> Result<T> {
         let needs_publish = self.needs_publish();
+        let turned = match change {
+            Change::Key(key) => self.recovery.begin_write(&[key]).await,
+            Change::Keys(keys) => self.recovery.begin_write(keys).await,
+            // It takes what was written before in any case.
+            Change::Scope(_) => None,
+        };
         self.forget(change).await;
         let mut unfinished = Unfinished {
             recovery: &self.recovery,
@@ -134,6 +140,7 @@ where
                 false
             }
         };
+        drop(turned);
         // After what is left to do was noted, so that later reads know of it.
         self.forget(change).await;
         let told = if needs_publish && changed {
@@ -315,8 +322,8 @@ where
                 delay = Duration::ZERO;
             }
             time::sleep(delay + delay.mul_f64(fastrand::f64() / 2.0)).await;
-            let batch = self.recovery.batch();
-            let is_progress = match self.replay(&batch).await {
+            let mut batch = self.recovery.batch();
+            let is_progress = match self.replay(&mut batch).await {
                 Ok(()) => {
                     self.replayed(&batch);
                     true
@@ -335,8 +342,8 @@ where
     /// Does one by one what was refused together, and tells whether some of it succeeded.
     async fn replay_each(&self, batch: &Batch) -> bool {
         let mut is_progress = false;
-        for one in batch.each() {
-            match self.replay(&one).await {
+        for mut one in batch.each() {
+            match self.replay(&mut one).await {
                 Ok(()) => {
                     self.replayed(&one);
                     is_progress = true;
@@ -365,9 +372,12 @@ where
         }
     }
 
-    async fn replay(&self, batch: &Batch) -> Result<()> {
-        let deletes = batch.keys_to(Some(Task::Delete));
-        self.delete_in_l2(&deletes).await?;
+    /// Does what is left to do, and leaves in the batch what of it was done.
+    async fn replay(&self, batch: &mut Batch) -> Result<()> {
+        let turned = self.recovery.begin_repeats(batch);
+        self.delete_in_l2(&batch.keys_to(Some(Task::Delete)))
+            .await?;
+        drop(turned);
         for (_, scope, task) in &batch.scopes {
             if *task == Task::Delete {
                 self.l2.clear(scope).await?;

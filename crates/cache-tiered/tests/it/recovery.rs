@@ -99,6 +99,57 @@ async fn a_later_write_takes_the_place_of_a_failed_delete() {
     assert_eq!(node.get("key").await, some("new"));
 }
 
+/// How long a repeated delete is on its way.
+const SLOW: Duration = Duration::from_millis(100);
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_is_repeated_takes_nothing_that_was_written_since() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    // It is repeated in the background at once.
+    node.network.script([DOWN, Fault::Delay(SLOW)]);
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
+    settle().await;
+    node.set("key", "new").await;
+    fleet.pass(SLOW * 2).await;
+    assert_eq!(node.get("key").await, some("new"));
+    assert_eq!(node.stats().recovery_pending, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_is_repeated_waits_for_a_write_that_is_under_way() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    node.network
+        .script([DOWN, DOWN, Fault::DelayReply(BOUND * 2)]);
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
+    settle().await;
+    // It is tried again while the answer to this is on its way.
+    node.set("key", "new").await;
+    fleet.pass(BOUND * 3).await;
+    assert_eq!(node.get("key").await, some("new"));
+    assert_eq!(node.stats().recovery_pending, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_repeats_a_delete_takes_nothing_that_was_written_since() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    node.network.script([DOWN, DOWN, Fault::Delay(SLOW)]);
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
+    settle().await;
+    let tiered = Arc::clone(&node.tiered);
+    let read = tokio::spawn(async move { tiered.get("key").await });
+    settle().await;
+    node.set("key", "new").await;
+    assert_eq!(node.get("key").await, some("new"));
+    assert!(read.await.unwrap().is_ok());
+    assert_eq!(node.get("key").await, some("new"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_clear_is_done_later_and_its_keys_are_not_believed_before() {
     let fleet = Fleet::new();
