@@ -6,6 +6,7 @@
 //! which the outcome is unknown: it takes effect at any moment after its start, or never, so its
 //! own version is right at any later time, and it makes no other version wrong.
 
+mod absence;
 mod deletes;
 mod excerpt;
 mod health;
@@ -59,6 +60,8 @@ struct Checker<'h> {
 /// Why a version that looks too old is right after all.
 const OPEN: &str = "written by a call of unknown outcome, which may take effect later";
 const LOST: &str = "what overwrote it was lost by the store";
+/// Why a value that is gone is rightly so.
+const EMPTIED: &str = "the store was emptied";
 
 /// Checks all rules.
 pub(crate) fn check(history: &History, limits: &Limits) -> Report {
@@ -80,6 +83,7 @@ pub(crate) fn check(history: &History, limits: &Limits) -> Report {
     checker.reads();
     checker.order();
     checker.failed_deletes();
+    checker.absence();
     checker.store();
     checker.hit_ratios();
     checker.report

@@ -2,9 +2,9 @@
 //!
 //! [`run`] starts a store, worker processes that read and write through the library, and faults
 //! between them. Everything that a worker asked and was answered is recorded with its times; the
-//! checker then looks for what must not be. Its rules are those of a cache: it may always have
-//! forgotten, but what it returns was written under that key, is whole, is never older than the
-//! process has seen or written already, and never older than the bound.
+//! checker then looks for what must not be. What a cache returns was written under that key, is whole, is
+//! never older than the process has seen or written already, and never older than the bound; and what the store
+//! has acknowledged is there until something removes it.
 //!
 //! | rule | what it finds |
 //! |---|---|
@@ -17,6 +17,7 @@
 //! | H7 | an operation that does not end in time |
 //! | H11 | a cache that hardly ever hits while nothing is wrong |
 //! | H12 | what a failed delete should have removed, read by its own process, or by any when it had its time to be repeated |
+//! | H13 | a miss of what was acknowledged, when nothing can have removed it |
 //!
 //! H10, the linearizability of a key in the absence of faults, is tested by `linearizable.rs` of
 //! this crate; H9, that no two loads of a key run at the same time, by `stampede.rs`. H8 is for locks, of

@@ -64,6 +64,8 @@ pub enum Rule {
     HitRatio,
     /// H12: a delete that has failed is repeated, and its process serves nothing older meanwhile.
     FailedDelete,
+    /// H13: what was acknowledged is there until something removes it.
+    Absence,
 }
 
 /// Something that must not be.

@@ -1,5 +1,6 @@
 //! Histories made by hand: what each rule lets pass and what it finds.
 
+mod absence;
 mod calls;
 mod deletes;
 mod reads;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::history::{History, Kind, Loss, Nanos, Operation};
+use crate::history::{History, Kind, Loss, Nanos, Operation, Outcome};
 
 /// The writes of each key by their versions.
 pub(super) struct Writes<'h> {
@@ -82,6 +82,42 @@ impl<'h> Writes<'h> {
         let failed = newer.map(|(_, write)| *write);
         let failed = failed.filter(|write| write.kind.removes() && write.is_open());
         failed.filter(move |write| self.concerns(write, key, version))
+    }
+
+    /// Returns the process that writes a key.
+    pub(super) fn owner(&self, key: u32) -> Option<u32> {
+        let (_, first) = self.by_key.get(&key)?.first_key_value()?;
+        Some(first.process)
+    }
+
+    /// Returns the last write of a key that was acknowledged before `since`, if nothing that is known here can
+    /// have removed its value before `until`.
+    pub(super) fn present(&self, key: u32, since: Nanos, until: Nanos) -> Option<&'h Operation> {
+        let of_key = self.by_key.get(&key)?;
+        let mut last = None;
+        for write in of_key.values() {
+            if write.start >= until {
+                break;
+            }
+            if write.outcome == Outcome::Refused {
+                continue;
+            }
+            let is_over = |ttl: Nanos| write.start + ttl <= until;
+            if write.kind.removes() || write.ttl.is_some_and(is_over) {
+                last = None;
+            } else if write.is_done() && write.end < since {
+                last = Some(*write);
+            }
+        }
+        last
+    }
+
+    /// Returns the writes of unknown outcome before another one of the same key.
+    pub(super) fn open_before(&self, write: &Operation) -> impl Iterator<Item = &'h Operation> {
+        let of_key = self.by_key.get(&write.key).into_iter();
+        let version = write.wrote.unwrap_or_default();
+        let earlier = of_key.flat_map(move |of_key| of_key.range(..version));
+        earlier.map(|(_, call)| *call).filter(|call| call.is_open())
     }
 
     /// Tells whether a store may have brought back, before a read has ended, what a delete had removed at

@@ -33,8 +33,8 @@ pub(super) struct Task {
     shared: Arc<Shared>,
     random: Rng,
     own: Vec<u32>,
-    /// What its values are tagged with.
-    tag: String,
+    /// What its values are tagged with. Each invalidation is of one of them.
+    tags: [String; 2],
     versions: HashMap<u32, u64>,
     log: Vec<Operation>,
 }
@@ -54,7 +54,7 @@ impl Task {
             shared: Arc::clone(shared),
             random: Rng::with_seed(seed),
             own: (0..order.keys).filter(|key| key % all == this).collect(),
-            tag: format!("task:{this}"),
+            tags: ["first", "second"].map(|tag| format!("{tag}:{this}")),
             versions: HashMap::new(),
             log: Vec::new(),
         }
@@ -163,10 +163,11 @@ impl Task {
         *version
     }
 
-    /// Invalidates the tag of the own keys: one call, which is a delete of each value that carries it.
+    /// Invalidates a tag of the own keys: one call, which is a delete of each value that carries it.
     async fn invalidate(&mut self) {
+        let tag = &self.tags[self.random.usize(..self.tags.len())];
         let start = now();
-        let answer = timeout(HUNG, self.shared.cache.delete_by_tag(&self.tag)).await;
+        let answer = timeout(HUNG, self.shared.cache.delete_by_tag(tag)).await;
         let end = now();
         for key in self.own.clone() {
             let call = Operation {
@@ -191,7 +192,7 @@ impl Task {
         let cache = &self.shared.cache;
         let value = Payload::new(key, version, self.shared.order.process);
         let key = name(key);
-        let tags = [self.tag.as_str()];
+        let tags = self.tags.each_ref().map(String::as_str);
         let tagged = SetOptions::new().tags(&tags);
         let options = match (write.kind, write.ttl) {
             (Kind::Delete, _) => {
