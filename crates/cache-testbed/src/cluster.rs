@@ -144,29 +144,40 @@ impl Cluster {
 
     /// Marks a slot as moving and moves nothing: `from` answers ASK for keys that it lacks.
     pub fn begin_move(&self, from: &Server, to: &Server, slot: u16) {
+        assert!(self.try_begin_move(from, to, slot), "both are masters");
+    }
+
+    /// Does the same, and tells whether both are masters.
+    fn try_begin_move(&self, from: &Server, to: &Server, slot: u16) -> bool {
         let slot = slot.to_string();
-        to.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.id(from)])
-            .assert_ok();
-        from.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &self.id(to)])
-            .assert_ok();
+        let mark = |node: &Server, word, other| {
+            let reply = node.command(&["CLUSTER", "SETSLOT", &slot, word, &self.id(other)]);
+            is_done_by_master(&reply)
+        };
+        mark(to, "IMPORTING", from) && mark(from, "MIGRATING", to)
     }
 
     /// Moves the keys of a slot for which [`begin_move`](Self::begin_move) was called.
     pub fn move_keys(&self, from: &Server, to: &Server, slot: u16) {
+        assert!(self.try_move_keys(from, to, slot), "both are masters");
+    }
+
+    fn try_move_keys(&self, from: &Server, to: &Server, slot: u16) -> bool {
         let (slot, port) = (slot.to_string(), to.port().to_string());
         loop {
             let keys = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
             let keys: Vec<&[u8]> = keys.array().iter().filter_map(Reply::bytes).collect();
             if keys.is_empty() {
-                break;
+                return true;
             }
             let head = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "REPLACE"];
             let rest = ["AUTH2", ADMIN, ADMIN_PASSWORD, "KEYS"];
             let words = head.iter().chain(&rest).map(|word| word.as_bytes());
             let command: Vec<&[u8]> = words.chain(keys).collect();
-            let reply = from.command(&command);
             // A key that expired meanwhile is no failure.
-            assert!(!reply.is_error(), "{reply:?}");
+            if !is_done_by_master(&from.command(&command)) {
+                return false;
+            }
         }
     }
 
@@ -175,6 +186,10 @@ impl Cluster {
     /// First `to` has to know the latest epoch, so that it takes a later one. Otherwise a packet of the old
     /// owner that is under way would win, and the two would send clients to each other for ever.
     pub fn end_move(&self, to: &Server, slot: u16) {
+        assert!(self.try_end_move(to, slot), "it is a master");
+    }
+
+    fn try_end_move(&self, to: &Server, slot: u16) -> bool {
         wait_for("knowledge of the latest epoch", LIMIT, || {
             let running = self.nodes.iter().filter(|node| node.is_running());
             let latest = running.map(|node| epoch(node, "my")).max();
@@ -182,12 +197,25 @@ impl Cluster {
         });
         let (slot, id) = (slot.to_string(), self.id(to));
         let others = self.nodes.iter().filter(|node| node.port() != to.port());
-        for node in std::iter::once(to).chain(others) {
-            if node.is_running() && node.info("role") == "master" {
-                node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id])
-                    .assert_ok();
-            }
+        let tell = |node: &Server| {
+            is_done_by_master(&node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]))
+        };
+        if !tell(to) {
+            return false;
         }
+        for node in others.filter(|node| node.is_running()) {
+            // A replica hears of it from its master.
+            tell(node);
+        }
+        true
+    }
+
+    /// Moves a slot with its keys while clients go on, and tells whether that was done: another node may take
+    /// over from one of these meanwhile.
+    pub fn try_move_slot(&self, from: &Server, to: &Server, slot: u16) -> bool {
+        self.try_begin_move(from, to, slot)
+            && self.try_move_keys(from, to, slot)
+            && self.try_end_move(to, slot)
     }
 
     /// Moves slots with their keys from one master to another while clients go on.
@@ -278,6 +306,19 @@ impl Cluster {
     fn ranges(&self, node: &Server) -> Vec<Reply> {
         node.command(&["CLUSTER", "SLOTS"]).array().to_vec()
     }
+}
+
+/// Tells whether a node has done what only masters do.
+///
+/// # Panics
+/// If it failed for another reason.
+fn is_done_by_master(reply: &Reply) -> bool {
+    let Reply::Error(text) = reply else {
+        return true;
+    };
+    let is_replica = text.starts_with("READONLY") || text.contains("only with masters");
+    assert!(is_replica, "{text}");
+    false
 }
 
 impl ClusterBuilder {

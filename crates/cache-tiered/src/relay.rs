@@ -99,7 +99,7 @@ impl InvalidationBus for RelayBus {
         self.relay.lock().push(Arc::clone(&listener));
         let _listening = Listening(&self.relay, Arc::clone(&listener));
         listener.flush(FlushCause::Connected).await;
-        pending().await
+        pending::<()>().await;
     }
 
     /// Does nothing: the tiers behind hear of each change and tell it.

@@ -23,7 +23,7 @@ impl Strike<'_> {
     pub(super) async fn strike_server(&mut self) -> Option<Loss> {
         match (self.fault, self.topology) {
             (Fault::Failover, topology) => return Some(self.fail_over(topology).await),
-            (Fault::MoveSlots, Topology::Cluster(cluster)) => self.move_slots(cluster),
+            (Fault::MoveSlots, Topology::Cluster(cluster)) => return self.move_slots(cluster),
             (Fault::KillClients, topology) => {
                 for server in topology.servers() {
                     kill_clients(server, |_| true);
@@ -114,8 +114,11 @@ impl Strike<'_> {
         }
     }
 
-    /// Moves some keys to another node and leaves them there.
-    fn move_slots(&mut self, cluster: &Cluster) {
+    /// Moves some keys to another node and leaves them there. On a busy machine one of the two nodes may be taken
+    /// for dead meanwhile; what has moved until then may be lost.
+    fn move_slots(&mut self, cluster: &Cluster) -> Option<Loss> {
+        let at = now();
+        let mut loss = None;
         for key in 0..MOVED_KEYS {
             let slot = slot_of_key(&stored_name(key));
             let nodes = cluster.nodes().iter();
@@ -125,9 +128,13 @@ impl Strike<'_> {
                 masters.partition(|node| cluster.owns_slot(node, slot));
             if let ([from], false) = (owners.as_slice(), others.is_empty()) {
                 let to = others[self.random.usize(..others.len())];
-                cluster.move_slots(from, to, slot..=slot);
+                if !cluster.try_move_slot(from, to, slot) {
+                    let (from, until) = (at - REPLICATION_LAG, now());
+                    loss = Some(Loss { from, until, at });
+                }
             }
         }
+        loss
     }
 
     fn speak_garbage(&mut self, server: &Server) {
