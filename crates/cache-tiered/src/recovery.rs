@@ -296,7 +296,8 @@ impl Recovery {
     /// Waits until no delete of these keys is on its way that is repeated, and keeps others from beginning.
     pub(crate) async fn begin_write(&self, keys: &[&str]) -> Option<Turned<'_>> {
         match self.distrusts_any() {
-            true => Some(self.turns.write(keys).await),
+            // Boxed: rare, and inline it would enlarge the future of every write.
+            true => Some(Box::pin(self.turns.write(keys)).await),
             false => None,
         }
     }

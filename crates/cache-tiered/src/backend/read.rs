@@ -139,7 +139,7 @@ where
     /// Does what could not be done to a key of the second tier, or to a tag.
     async fn settle_alone(&self, key: &str) -> Result<()> {
         if self.recovery.distrusts(key)
-            && let Some(_turned) = self.recovery.begin_repeat(key).await
+            && let Some(_turned) = Box::pin(self.recovery.begin_repeat(key)).await
         {
             let mark = self.recovery.mark();
             self.delete_in_l2(&[key]).await?;

@@ -263,7 +263,8 @@ where
             Change::Scope(scope) => self.forget_scope(scope).await,
         }
         if let Some(relay) = self.relay.get() {
-            relay.changed(&change.to_invalidation()).await;
+            // Boxed: rare, and inline it would enlarge the future of every write.
+            Box::pin(relay.changed(&change.to_invalidation())).await;
         }
     }
 

@@ -54,7 +54,8 @@ async fn without_the_bus_the_third_tier_serves_for_the_bound_and_not_longer() {
     let fleet = Fleet::new();
     let inner = fleet.node().await;
     let outer = in_front_of(&fleet, &inner).await;
-    outer.set("key", "value".into(), always()).await.unwrap();
+    let set = outer.set("key", "value".into(), always());
+    assert!(Box::pin(set).await.unwrap());
     outer.get("key").await.unwrap();
     // Time passes, and the tasks of the bus stand still.
     fleet.hand.advance(BOUND - Duration::from_millis(1));
