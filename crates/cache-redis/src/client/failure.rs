@@ -232,7 +232,7 @@ impl Failure {
     pub(super) fn to_error_of_unsent(&self) -> Error {
         let error = self.to_error();
         match error.kind() {
-            ErrorKind::Unauthorized | ErrorKind::Unsupported { .. } => error,
+            ErrorKind::Unauthorized => error,
             _ => Error::new(ErrorKind::Unavailable).with_source(Cause(self.text())),
         }
     }

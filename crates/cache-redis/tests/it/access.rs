@@ -153,7 +153,7 @@ async fn assert_unauthorized_for(store: &RedisStore, time: Duration) {
     let is_it = |error: &cache_core::Error| *error.kind() == ErrorKind::Unauthorized;
     let start = Instant::now();
     while !store.get("a").await.is_err_and(|error| is_it(&error)) {
-        assert!(start.elapsed() < Duration::from_secs(2), "no such error");
+        assert!(start.elapsed() < Duration::from_secs(5), "no such error");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let start = Instant::now();
@@ -201,8 +201,8 @@ async fn a_password_that_changes_is_an_error_until_it_is_right_again() {
 #[tokio::test]
 async fn a_write_that_may_have_been_sent_is_a_timeout_that_says_why_there_is_no_connection() {
     let server = Server::builder(Flavor::Redis7).password("old").start();
-    let delay = Duration::from_millis(200);
-    let config = config(&server).command_timeout(Duration::from_secs(1));
+    let delay = Duration::from_secs(1);
+    let config = config(&server).command_timeout(delay * 3);
     let store = RedisStore::connect(config.reconnect_delays(delay, delay)).await;
     let store = store.unwrap();
     server
@@ -210,7 +210,7 @@ async fn a_write_that_may_have_been_sent_is_a_timeout_that_says_why_there_is_no_
         .assert_ok();
     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     // The client has noticed, and has not yet begun to dial again: it takes commands.
-    tokio::time::sleep(delay / 10).await;
+    tokio::time::sleep(delay / 20).await;
     let error = store.delete("a", Condition::Always).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Timeout, "{}", chain(&error));
     assert!(chain(&error).contains("WRONGPASS"), "{}", chain(&error));

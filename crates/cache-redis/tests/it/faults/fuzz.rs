@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
+use cache_core::{BackendWrite, CacheBackend, Claim, Condition, Expiry};
 use cache_redis::{Protocol, RedisStore};
 use cache_testbed::{Cluster, Flavor, Server};
 use fastrand::Rng;
@@ -15,6 +15,8 @@ use crate::faults::config;
 const MINUTE: Expiry = Expiry::After(Duration::from_secs(60));
 /// How many operations each task does.
 const STEPS: usize = 60;
+/// How many keys of a task are in one slot of a cluster.
+const TOGETHER: usize = 6;
 /// How many tasks share a connection.
 const BESIDE: u64 = 10;
 
@@ -76,8 +78,8 @@ struct Task {
 
 impl Task {
     fn new(seed: u64) -> Self {
-        // The first six are in one slot of a cluster.
-        let together = (0..6).map(|number| format!("{{{seed}}}{number}"));
+        // These are in one slot of a cluster.
+        let together = (0..TOGETHER).map(|number| format!("{{{seed}}}{number}"));
         let apart = (0..4).map(|number| format!("{seed}-{number}"));
         Self {
             rng: Rng::with_seed(seed),
@@ -124,7 +126,7 @@ impl Task {
     async fn step(&mut self, store: &RedisStore) {
         let (key, expiry) = (self.key(), self.expiry());
         let held = self.expected(&key);
-        match self.rng.u8(..10) {
+        match self.rng.u8(..13) {
             0 | 1 => {
                 let value = self.value();
                 let options = BackendWrite::new(expiry, Condition::Always);
@@ -155,8 +157,33 @@ impl Task {
                 self.held.remove(&key);
             }
             8 => self.write_many(store, expiry).await,
+            9 => self.write_over(store, key).await,
+            10 => claim(store, &key, held).await,
+            11 => self.watch(store).await,
             _ => self.read_many(store).await,
         }
+    }
+
+    /// Writes in the place of what is there.
+    async fn write_over(&mut self, store: &RedisStore, key: String) {
+        let found = store.get_versioned(&key).await.unwrap();
+        let value = found.entry.map(|entry| entry.value);
+        assert_eq!(value, self.expected(&key), "get_versioned");
+        let Some(version) = found.version else { return };
+        let value = self.value();
+        let options = BackendWrite::new(MINUTE, Condition::IfVersion(version));
+        assert!(store.set(&key, value.clone(), options).await.unwrap());
+        self.held.insert(key, value);
+    }
+
+    /// Reads keys of one slot within a transaction of which nothing comes.
+    async fn watch(&mut self, store: &RedisStore) {
+        let count = self.rng.usize(1..=TOGETHER);
+        let keys: Vec<&str> = self.keys[..count].iter().map(String::as_str).collect();
+        let transactions = store.abilities().transactions.expect("it has some");
+        let (found, _) = transactions.watch(&keys).await.unwrap();
+        let expected: Vec<_> = keys.iter().map(|key| self.expected(key)).collect();
+        assert_eq!(found, expected, "watch");
     }
 
     async fn write_many(&mut self, store: &RedisStore, expiry: Expiry) {
@@ -181,6 +208,21 @@ impl Task {
             .map(|entry| entry.map(|entry| entry.value))
             .collect();
         assert_eq!(values, expected, "get_entries");
+    }
+}
+
+/// Claims the lease of a key, and lets go of it if there is nothing.
+async fn claim(store: &RedisStore, key: &str, held: Option<Bytes>) {
+    let leases = store.abilities().leases.expect("a namespace has some");
+    let claim = leases.claim(key, Duration::from_secs(60)).await.unwrap();
+    match claim {
+        Claim::Found(found) => assert_eq!(Some(found), held, "claim"),
+        Claim::Granted(lease) => {
+            assert_eq!(held, None, "claim");
+            assert_eq!(store.get(key).await.unwrap(), None, "get beside a lease");
+            leases.release(key, lease).await.unwrap();
+        }
+        other => panic!("{other:?}"),
     }
 }
 
