@@ -6,12 +6,17 @@
 //! may be of several versions.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use cache_core::Expiry;
+use fred::clients::Client;
+use fred::interfaces::EventInterface;
 use fred::types::Value;
 use fred::types::config::Server;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
 
 use super::commands::{Answer, milliseconds};
 use super::connection::Connection;
@@ -26,25 +31,43 @@ enum BulkWrite {
     Script,
 }
 
-/// The forms that servers are known to have. What is no cluster has one server, without a name.
-#[derive(Debug, Default)]
-pub(super) struct BulkWrites(Mutex<HashMap<Option<Server>, BulkWrite>>);
+/// The forms that servers are known to have.
+pub(super) struct BulkWrites(Mutex<Known>);
+
+struct Known {
+    /// What is no cluster has one server, without a name.
+    forms: HashMap<Option<Server>, BulkWrite>,
+    /// Tells of each connection to a server that is opened. The supervisor hears of it too, but later: commands
+    /// may be on their way by then.
+    opened: Receiver<Server>,
+}
 
 impl BulkWrites {
+    pub(super) fn of(client: &Client) -> Self {
+        Self(Mutex::new(Known {
+            forms: HashMap::new(),
+            opened: client.reconnect_rx(),
+        }))
+    }
+
     fn get(&self, server: Option<&Server>) -> Option<BulkWrite> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&server.cloned()).copied()
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Behind an address there may be another server.
+        while let Ok(_) | Err(TryRecvError::Lagged(_)) = known.opened.try_recv() {
+            known.forms.clear();
+        }
+        known.forms.get(&server.cloned()).copied()
     }
 
     fn note(&self, server: Option<Server>, form: BulkWrite) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(server, form);
+        known.forms.insert(server, form);
     }
+}
 
-    /// Forgets all: behind an address there may be another server.
-    pub(super) fn forget(&self) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clear();
+impl fmt::Debug for BulkWrites {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BulkWrites").finish_non_exhaustive()
     }
 }
 

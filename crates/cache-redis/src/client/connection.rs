@@ -118,7 +118,7 @@ impl Connection {
             task: Mutex::new(task),
             is_ours,
             opened: AtomicU64::new(0),
-            bulk_writes: BulkWrites::default(),
+            bulk_writes: BulkWrites::of(client),
             breaks: Breaks::of(client),
             detour: Detour::new(),
         }
@@ -184,8 +184,6 @@ impl Connection {
     /// Notes that the client has opened another connection to a server.
     pub(super) fn note_opened(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        // It may be another one, of another version.
-        self.bulk_writes.forget();
     }
 
     /// Gives away what keeps the client connected, and what ends with it.

@@ -7,7 +7,7 @@ use cache_core::{CacheBackend, Expiry};
 use cache_redis::RedisStore;
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
 
-use crate::faults::connect;
+use crate::faults::{connect, eventually};
 
 const MINUTE: Expiry = Expiry::After(Duration::from_secs(60));
 /// No text: an error that quotes it cannot be read.
@@ -67,6 +67,25 @@ async fn a_slot_that_moves_to_an_older_node_is_written_there() {
         write_and_read(&store, &keys).await;
     }
     assert_eq!(store.wire_stats().reconnects, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_as_an_older_one_is_asked_anew() {
+    let new = Server::builder(Flavor::Valkey9).start();
+    let store = connect(&new.url()).await;
+    let keys = ["a".to_owned(), "b".to_owned()];
+    write_and_read(&store, &keys).await;
+    assert_eq!(new.calls("msetex"), 1);
+    new.kill();
+    // Long enough for pauses between the tries to connect anew.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let old = Server::builder(Flavor::Redis7).port(new.port()).start();
+    eventually(|| async { store.get("a").await.is_ok() }).await;
+    write_and_read(&store, &keys).await;
+    assert_eq!(old.calls("set"), 2);
+    let errors = old.command(&["INFO", "errorstats"]).text();
+    // That of the question.
+    assert!(errors.contains("errorstat_ERR:count=1\r"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
