@@ -62,6 +62,7 @@ const OPEN: &str = "written by a call of unknown outcome, which may take effect 
 const LOST: &str = "what overwrote it was lost by the store";
 /// Why a value that is gone is rightly so.
 const EMPTIED: &str = "the store was emptied";
+const DAMAGED: &str = "the version of its tag may be damaged";
 
 /// Checks all rules.
 pub(crate) fn check(history: &History, limits: &Limits) -> Report {

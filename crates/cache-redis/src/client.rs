@@ -11,7 +11,7 @@
 //! | fred 10.1 | here |
 //! |---|---|
 //! | without a policy it never reconnects, and commands wait for ever | [`settings`] always sets a policy and every timeout |
-//! | after a lost reply it sends a command again, `SET NX` and scripts too | [`connection`] sends everything with `fail_fast`, which answers instead; reads are repeated by [`Link::read`] alone |
+//! | after a lost reply it sends a command again, `SET NX` and scripts too | [`connection`] sends everything with `fail_fast`, which answers instead; reads are repeated by [`reads`] alone |
 //! | a redirected command mixes up the replies of others, or ends the client if the server is a new one | [`detour`] follows redirections, fred none |
 //! | a command for a named node that is not connected blocks a thread for ever | [`connection`] names the node by a slot |
 //! | a client whose first connection is given up goes on connecting | [`connection`] owns the task before it waits |
@@ -20,10 +20,15 @@
 //! | a server that hangs is never left: the unresponsive check looks at the last write | [`supervisor`] probes each server and replaces the client |
 //! | `is_connected` is true on dead links | [`supervisor`] judges by answers |
 //! | listeners end at the first lag | [`supervisor`] has its own loop |
-//! | a reply of three or four values, of which the first is `message` or `subscribe`, is taken for news of a channel and dropped | [`commands`] asks for five, and scripts answer with numbers first |
-//! | a pipeline makes one system call for each command | bulk writes are one MSET, MSETEX or script in [`commands`] |
+//! | a reply of three to five values that start with words like `message`, or `pubsub` and `message`, is taken for news of a channel and dropped | [`commands`] asks for six, and scripts answer with numbers first |
+//! | in RESP2 it puts `pubsub` in front of such a list within a reply: three or four keys of a `SCAN` | [`commands`] looks whether there is a key of that name |
+//! | in a cluster a lone value that starts with `MOVED` or `ASK` and has two spaces is followed like a redirection | [`commands`] asks by `MGET` and by a script, and scripts answer with lists |
+//! | `READONLY`, `LOADING`, `NOAUTH` and `CLUSTERDOWN` break the connection, and all that is under way fails alike | [`reads`] sends reads again |
+//! | its task ends if its queue is full when the connection breaks | [`supervisor`] replaces the client |
+//! | whoever finds no connection is not told why | [`breaks`] keeps what it tells of broken ones |
+//! | a pipeline makes one system call for each command | bulk writes are one MSET, MSETEX or script in [`bulk_write`] |
 //! | multi-key commands across slots fail | the store groups keys by [`slot`] |
-//! | an error that quotes an argument which is no UTF-8, and the reply of `COMMAND INFO` in RESP3, break the connection | [`commands`] asks for `MSETEX` without arguments before it uses it |
+//! | an error that quotes an argument which is no UTF-8, and the reply of `COMMAND INFO` in RESP3, break the connection | [`bulk_write`] asks each server for `MSETEX` without arguments before it uses it |
 //! | `EVALSHA` is sent without pipelining | [`commands`] sends it as a custom command |
 //! | server errors all have the kind `Unknown`, and quote arguments | [`failure`] sorts them by their first word and cuts the quotes |
 //! | `Debug` of its configuration shows passwords | it is never printed |
@@ -34,6 +39,8 @@
 //! | a connection health check needs a permission and fails with one node | [`settings`] turns it off |
 //! | a transaction drains the connection first, and what it could not send is missing in it | [`dedicated`] has connections of its own, and goes on when the last step was answered |
 
+mod breaks;
+mod bulk_write;
 mod commands;
 mod connection;
 mod dedicated;
@@ -41,6 +48,7 @@ mod detour;
 mod failure;
 mod line;
 mod listen;
+mod reads;
 mod scripts;
 mod settings;
 mod supervisor;
@@ -59,7 +67,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 use tracing::instrument::{Instrument, Instrumented};
 
-pub(crate) use self::commands::{BulkWrite, Found, Source, set_option};
+pub(crate) use self::commands::{Found, Source, set_option};
 pub(crate) use self::connection::{Connection, ServerMap};
 use self::dedicated::DedicatedPool;
 pub(crate) use self::dedicated::{Dedicated, Write};
@@ -74,9 +82,6 @@ pub use self::supervisor::ConnectionState;
 use self::supervisor::Health;
 use crate::RedisConfig;
 use crate::stats::Counters;
-
-/// How long a read waits for a connection that has just been lost.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// Returns the slot of a key in a cluster.
 pub(crate) fn slot(key: &[u8]) -> u16 {
@@ -122,6 +127,17 @@ struct Lane {
     health: Health,
     /// Wakes the supervisor when an operation has failed.
     doubt: Notify,
+}
+
+impl Lane {
+    /// Returns why there is no connection, if there is none and that is known.
+    fn broken_by(&self) -> Option<Failure> {
+        let connection = self.connection.load();
+        if connection.is_connected() && !connection.has_ended() {
+            return None;
+        }
+        self.health.refusal().or_else(|| connection.breaks.last())
+    }
 }
 
 impl Link {
@@ -227,73 +243,6 @@ impl Link {
         answer.map_err(|failure| self.note(lane, &failure))
     }
 
-    /// Runs a command that changes nothing: again if the connection broke before or while it ran, within the
-    /// same time.
-    pub(crate) async fn read<T, F>(&self, run: impl Fn(Arc<Connection>) -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let lane = self.lane()?;
-        let start = Instant::now();
-        let failure = match run(lane.connection.load_full()).await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
-        };
-        // Boxed, as what hardly ever happens must not make the future of every read larger.
-        let answer = Box::pin(self.read_again(lane, start, failure, run)).await;
-        answer.map_err(|failure| self.note(lane, &failure))
-    }
-
-    /// Runs a read again that failed, if that may help.
-    async fn read_again<T, F>(
-        &self,
-        lane: &Lane,
-        start: Instant,
-        failure: Failure,
-        run: impl Fn(Arc<Connection>) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        if failure.is_redirected() {
-            return self.reroute(lane, start, run).await;
-        }
-        let is_lost = failure.is_unsent() || failure.lost() == Lost::Reply;
-        if !is_lost || !lane.connection.load_full().is_back_within(GRACE).await {
-            return Err(failure);
-        }
-        self.counters.retried();
-        let failure = match self.in_time(start, run(lane.connection.load_full())).await {
-            // It came before the client had begun to connect anew.
-            Err(failure) if failure.is_unsent() => failure,
-            answer => return answer,
-        };
-        if !lane.connection.load_full().is_back_within(GRACE).await {
-            return Err(failure);
-        }
-        self.in_time(start, run(lane.connection.load_full())).await
-    }
-
-    /// Runs a bulk write in the best form that the server knows.
-    pub(crate) async fn bulk_write<P: Clone + Send + Sync, T: Send + Sync, F>(
-        &self,
-        payload: P,
-        run: impl Fn(Arc<Connection>, BulkWrite, P) -> F + Send + Sync,
-    ) -> Result<T>
-    where
-        F: Future<Output = Result<T, Failure>> + Send,
-    {
-        let form = {
-            let lane = self.lane()?;
-            let form = lane.connection.load_full().bulk_write().await;
-            form.map_err(|failure| self.note(lane, &failure))?
-        };
-        self.write(payload, |connection, payload| {
-            run(connection, form, payload)
-        })
-        .await
-    }
-
     /// Adds to counters, of a cluster in one slot; each answer is for itself.
     pub(crate) async fn add_all(&self, adds: Vec<Add>) -> Result<Vec<Result<Option<Counted>>>> {
         let add = self.write(adds, |connection, adds| async move {
@@ -347,12 +296,25 @@ impl Link {
 
     /// Counts a failure, and has the servers probed if one of them may be gone.
     fn note(&self, lane: &Lane, failure: &Failure) -> Error {
-        let error = failure.to_error();
-        self.counters.failed(error.kind());
-        tracing::debug!(kind = ?error.kind(), "redis operation failed");
+        self.note_of(lane, failure, failure.is_for_want_of_a_connection())
+    }
+
+    /// Does so for a command that was not sent, or that is the same as one that was not.
+    fn note_of(&self, lane: &Lane, failure: &Failure, is_unsent: bool) -> Error {
+        let mut error = failure.to_error();
         if error.is_transient() {
             lane.doubt.notify_one();
+            if failure.lost() != Lost::Nothing
+                && let Some(reason) = lane.broken_by()
+            {
+                error = match is_unsent {
+                    true => reason.to_error_of_unsent(),
+                    false => failure.to_error_because(&reason),
+                };
+            }
         }
+        self.counters.failed(error.kind());
+        tracing::debug!(kind = ?error.kind(), "redis operation failed");
         error
     }
 

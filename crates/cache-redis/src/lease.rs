@@ -13,10 +13,10 @@ use tokio::time::{self, Instant};
 
 use self::load_ends::Ear;
 use crate::RedisStore;
-use crate::client::{ClaimTerms, Claimed, Source};
+use crate::client::{ClaimTerms, Claimed, Mark, Source};
+use crate::random;
 use crate::store::{ATTEMPTS, contended};
 use crate::tagged::{self, Header};
-use crate::{placeholder, random};
 
 /// How soon a lease is looked at for the first time by those who cannot hear of its end, and how
 /// often at the least.
@@ -126,11 +126,12 @@ impl RedisStore {
     async fn is_leased(&self, key: &Bytes) -> bool {
         let look = self.link().read(|connection| {
             let key = key.clone();
-            async move { connection.start_of(key, placeholder::LENGTH + 1).await }
+            async move { connection.marked(vec![key]).await }
         });
-        let start = self.observe("ended", key.len(), look).await;
+        let marked = self.observe("ended", key.len(), look).await;
+        let is_lease = |(_, mark): &(usize, Mark)| matches!(mark, Mark::Lease);
         // Who gets no answer now would get none to a claim.
-        start.map_or(true, |start| placeholder::is_one(&start))
+        marked.map_or(true, |marked| marked.iter().any(is_lease))
     }
 
     /// Returns when the lease of a key in the database is gone, when a message says so, or after `at_most`.

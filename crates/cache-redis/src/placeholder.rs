@@ -11,7 +11,7 @@ use cache_core::LoadLease;
 
 const PREFIX: &[u8; 8] = b"\xC1\x00lease\x01";
 /// How many bytes a placeholder has.
-pub(crate) const LENGTH: usize = 8 + 16 + 16;
+const LENGTH: usize = 8 + 16 + 16;
 
 /// Returns the placeholder of a lease.
 pub(crate) fn of(lease: LoadLease) -> Bytes {

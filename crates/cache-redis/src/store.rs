@@ -27,7 +27,7 @@ use self::accept::{entry, version_of};
 use self::bulk::Wanted;
 use self::joined::Adds;
 pub(crate) use self::tags::{ATTEMPTS, contended};
-use crate::client::{Found, Link, Source};
+use crate::client::{Link, Source};
 use crate::keys::Keys;
 use crate::lease::Leases;
 use crate::{ConnectionState, RedisConfig};
@@ -57,12 +57,15 @@ use crate::{ConnectionState, RedisConfig};
 /// fails as [`Timeout`](ErrorKind::Timeout) if there was no answer in time, and as
 /// [`Unavailable`](ErrorKind::Unavailable) if no server can be reached; while a connection is
 /// known to be down it does so at once. **After either, a write may have happened or not**, and may
-/// still happen a little later. Writes are sent once and never repeated; reads are repeated once
-/// if the connection breaks under them.
+/// still happen a little later. Writes are sent once and never repeated; reads are repeated, within the command
+/// timeout, if the connection breaks under them.
+///
+/// While there is no connection, errors tell why, as their source. Operations that were not sent, and reads, fail as
+/// [`Unauthorized`](ErrorKind::Unauthorized) if the servers refuse the credentials.
 ///
 /// What cannot be a value of this cache (a list, a value over the limit) is a miss and is counted in
-/// [`unreadable`](BackendStats::unreadable). `set` replaces it; `get_and_set` refuses to replace what
-/// is not a string.
+/// [`unreadable`](BackendStats::unreadable); a list is not where it is read by `MGET`, so among many keys and in
+/// a cluster. `set` replaces it; `get_and_set` refuses to replace what is not a string.
 #[derive(Clone)]
 pub struct RedisStore {
     link: Arc<Link>,
@@ -102,7 +105,8 @@ impl RedisStore {
     ///
     /// Of `config` the namespace, the limits, the default time to live, the command timeout and the
     /// probe interval count; servers, credentials and the pool are the client's. It is watched like
-    /// any other, but never replaced: if its server hangs, it is told to dial again. Transactions open
+    /// any other, but never replaced: if its server hangs, it is told to dial again, and once its task has ended it
+    /// stays so. A task of fred ends if a bounded queue is full when the connection breaks. Transactions open
     /// connections of their own as the client's configuration says; what the client was told since, such as
     /// another database, they do not know.
     ///
@@ -298,7 +302,7 @@ impl CacheBackend<Bytes> for RedisStore {
         let get = async {
             let found = self.link.read(|connection| {
                 let key = self.keys.join(key);
-                async move { connection.get(key).await }
+                async move { connection.get(key, Source::Any).await }
             });
             self.accept_live(found.await?, Source::Any).await
         };
@@ -324,22 +328,16 @@ impl CacheBackend<Bytes> for RedisStore {
             let put = Box::pin(self.put_if(key, value, options));
             return self.observe("set", bytes, put).await;
         }
-        let put = self.put(key, value, options, false);
-        Ok(self.observe("set", bytes, put).await?.is_some())
+        let put = self.put(key, value, options);
+        self.observe("set", bytes, put).await
     }
 
     async fn swap(&self, key: &str, value: Bytes, expiry: Expiry) -> Result<Option<Bytes>> {
-        let options = BackendWrite::new(expiry, Condition::Always);
         let bytes = key.len() + value.len();
         let key = self.keys.encode(key)?;
         self.check_value(&value)?;
-        let swap = async {
-            let replaced = self.put(key, value, options, true).await?;
-            let found = replaced.map_or(Found::Nothing, Found::Value);
-            self.accept_live(found, Source::Primary).await
-        };
-        let replaced = self.observe("swap", bytes, swap).await?;
-        Ok(replaced.map(|(_, value)| value))
+        let swap = self.put_and_get(key, value, expiry);
+        self.observe("swap", bytes, swap).await
     }
 
     async fn delete(&self, key: &str, condition: Condition) -> Result<bool> {

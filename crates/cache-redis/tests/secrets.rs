@@ -87,6 +87,7 @@ async fn no_output_at_any_level_shows_a_password_a_key_or_a_value() {
     // The log is really one, of ours and of the client's.
     assert!(text.contains("operation=\"get\""), "no spans of ours");
     assert!(text.contains("fred"), "no lines of the client");
+    assert!(text.contains("cause=\"WRONGPASS"), "no reason of ours");
     for canary in [PASSWORD, KEY, VALUE] {
         let lines: Vec<&str> = text.lines().filter(|line| line.contains(canary)).collect();
         assert!(lines.is_empty(), "{lines:#?}");
@@ -201,4 +202,23 @@ async fn fail_all(config: &RedisConfig, server: &Server, log: &Log) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.restart();
+    change_password(config, server, log).await;
+}
+
+/// Has the server want another password for a while.
+async fn change_password(config: &RedisConfig, server: &Server, log: &Log) {
+    let store = RedisStore::connect(config.clone()).await.expect(WORKS);
+    let change = |password| {
+        let change = ["CONFIG", "SET", "requirepass", password];
+        server.command(&change).assert_ok();
+    };
+    change("another");
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    for _ in 0..50 {
+        if let Err(error) = store.get(KEY).await {
+            log.print_error(&error);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    change(PASSWORD);
 }

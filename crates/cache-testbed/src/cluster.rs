@@ -29,6 +29,8 @@ pub struct ClusterBuilder {
     node: ServerBuilder,
     masters: usize,
     replicas: usize,
+    /// Options of single nodes.
+    own: Vec<(usize, String, String)>,
 }
 
 impl Cluster {
@@ -47,6 +49,7 @@ impl Cluster {
             node,
             masters: 3,
             replicas: 1,
+            own: Vec::new(),
         }
         .node_timeout(Duration::from_secs(1))
     }
@@ -356,11 +359,24 @@ impl ClusterBuilder {
         self
     }
 
+    /// Sets an option of one node, by its place in [`nodes`](Cluster::nodes), as its command line takes it.
+    #[must_use]
+    pub fn arg_of(mut self, node: usize, name: &str, value: &str) -> Self {
+        self.own.push((node, name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts the nodes, joins them and waits until all agree.
     #[must_use]
     pub fn start(self) -> Cluster {
         let nodes = self.masters * (1 + self.replicas);
-        let nodes = (0..nodes).map(|_| self.node.clone().start());
+        let nodes = (0..nodes).map(|place| {
+            let own = self.own.iter().filter(|(node, ..)| *node == place);
+            let node = own.fold(self.node.clone(), |node, (_, name, value)| {
+                node.arg(name, value)
+            });
+            node.start()
+        });
         let cluster = Cluster {
             nodes: nodes.collect(),
             masters: self.masters,

@@ -35,7 +35,13 @@ impl TestCa {
     /// Makes an authority with a new key.
     #[must_use]
     pub fn new() -> Self {
-        let mut params = params(&[], "Testbed CA");
+        Self::named("Testbed CA")
+    }
+
+    /// Makes an authority with a new key and a name of its own, by which some libraries tell several apart.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let mut params = params(&[], name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, key()).expect("a CA is made");

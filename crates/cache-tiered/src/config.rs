@@ -70,7 +70,7 @@ pub enum OnBusLoss {
     ServeUntilTtl,
 }
 
-/// What a read does when the second tier does not answer.
+/// What a read does when the second tier does not answer, or refuses the credentials.
 ///
 /// In a file: `"fail"` or `"serve_l1"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

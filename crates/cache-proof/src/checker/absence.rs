@@ -1,6 +1,6 @@
 //! H13: what was acknowledged and is gone.
 
-use super::{Checker, EMPTIED, LOST, OPEN};
+use super::{Checker, DAMAGED, EMPTIED, LOST, OPEN};
 use crate::history::{Kind, Nanos, Operation};
 use crate::report::Rule;
 
@@ -27,6 +27,8 @@ impl Checker<'_> {
             };
             if self.is_taken_late(write) {
                 self.report.exempt(Rule::Absence, OPEN);
+            } else if write.tagged && self.is_damaged(read.end) {
+                self.report.exempt(Rule::Absence, DAMAGED);
             } else if self.is_emptied(write.start, read.end) {
                 self.report.exempt(Rule::Absence, EMPTIED);
             } else if self.writes.is_back(write, read.end) {
@@ -55,6 +57,13 @@ impl Checker<'_> {
         let during = faults.filter(|fault| fault.start <= call.end && fault.end >= call.start);
         let ends = during.map(|fault| fault.end).chain([call.end]);
         ends.max().unwrap_or(call.end).saturating_add(LATE)
+    }
+
+    /// Tells whether a byte of an answer was flipped until here. It may have been one of the version of a tag, which
+    /// its writer then keeps for a while, and which no reader finds in the store.
+    fn is_damaged(&self, until: Nanos) -> bool {
+        let mut faults = self.history.faults.iter();
+        faults.any(|fault| fault.name == "FlipBytes" && fault.start <= until)
     }
 
     /// Tells whether the store has lost all that it held at some time from here to there.

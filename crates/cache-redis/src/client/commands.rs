@@ -4,7 +4,6 @@
 //! they would be copied by every function between here and the task, and programs that nest them a
 //! little deeper would reach the compiler's limit.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +13,8 @@ use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
 
 use super::connection::Connection;
-use super::failure::{Failure, Lost};
-use super::scripts::{GET_MANY_WITH_TTL, SET_MANY};
+use super::failure::Failure;
+use super::scripts::GET_MANY_WITH_TTL;
 
 pub(super) type Answer<T> = Result<T, Failure>;
 
@@ -29,35 +28,6 @@ pub(crate) fn set_option(condition: &Condition) -> Result<Option<SetOptions>, Er
         Condition::IfAbsent => Ok(Some(SetOptions::NX)),
         Condition::IfPresent => Ok(Some(SetOptions::XX)),
         _ => Err(Error::unsupported("this condition of a write")),
-    }
-}
-
-/// How a server writes many keys with a time to live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BulkWrite {
-    /// One command of Redis 8.4 and Valkey 9.1.
-    MsetEx,
-    /// A script.
-    Script,
-}
-
-impl BulkWrite {
-    /// What stands for "not known yet".
-    pub(super) const UNKNOWN: u8 = 0;
-
-    const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::MsetEx),
-            2 => Some(Self::Script),
-            _ => None,
-        }
-    }
-
-    const fn to_byte(self) -> u8 {
-        match self {
-            Self::MsetEx => 1,
-            Self::Script => 2,
-        }
     }
 }
 
@@ -86,10 +56,16 @@ pub(crate) struct ScanPage {
 }
 
 impl Connection {
-    pub(crate) async fn get(&self, key: Bytes) -> Answer<Found> {
+    pub(crate) async fn get(&self, key: Bytes, from: Source) -> Answer<Found> {
+        if self.settings.is_cluster {
+            // Alone, a value that looks like a redirection would be followed.
+            let mut found = Box::pin(self.mget(vec![key], from)).await?;
+            let value = found.pop().flatten();
+            return Ok(value.map_or(Found::Nothing, |(value, _)| Found::Value(value)));
+        }
         let key = Key::from(key);
         #[cfg(feature = "replicas")]
-        if self.settings.read_from_replicas {
+        if self.settings.read_from_replicas && from == Source::Any {
             let answer: Result<Value, _> = Box::pin(self.client.replicas().get(key)).await;
             return found(answer.map_err(Failure::from));
         }
@@ -97,29 +73,36 @@ impl Connection {
         found(answer.map_err(Failure::from))
     }
 
-    /// Sends `SET` and returns what it answers: `OK`, nil, or with `get` the old value.
+    /// Sends `SET` and tells whether the condition let it write.
     pub(crate) async fn set(
         &self,
         key: Bytes,
         value: Bytes,
         expiry: Expiry,
         condition: Option<SetOptions>,
-        get: bool,
-    ) -> Answer<Option<Bytes>> {
-        let expiration = expiry
-            .remaining()
-            .map(|ttl| Expiration::PX(milliseconds(ttl)));
-        let key = Key::from(key);
-        let set = self.client.set(key, value, expiration, condition, get);
+    ) -> Answer<bool> {
+        let set = self
+            .client
+            .set(Key::from(key), value, expiration(expiry), condition, false);
         let answer: Value = Box::pin(set).await?;
-        bytes_or_nothing(answer)
+        Ok(bytes_or_nothing(answer)?.is_some())
     }
 
-    /// Returns the first bytes of a value.
-    pub(crate) async fn start_of(&self, key: Bytes, bytes: usize) -> Answer<Bytes> {
-        let range = self.client.getrange(Key::from(key), 0, bytes - 1);
-        let start: Value = Box::pin(range).await?;
-        Ok(bytes_or_nothing(start)?.unwrap_or_default())
+    /// Writes a value and returns the one that was there.
+    pub(crate) async fn swap(
+        &self,
+        key: Bytes,
+        value: Bytes,
+        expiry: Expiry,
+    ) -> Answer<Option<Bytes>> {
+        if self.settings.is_cluster {
+            return Box::pin(self.swap_by_script(key, value, expiry)).await;
+        }
+        let set = self
+            .client
+            .set(Key::from(key), value, expiration(expiry), None, true);
+        let answer: Value = Box::pin(set).await?;
+        bytes_or_nothing(answer)
     }
 
     /// Reads values without asking for the time that they have left.
@@ -161,55 +144,6 @@ impl Connection {
         values.into_iter().zip(left).map(pair).collect()
     }
 
-    /// Writes pairs of one slot, in one command.
-    pub(crate) async fn set_many(
-        &self,
-        slot: u16,
-        pairs: Vec<(Bytes, Bytes)>,
-        expiry: Expiry,
-        form: BulkWrite,
-    ) -> Answer<()> {
-        let count = Value::Integer(i64::try_from(pairs.len()).unwrap_or(i64::MAX));
-        let mut arguments: Vec<Value> = Vec::with_capacity(pairs.len() * 2 + 3);
-        let flat = |(key, value): (Bytes, Bytes)| [Value::Bytes(key), Value::Bytes(value)];
-        match (expiry, form) {
-            (Expiry::Never, _) => {
-                arguments.extend(pairs.into_iter().flat_map(flat));
-                self.custom("MSET", slot, arguments).await?;
-            }
-            (Expiry::After(ttl), BulkWrite::MsetEx) => {
-                arguments.push(count);
-                arguments.extend(pairs.into_iter().flat_map(flat));
-                arguments.push(Value::from_static_str("PX"));
-                arguments.push(Value::Integer(milliseconds(ttl)));
-                self.custom("MSETEX", slot, arguments).await?;
-            }
-            (Expiry::After(ttl), BulkWrite::Script) => {
-                let (keys, values): (Vec<Bytes>, Vec<Bytes>) = pairs.into_iter().unzip();
-                arguments.push(Value::Integer(milliseconds(ttl)));
-                arguments.extend(values.into_iter().map(Value::Bytes));
-                self.eval(&SET_MANY, slot, keys, arguments).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the form of bulk writes that the server knows, and asks it once for each connection.
-    pub(super) async fn bulk_write(&self) -> Answer<BulkWrite> {
-        if let Some(known) = BulkWrite::from_byte(self.bulk_write.load(Ordering::Relaxed)) {
-            return Ok(known);
-        }
-        // Without arguments: a server that knows the command complains about their number, and one
-        // that does not has nothing to quote.
-        let form = match self.custom("MSETEX", 0, Vec::new()).await {
-            Err(failure) if failure.is_unknown_command() => BulkWrite::Script,
-            Err(failure) if failure.lost() != Lost::Nothing => return Err(failure),
-            _ => BulkWrite::MsetEx,
-        };
-        self.bulk_write.store(form.to_byte(), Ordering::Relaxed);
-        Ok(form)
-    }
-
     /// Returns a page of the keys of one server.
     pub(crate) async fn scan(
         &self,
@@ -228,9 +162,16 @@ impl Connection {
         let keys = list(keys)?
             .into_iter()
             .map(|key| bytes_or_nothing(key)?.ok_or_else(Failure::unexpected));
+        let mut keys = keys.collect::<Answer<Vec<Bytes>>>()?;
+        if !self.settings.is_resp3()
+            && may_be_led_by_a_word(&keys)
+            && self.pttl(keys[0].clone()).await?.is_none()
+        {
+            keys.remove(0);
+        }
         Ok(ScanPage {
             cursor: cursor.as_u64().ok_or_else(Failure::unexpected)?,
-            keys: keys.collect::<Answer<_>>()?,
+            keys,
         })
     }
 
@@ -259,15 +200,25 @@ pub(super) fn found(answer: Answer<Value>) -> Answer<Found> {
     }
 }
 
-/// Returns the keys of an `MGET`, some more than once, so that its reply is no array of three or four
-/// values: if such a one starts with the value `message` or `subscribe`, fred takes it for news of a channel,
-/// and whoever waits for it gets the reply of the next command.
+/// Returns the keys of an `MGET`, some more than once, so that its reply is no array of three, four or five
+/// values: if such a one starts with words like `message`, or `pubsub` and `message`, fred takes it for news of
+/// a channel, and whoever waits for it gets the reply of the next command.
 pub(super) fn padded(mut keys: Vec<Bytes>) -> Vec<Bytes> {
-    const ENOUGH: usize = 5;
-    if let (3 | 4, Some(last)) = (keys.len(), keys.last().cloned()) {
+    const ENOUGH: usize = 6;
+    if let (3..ENOUGH, Some(last)) = (keys.len(), keys.last().cloned()) {
         keys.resize(ENOUGH, last);
     }
     keys
+}
+
+/// Tells whether fred may have put the first of these keys there: in RESP2 it puts `pubsub` in front of each
+/// list that looks like news of a channel, also of one within a reply.
+fn may_be_led_by_a_word(keys: &[Bytes]) -> bool {
+    match keys {
+        [lead, kind, _, _] => lead == "pubsub" && (kind == "message" || kind == "smessage"),
+        [lead, kind, _, _, _] => lead == "pubsub" && kind == "pmessage",
+        _ => false,
+    }
 }
 
 /// Returns the values of an `MGET` that has asked for so many [and more](padded).
@@ -281,6 +232,11 @@ pub(super) fn values_of(answer: Value, asked: usize) -> Answer<Vec<Option<Bytes>
         .take(asked)
         .map(bytes_or_nothing)
         .collect()
+}
+
+fn expiration(expiry: Expiry) -> Option<Expiration> {
+    let ttl = expiry.remaining();
+    ttl.map(|ttl| Expiration::PX(milliseconds(ttl)))
 }
 
 /// Whole milliseconds, never more than asked for.

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
 
 use cache_core::Result;
 use fred::clients::{Client, WithOptions};
@@ -16,10 +15,11 @@ use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
 use fred::types::config::{Options, Server};
 use fred::types::{ClientState, ClusterHash, CustomCommand, Value};
 use tokio::sync::broadcast;
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::AbortOnDrop;
-use super::commands::BulkWrite;
+use super::breaks::Breaks;
+use super::bulk_write::BulkWrites;
 use super::detour::Detour;
 use super::failure::Failure;
 use super::settings::Settings;
@@ -30,13 +30,15 @@ pub(crate) struct Connection {
     pub(super) client: WithOptions<Client>,
     pub(super) settings: Arc<Settings>,
     /// Drives the client; `None` for one that is not ours or was never opened.
-    task: Option<Task>,
+    task: Mutex<Option<Task>>,
     /// Whether it may be replaced by another client.
     pub(super) is_ours: bool,
     /// How often the client has opened connections since it was first connected.
     opened: AtomicU64,
-    /// What the server can do for bulk writes; see [`BulkWrite`].
-    pub(super) bulk_write: AtomicU8,
+    /// What the servers can do for bulk writes.
+    pub(super) bulk_writes: BulkWrites,
+    /// Why there is no connection, while there is none.
+    pub(super) breaks: Breaks,
     /// Where commands go that the cluster redirects.
     pub(super) detour: Detour,
 }
@@ -113,10 +115,11 @@ impl Connection {
         Self {
             client: client.with_options(&options),
             settings: Arc::clone(settings),
-            task,
+            task: Mutex::new(task),
             is_ours,
             opened: AtomicU64::new(0),
-            bulk_write: AtomicU8::new(BulkWrite::UNKNOWN),
+            bulk_writes: BulkWrites::of(client),
+            breaks: Breaks::of(client),
             detour: Detour::new(),
         }
     }
@@ -181,17 +184,35 @@ impl Connection {
     /// Notes that the client has opened another connection to a server.
     pub(super) fn note_opened(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        // It may be another one, of another version.
-        self.bulk_write.store(BulkWrite::UNKNOWN, Ordering::Relaxed);
     }
 
     /// Gives away what keeps the client connected, and what ends with it.
-    pub(super) fn take_task(&mut self) -> Option<Task> {
-        self.task.take()
+    pub(super) fn take_task(&self) -> Option<Task> {
+        self.task().take()
     }
 
-    pub(super) const fn is_open(&self) -> bool {
-        self.task.is_some()
+    pub(super) fn is_open(&self) -> bool {
+        self.task().is_some()
+    }
+
+    fn task(&self) -> MutexGuard<'_, Option<Task>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        let task = self.task();
+        task.as_ref().is_some_and(|task| task.0.is_finished())
+    }
+
+    /// Waits until the client has ended, for whatever reason: it can do nothing more. For one that is not ours
+    /// nobody knows.
+    pub(super) async fn ended(&self) {
+        let ended = poll_fn(|context| match &mut *self.task() {
+            Some(task) if !task.0.is_finished() => Pin::new(&mut task.0).poll(context).map(drop),
+            Some(_) => Poll::Ready(()),
+            None => Poll::Pending,
+        });
+        ended.await;
     }
 
     /// Returns all nodes of a cluster that are known, with the feature `replicas` those too.
@@ -237,15 +258,18 @@ impl Connection {
         self.client.reconnect_rx()
     }
 
-    /// Tells whether the client has a connection again before the time is over.
-    pub(super) async fn is_back_within(&self, limit: Duration) -> bool {
-        if self.client.state() == ClientState::Connected {
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.state() == ClientState::Connected
+    }
+
+    /// Tells whether the client has a connection again by this time.
+    pub(super) async fn is_back_by(&self, end: Instant) -> bool {
+        if self.is_connected() {
             return true;
         }
-        matches!(
-            time::timeout(limit, self.client.wait_for_connect()).await,
-            Ok(Ok(()))
-        )
+        let connected = time::timeout_at(end, self.client.wait_for_connect());
+        // It may have come between the first look and the wait.
+        matches!(connected.await, Ok(Ok(()))) || self.is_connected()
     }
 }
 
@@ -262,7 +286,7 @@ pub(crate) struct ServerMap {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("is_open", &self.task.is_some())
+            .field("is_open", &self.is_open())
             .field("is_ours", &self.is_ours)
             .finish_non_exhaustive()
     }

@@ -181,7 +181,7 @@ impl Link {
         };
         // What is queued here is one transaction, and all of it.
         settings.unlimit_queue();
-        let mut connection = Connection::dial(&Arc::new(settings), Vec::new(), &[]).await?;
+        let connection = Connection::dial(&Arc::new(settings), Vec::new(), &[]).await?;
         let task = connection.take_task().ok_or_else(Failure::ended)?;
         Ok(Exclusive { connection, task })
     }

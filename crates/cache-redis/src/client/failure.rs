@@ -9,7 +9,7 @@ use fred::types::config::Server;
 use super::detour::Redirection;
 
 /// A command that did not succeed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure(FredError);
 
 /// What is known of a command that was not answered.
@@ -21,6 +21,17 @@ pub(crate) enum Lost {
     Reply,
     /// It was not sent, or nobody knows.
     Unknown,
+}
+
+/// Whether a read that failed so is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// It would fail again.
+    Never,
+    /// The read itself may be the reason.
+    Once,
+    /// The reason is another command, or that there was no connection.
+    Freely,
 }
 
 /// The cause of an error, as operators see it.
@@ -52,8 +63,14 @@ const REFUSED_IN_SCRIPT: [&str; 2] = [
 /// Why a bus is of no use that listens to another server than the data comes from.
 const APART: &str = "the bus and the data connections lead to different servers";
 
-/// The longest text of a server that is kept, in characters.
-const MAX_TEXT: usize = 200;
+/// What makes fred break a connection. All commands that are under way over it then fail as the one that was
+/// answered so.
+const BREAKS: [&str; 3] = ["LOADING", "NOAUTH", "CLUSTERDOWN"];
+/// One more of these, which no read is answered.
+const REFUSED_WRITE: &str = "READONLY";
+
+/// The longest text of a server, or of a library, that is kept, in characters.
+const MAX_TEXT: usize = 400;
 
 impl From<FredError> for Failure {
     fn from(cause: FredError) -> Self {
@@ -138,6 +155,23 @@ impl Failure {
         self.0.details() == "Failed to route command."
     }
 
+    /// Tells whether the command was not sent, as there is no connection.
+    pub(super) fn is_for_want_of_a_connection(&self) -> bool {
+        self.is_unsent() || *self.0.kind() == FredKind::Canceled
+    }
+
+    /// Tells whether a read that failed so is sent again.
+    pub(super) fn repeats(&self) -> Repeats {
+        let text = self.0.details();
+        if self.is_unsent() || text.starts_with(REFUSED_WRITE) {
+            return Repeats::Freely;
+        }
+        if self.lost() == Lost::Reply || BREAKS.iter().any(|word| text.starts_with(word)) {
+            return Repeats::Once;
+        }
+        Repeats::Never
+    }
+
     /// Tells whether the key holds something that is not a string.
     pub(super) fn is_wrong_type(&self) -> bool {
         self.0.details().starts_with("WRONGTYPE")
@@ -206,8 +240,23 @@ impl Failure {
         Error::new(kind).with_source(Cause(self.text()))
     }
 
+    /// Returns the error of a command that was not sent, as there is no connection for this reason.
+    pub(super) fn to_error_of_unsent(&self) -> Error {
+        let error = self.to_error();
+        match error.kind() {
+            ErrorKind::Unauthorized => error,
+            _ => Error::new(ErrorKind::Unavailable).with_source(Cause(self.text())),
+        }
+    }
+
+    /// Returns the error that the caller sees, which also says why there is no connection.
+    pub(super) fn to_error_because(&self, reason: &Self) -> Error {
+        let text = format!("{}; no connection: {}", self.text(), reason.text());
+        Error::new(self.to_error().kind().clone()).with_source(Cause(text))
+    }
+
     /// Returns the text of the cause, without the arguments that servers quote.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let text = self.0.details();
         let text = match self.0.kind() {
             // Its text may quote the reply.
@@ -249,4 +298,51 @@ fn is_refused_in_script(text: &str) -> bool {
 fn is_reply(text: &str) -> bool {
     let word = text.split(' ').next().unwrap_or_default();
     word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::error::{Error as FredError, ErrorKind as FredKind};
+
+    use super::{Failure, Repeats};
+
+    #[test]
+    fn reads_are_sent_again_after_what_broke_the_connection_of_all() {
+        let cases = [
+            (
+                FredKind::Unknown,
+                "READONLY You can't write",
+                Repeats::Freely,
+            ),
+            (
+                FredKind::Unknown,
+                "Failed to route command.",
+                Repeats::Freely,
+            ),
+            (FredKind::IO, "Connection closed.", Repeats::Once),
+            (FredKind::Unknown, "LOADING the dataset", Repeats::Once),
+            (
+                FredKind::Auth,
+                "NOAUTH Authentication required.",
+                Repeats::Once,
+            ),
+            (
+                FredKind::Cluster,
+                "CLUSTERDOWN Hash slot not served",
+                Repeats::Once,
+            ),
+            (FredKind::Unknown, "OOM command not allowed", Repeats::Never),
+            (FredKind::Unknown, "NOPERM no permissions", Repeats::Never),
+            (
+                FredKind::InvalidArgument,
+                "WRONGTYPE not a string",
+                Repeats::Never,
+            ),
+            (FredKind::Timeout, "Request timed out.", Repeats::Never),
+        ];
+        for (kind, text, expected) in cases {
+            let failure = Failure::from(FredError::new(kind, text));
+            assert_eq!(failure.repeats(), expected, "{text}");
+        }
+    }
 }

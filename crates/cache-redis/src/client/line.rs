@@ -88,7 +88,7 @@ impl Heard for Letter {
 impl<T: Heard> Line<T> {
     /// Connects.
     pub(crate) async fn open(settings: &Arc<Settings>) -> Result<Self, Error> {
-        let mut connection = Connection::open(settings, Vec::new(), &[]).await?;
+        let connection = Connection::open(settings, Vec::new(), &[]).await?;
         let task = connection.take_task();
         Ok(Self {
             news: T::receiver(&connection),

@@ -7,11 +7,10 @@ use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Expiration, Key, SetOptions, Value};
 use futures_util::future::{try_join, try_join3};
 
+use super::commands::{Answer, Found, Source};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::slot;
-
-type Answer<T> = Result<T, Failure>;
 
 /// What a server says of itself and of what it tells us, after all that it has told before.
 #[derive(Debug)]
@@ -80,13 +79,11 @@ impl Connection {
 
     /// Reads a key at the server that owns it.
     pub(crate) async fn generation(&self, key: Bytes) -> Answer<Option<Bytes>> {
-        let answer: Value = Box::pin(self.client.get(Key::from(key))).await?;
-        match answer {
-            Value::Null => Ok(None),
-            value => match value.as_bytes() {
-                Some(bytes) => Ok(Some(Bytes::copy_from_slice(bytes))),
-                None => Err(Failure::unexpected()),
-            },
+        match self.get(key, Source::Primary).await? {
+            Found::Nothing => Ok(None),
+            // A copy, as it is kept for long.
+            Found::Value(value) => Ok(Some(Bytes::copy_from_slice(&value))),
+            Found::WrongType => Err(Failure::unexpected()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The scripts, and the commands that need one because a load lease or a value with tags may stand
 //! under the key.
 
+mod count_script;
 mod sources;
 mod tag_scripts;
 
@@ -18,9 +19,10 @@ use super::failure::Failure;
 use super::slot;
 use crate::placeholder;
 
+pub(crate) use self::count_script::{Add, Counted};
 use self::sources::{
-    CLAIM, COUNT, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY,
-    SET_IF, SET_IF_EQUAL, TAKE, UNLINK, UNLINK_IF_EQUAL,
+    CLAIM, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF,
+    SET_IF_EQUAL, SWAP, TAKE, UNLINK, UNLINK_IF_EQUAL,
 };
 pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
 pub(crate) use self::tag_scripts::Lifetime;
@@ -81,21 +83,6 @@ impl SetTime {
         let nothing = Value::from_static_str("");
         [ttl.unwrap_or(nothing), Value::Integer(self.is_kept.into())]
     }
-}
-
-/// What is added to a counter.
-#[derive(Debug, Clone)]
-pub(crate) struct Add {
-    pub(crate) key: Bytes,
-    pub(crate) by: i64,
-    pub(crate) window: Expiry,
-}
-
-/// What a counter counts, and the time that its window has left.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Counted {
-    pub(crate) value: i64,
-    pub(crate) left: Expiry,
 }
 
 /// Where those hear of the end of a load who wait for it, and what they are told.
@@ -216,7 +203,23 @@ impl Connection {
 
     /// Removes a value and returns it.
     pub(crate) async fn take(&self, key: Bytes) -> Answer<Found> {
-        found(self.eval_one(&TAKE, key, Vec::new()).await)
+        match self.eval_one(&TAKE, key, Vec::new()).await {
+            Ok(Value::Array(answer)) => Ok(Found::Value(only(answer)?)),
+            nothing => found(nothing),
+        }
+    }
+
+    /// Writes a value and returns the one that was there.
+    pub(super) async fn swap_by_script(
+        &self,
+        key: Bytes,
+        value: Bytes,
+        expiry: Expiry,
+    ) -> Answer<Option<Bytes>> {
+        let arguments = [Value::Bytes(value)].into_iter().chain(px(expiry));
+        let swapped = self.eval_one(&SWAP, key, arguments.collect()).await?;
+        let old = list(swapped)?.into_iter().next();
+        bytes_or_nothing(old.ok_or_else(Failure::unexpected)?)
     }
 
     /// Returns a value and changes the time that it has left. Of a value with tags it does so if `known`
@@ -229,29 +232,13 @@ impl Connection {
     ) -> Answer<Result<Found, Bytes>> {
         let arguments = [Value::Bytes(known)].into_iter().chain(px(expiry));
         match self.eval_one(&GET_EX, key, arguments.collect()).await {
-            Ok(Value::Array(answer)) => Ok(Err(only(answer)?)),
-            value => Ok(Ok(found(value)?)),
+            Ok(Value::Array(answer)) if answer.len() == 1 => Ok(Ok(Found::Value(only(answer)?))),
+            Ok(answer @ Value::Array(_)) => {
+                let [_, header] = two(answer)?;
+                Ok(Err(bytes(header)?))
+            }
+            nothing => Ok(Ok(found(nothing)?)),
         }
-    }
-
-    /// Adds to counters of one slot, one after the other, and returns what each then counts; `None` for one
-    /// that would be out of range, and has not changed.
-    pub(crate) async fn add_all(&self, adds: Vec<Add>) -> Answer<Vec<Answer<Option<Counted>>>> {
-        let slot = adds.first().map_or(0, |add| slot(&add.key));
-        let (mut keys, mut arguments) = (Vec::with_capacity(adds.len()), Vec::new());
-        for Add { key, by, window } in adds {
-            keys.push(key);
-            let window = window.remaining().map(milliseconds).map(Value::Integer);
-            let nothing = Value::from_static_str("");
-            arguments.extend([Value::Integer(by), window.unwrap_or(nothing)]);
-        }
-        let answer = list(self.eval(&COUNT, slot, keys, arguments).await?)?;
-        let mut answer = answer.into_iter();
-        let mut counted = Vec::with_capacity(answer.len() / 2);
-        while let (Some(left), Some(value)) = (answer.next(), answer.next()) {
-            counted.push(counted_of(integer(&left)?, value)?);
-        }
-        Ok(counted)
     }
 
     pub(crate) async fn claim(&self, key: Bytes, terms: ClaimTerms) -> Answer<Claimed> {
@@ -349,21 +336,6 @@ impl Connection {
                 self.custom("EVAL", slot, arguments).await
             }
             answer => answer,
-        }
-    }
-}
-
-/// Reads what the script of counters says of one.
-fn counted_of(left: i64, value: Value) -> Answer<Answer<Option<Counted>>> {
-    match left {
-        -4 => Ok(Err(Failure::answered(&String::from_utf8_lossy(&bytes(
-            value,
-        )?)))),
-        -3 => Ok(Ok(None)),
-        left => {
-            let left = remaining(left).ok_or_else(Failure::unexpected)?;
-            let value = integer(&value)?;
-            Ok(Ok(Some(Counted { value, left })))
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(super) retry_delays: (Duration, Duration),
     pub(super) client_name: Option<String>,
     pub(super) read_from_replicas: bool,
+    /// Whether the connection is to all nodes of a cluster, as far as fred knows.
+    pub(super) is_cluster: bool,
     /// Whether the connection is to one node of a cluster, whatever the others are.
     pub(super) is_direct: bool,
     /// Whether servers that are away are no reason not to begin.
@@ -87,6 +89,7 @@ impl Settings {
             retry_delays: (config.reconnect.shortest, config.reconnect.longest),
             client_name: config.client_name.clone(),
             read_from_replicas: config.read_from_replicas,
+            is_cluster: config.is_cluster(),
             is_direct: false,
             connects_lazily: config.connect_lazily,
         })
@@ -105,6 +108,7 @@ impl Settings {
             retry_delays: (config.reconnect.shortest, config.reconnect.longest),
             client_name: None,
             read_from_replicas: false,
+            is_cluster: client.client_config().server.is_clustered(),
             is_direct: false,
             connects_lazily: false,
         }
@@ -168,6 +172,7 @@ impl Settings {
         };
         settings.config.fail_fast = true;
         settings.read_from_replicas = false;
+        settings.is_cluster = false;
         settings.is_direct = true;
         settings
     }

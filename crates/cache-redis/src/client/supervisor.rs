@@ -4,8 +4,8 @@
 //! waits for one node of a cluster answers for none. So a second client is connected beside the
 //! first, without asking the silent node about the cluster, and takes its place once it works.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fred::interfaces::ClientLike;
@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{self, Instant};
 
 use super::connection::Connection;
-use super::failure::Lost;
+use super::failure::{Failure, Lost};
 use super::{Lane, Settings};
 use crate::stats::Counters;
 
@@ -55,19 +55,38 @@ impl ConnectionState {
     }
 }
 
-/// The outcome of the last round of probes: silent servers, and servers, in 32 bits each.
 #[derive(Debug, Default)]
-pub(super) struct Health(AtomicU64);
+pub(super) struct Health {
+    /// The outcome of the last round of probes: silent servers, and servers, in 32 bits each.
+    probed: AtomicU64,
+    /// Why no second client could be connected, until all servers answer again.
+    refusal: Mutex<Option<Failure>>,
+}
 
 impl Health {
     fn record(&self, silent: usize, servers: usize) {
         let packed = ((silent as u64) << 32) | servers as u64;
-        self.0.store(packed, Ordering::Relaxed);
+        self.probed.store(packed, Ordering::Relaxed);
+        if silent == 0 {
+            *self.last_refusal() = None;
+        }
+    }
+
+    fn refused(&self, failure: Failure) {
+        *self.last_refusal() = Some(failure);
+    }
+
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        self.last_refusal().clone()
+    }
+
+    fn last_refusal(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "each half is 32 bits")]
     pub(super) fn state(&self) -> ConnectionState {
-        let packed = self.0.load(Ordering::Relaxed);
+        let packed = self.probed.load(Ordering::Relaxed);
         match ((packed >> 32) as u32, packed as u32) {
             (silent, servers) if silent == servers => ConnectionState::Disconnected,
             (0, _) => ConnectionState::Connected,
@@ -88,7 +107,7 @@ pub(super) async fn watch(lane: Arc<Lane>, settings: Arc<Settings>, counters: Ar
     let mut silent_rounds = 0;
     loop {
         let asked = Instant::now();
-        let silent = probe(&connection, &lane.health, &settings).await;
+        let (silent, has_ended) = look(&connection, &lane.health, &settings).await;
         if silent.is_empty() {
             silent_rounds = 0;
             connection.detour.tidy();
@@ -96,17 +115,20 @@ pub(super) async fn watch(lane: Arc<Lane>, settings: Arc<Settings>, counters: Ar
                 () = time::sleep(settings.probe_interval) => {}
                 () = lane.doubt.notified() => time::sleep_until(asked + BREATH).await,
                 event = events.recv() => greet(&connection, event, &counters).await,
+                () = connection.ended() => {}
             }
             continue;
         }
         silent_rounds += 1;
+        let cause = lane.broken_by().map(|failure| failure.text());
         tracing::warn!(
             silent = silent.len(),
             round = silent_rounds,
+            cause,
             "redis does not answer"
         );
-        if silent_rounds >= PATIENCE
-            && let Some(fresh) = renew(&connection, &settings, &silent, silent_rounds).await
+        if (silent_rounds >= PATIENCE || has_ended)
+            && let Some(fresh) = renew(&lane, &connection, &settings, &silent, silent_rounds).await
         {
             tracing::info!("redis is connected anew");
             connection = Arc::new(fresh);
@@ -117,6 +139,22 @@ pub(super) async fn watch(lane: Arc<Lane>, settings: Arc<Settings>, counters: Ar
             continue;
         }
         time::sleep(delay(&settings, silent_rounds)).await;
+    }
+}
+
+/// Returns the servers that do not answer, and whether that is because the client has ended.
+async fn look(
+    connection: &Connection,
+    health: &Health,
+    settings: &Settings,
+) -> (Vec<Option<Server>>, bool) {
+    tokio::select! {
+        biased;
+        () = connection.ended() => {
+            health.record(1, 1);
+            (vec![None], true)
+        }
+        silent = probe(connection, health, settings) => (silent, false),
     }
 }
 
@@ -147,6 +185,7 @@ async fn probe(
 
 /// Connects a second client, which the first makes unnecessary if it answers again.
 async fn renew(
+    lane: &Lane,
     old: &Connection,
     settings: &Arc<Settings>,
     silent: &[Option<Server>],
@@ -161,9 +200,9 @@ async fn renew(
     let named: Vec<Server> = silent.iter().flatten().cloned().collect();
     let open = async {
         for round in rounds..rounds.saturating_add(TRIES) {
-            let opened = Connection::open(settings, old.nodes(), &named).await;
-            if opened.is_ok() {
-                return opened.ok();
+            match Connection::dial(settings, old.nodes(), &named).await {
+                Ok(opened) => return Some(opened),
+                Err(failure) => lane.health.refused(failure),
             }
             time::sleep(delay(settings, round)).await;
         }

@@ -82,11 +82,14 @@ fn native(tls: &Tls) -> Result<TlsConnector> {
     let mut builder = fred::native_tls::TlsConnector::builder();
     builder.min_protocol_version(Some(Protocol::Tlsv12));
     if let Some(pem) = &tls.authority {
-        let certificate = Certificate::from_pem(pem.as_bytes())
-            .map_err(|_| Error::invalid("tls.trust_only", NOT_PEM))?;
-        builder
-            .disable_built_in_roots(true)
-            .add_root_certificate(certificate);
+        let certificates = Certificate::stack_from_pem(pem.as_bytes())
+            .ok()
+            .filter(|certificates| !certificates.is_empty())
+            .ok_or_else(|| Error::invalid("tls.trust_only", NOT_PEM))?;
+        builder.disable_built_in_roots(true);
+        for certificate in certificates {
+            builder.add_root_certificate(certificate);
+        }
     }
     if let Some((chain, key)) = &tls.identity {
         let identity = Identity::from_pkcs8(chain.as_bytes(), key.as_bytes())

@@ -183,10 +183,9 @@ impl RedisStore {
         let values = items.into_iter().map(|(_, value)| value);
         let pairs: Vec<(Bytes, Bytes)> = keys.into_iter().zip(values).collect();
         let set = |pairs: Vec<(Bytes, Bytes)>| {
-            self.link
-                .bulk_write(pairs, move |connection, form, pairs| async move {
-                    connection.set_many(slot, pairs, expiry, form).await
-                })
+            self.link.write(pairs, move |connection, pairs| async move {
+                connection.set_many(slot, pairs, expiry).await
+            })
         };
         let kept = self.link.is_cluster.then(|| pairs.clone());
         match (set(pairs).await, kept) {

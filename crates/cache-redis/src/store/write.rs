@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cache_core::{BackendWrite, Condition, Error, ErrorKind, Expiry, Result, Version};
 
 use super::{ATTEMPTS, RedisStore, contended};
-use crate::client::{Change, SetTime, Source, set_option};
+use crate::client::{Change, Found, SetTime, Source, set_option};
 use crate::{placeholder, tagged};
 
 impl RedisStore {
@@ -26,23 +26,37 @@ impl RedisStore {
         }))
     }
 
-    /// Writes, and returns what `SET` answers.
+    /// Writes if the condition lets `SET` do it, and tells whether it did.
     pub(super) async fn put(
         &self,
         key: Bytes,
         value: Bytes,
         options: BackendWrite,
-        get: bool,
-    ) -> Result<Option<Bytes>> {
+    ) -> Result<bool> {
         let payload = (key, value, set_option(&options.condition)?);
         let set = self
             .link
             .write(payload, |connection, (key, value, condition)| async move {
-                connection
-                    .set(key, value, options.expiry, condition, get)
-                    .await
+                connection.set(key, value, options.expiry, condition).await
             });
         set.await
+    }
+
+    /// Writes a value and returns the one of the entry in the place of which it is now.
+    pub(super) async fn put_and_get(
+        &self,
+        key: Bytes,
+        value: Bytes,
+        expiry: Expiry,
+    ) -> Result<Option<Bytes>> {
+        let swap = self
+            .link
+            .write((key, value), |connection, (key, value)| async move {
+                connection.swap(key, value, expiry).await
+            });
+        let found = swap.await?.map_or(Found::Nothing, Found::Value);
+        let replaced = self.accept_live(found, Source::Primary).await?;
+        Ok(replaced.map(|(_, value)| value))
     }
 
     /// Writes if the condition holds, and tells whether it did. A load lease is no value, nor is one of
@@ -59,8 +73,9 @@ impl RedisStore {
         let condition = set_option(&options.condition)?;
         if options.condition == Condition::IfAbsent || condition.is_none() && !options.keeps_expiry
         {
-            let put = self.put(key.clone(), value.clone(), options.clone(), false);
-            if put.await?.is_some() {
+            let put = self.put(key.clone(), value.clone(), options.clone());
+            let is_written = put.await?;
+            if is_written {
                 return Ok(true);
             }
             // What is there may be no value: it is looked at and replaced in one step.

@@ -148,6 +148,28 @@ async fn what_a_user_may_not_do_within_a_script_is_unauthorized() {
     }
 }
 
+/// Reads until the error is the one of a wrong password, and then for a while more.
+async fn assert_unauthorized_for(store: &RedisStore, time: Duration) {
+    let is_it = |error: &cache_core::Error| *error.kind() == ErrorKind::Unauthorized;
+    let start = Instant::now();
+    while !store.get("a").await.is_err_and(|error| is_it(&error)) {
+        assert!(start.elapsed() < Duration::from_secs(5), "no such error");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let error = store.get("a").await.expect_err("the password is wrong");
+        assert!(is_it(&error) && !error.is_transient(), "{}", chain(&error));
+        assert!(chain(&error).contains("WRONGPASS"), "{}", chain(&error));
+        let error = store
+            .delete("a", Condition::Always)
+            .await
+            .expect_err("the password is wrong");
+        assert!(is_it(&error), "{}", chain(&error));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_password_that_changes_is_an_error_until_it_is_right_again() {
     let server = Server::builder(Flavor::Redis7).password("old").start();
@@ -156,20 +178,15 @@ async fn a_password_that_changes_is_an_error_until_it_is_right_again() {
         .command(&["CONFIG", "SET", "requirepass", "new"])
         .assert_ok();
     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-    let start = Instant::now();
-    while store.get("a").await.is_ok() {
-        assert!(start.elapsed() < Duration::from_secs(5));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
     // Not more often than the delays allow.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_unauthorized_for(&store, Duration::from_secs(2)).await;
     let refused = server.command(&["INFO", "errorstats"]).text();
     let count: u64 = refused
         .split("errorstat_WRONGPASS:count=")
         .nth(1)
         .and_then(|rest| rest.split(['\r', '\n']).next()?.parse().ok())
         .unwrap_or_default();
-    assert!(count < 40, "{count} attempts: {refused}");
+    assert!((1..40).contains(&count), "{count} attempts: {refused}");
     server
         .command(&["CONFIG", "SET", "requirepass", "old"])
         .assert_ok();
@@ -177,6 +194,36 @@ async fn a_password_that_changes_is_an_error_until_it_is_right_again() {
     while store.get("a").await.is_err() {
         assert!(start.elapsed() < Duration::from_secs(5));
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(store.wire_stats().unauthorized > 0);
+}
+
+#[tokio::test]
+async fn a_write_that_may_have_been_sent_is_a_timeout_that_says_why_there_is_no_connection() {
+    let server = Server::builder(Flavor::Redis7).password("old").start();
+    let delay = Duration::from_secs(1);
+    let config = config(&server).command_timeout(delay * 3);
+    let store = RedisStore::connect(config.reconnect_delays(delay, delay)).await;
+    let store = store.unwrap();
+    server
+        .command(&["CONFIG", "SET", "requirepass", "new"])
+        .assert_ok();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    // The client has noticed, and has not yet begun to dial again: it takes commands.
+    tokio::time::sleep(delay / 20).await;
+    let error = store.delete("a", Condition::Always).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Timeout, "{}", chain(&error));
+    assert!(chain(&error).contains("WRONGPASS"), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn a_lazy_start_with_a_wrong_password_is_unauthorized() {
+    let server = Server::builder(Flavor::Redis7).password("old").start();
+    let config = RedisConfig::standalone("127.0.0.1", server.port()).connect_lazily(true);
+    for protocol in [cache_redis::Protocol::Resp2, cache_redis::Protocol::Resp3] {
+        let config = config.clone().protocol(protocol).password("new");
+        let store = RedisStore::connect(config).await.unwrap();
+        assert_unauthorized_for(&store, Duration::from_millis(500)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cache_core::ErrorKind;
+use cache_core::{CacheBackend, ErrorKind};
 use cache_redis::{RedisConfig, RedisStore, Tls};
 use cache_testbed::{Certificate, Flavor, Server, TestCa};
 
@@ -97,6 +97,52 @@ async fn tls_to_a_plain_port_and_plain_text_to_a_tls_port_are_refused_in_time() 
         "{}",
         chain(&error)
     );
+}
+
+#[tokio::test]
+async fn all_authorities_of_a_bundle_are_trusted() {
+    let (first, second, stranger) = (
+        TestCa::named("first"),
+        TestCa::named("second"),
+        TestCa::new(),
+    );
+    let bundle = format!("{}{}", first.pem(), second.pem());
+    let tls = Tls::new().trust_only(bundle);
+    for (library, tls) in [("rustls", tls.clone()), ("native", tls.native())] {
+        for authority in [&first, &second] {
+            let server = Server::builder(Flavor::Redis7).tls(authority).start();
+            let store = RedisStore::connect(config(&server, tls.clone())).await;
+            assert!(store.unwrap().ping().await.is_ok(), "{library}");
+        }
+        let server = Server::builder(Flavor::Redis7).tls(&stranger).start();
+        let error = refusal(config(&server, tls)).await;
+        assert_eq!(*error.kind(), ErrorKind::Unavailable, "{library}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_named_by_later_operations_too() {
+    let (ca, other) = (TestCa::new(), TestCa::new());
+    let server = Server::builder(Flavor::Redis7).tls(&other).start();
+    let reasons = ["InvalidCertificate", "certificate verify failed"];
+    for ((library, tls), reason) in libraries(&ca).into_iter().zip(reasons) {
+        let config = config(&server, tls).connect_lazily(true);
+        let store = RedisStore::connect(config).await.unwrap();
+        let start = Instant::now();
+        loop {
+            let error = store.get("a").await.unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::Unavailable, "{library}");
+            let text = chain(&error);
+            if text.contains(reason) {
+                break;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(5),
+                "{library}: {text}"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    BackendEntry, BackendWrite, CacheBackend, Condition, Expiry, Result, TagTicket, Tagging,
+    BackendEntry, BackendWrite, CacheBackend, Condition, Error, ErrorKind, Expiry, Result,
+    TagTicket, Tagging,
 };
 use tokio::time;
 
@@ -116,7 +117,7 @@ where
         found: Result<Option<BackendEntry<V>>>,
     ) -> Result<Option<BackendEntry<V>>> {
         match found {
-            Err(error) if error.is_transient() && self.on_l2_error == OnL2Error::ServeL1 => {
+            Err(error) if is_away(&error) && self.on_l2_error == OnL2Error::ServeL1 => {
                 let held = self.held(key).await;
                 let entry = held.and_then(|held| self.unwrapped(held));
                 let entry = entry.ok_or(error)?;
@@ -372,6 +373,11 @@ where
         let ttl = longest.checked_sub(Duration::from_nanos(gone))?;
         (ttl >= Duration::from_millis(1)).then_some((promoted, Expiry::After(ttl)))
     }
+}
+
+/// Tells whether the second tier cannot be reached, for want of the right password too.
+fn is_away(error: &Error) -> bool {
+    error.is_transient() || *error.kind() == ErrorKind::Unauthorized
 }
 
 pub(super) fn nanos(duration: Duration) -> u64 {

@@ -167,12 +167,15 @@ async fn a_value_that_may_be_stale_is_served_on_an_error_if_that_was_asked_for()
     alive.send_replace(false);
     settle().await;
     fleet.pass(BOUND).await;
-    node.network.every(1, DOWN);
-    assert_eq!(node.get("key").await, some("value"));
-    let found = node.tiered.get_many(&["key"]).await.unwrap();
-    assert_eq!(found, [some("value")]);
-    assert!(node.tiered.get("other").await.is_err());
-    assert_eq!(node.stats().served_on_error, 2);
+    // A password that was changed is an outage as well.
+    for down in [DOWN, Fault::Fail(ErrorKind::Unauthorized)] {
+        node.network.every(1, down);
+        assert_eq!(node.get("key").await, some("value"));
+        let found = node.tiered.get_many(&["key"]).await.unwrap();
+        assert_eq!(found, [some("value")]);
+        assert!(node.tiered.get("other").await.is_err());
+    }
+    assert_eq!(node.stats().served_on_error, 4);
     // What was flushed is not served, come what may.
     node.tiered.flush();
     assert!(node.tiered.get("key").await.is_err());

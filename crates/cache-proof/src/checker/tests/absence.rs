@@ -107,6 +107,14 @@ fn h13_knows_a_store_that_was_emptied_or_has_lost_something() {
     for history in [emptied, lost] {
         assert_eq!(exempted(&finds(&history, &[])), [Rule::Absence]);
     }
+    let damaged = History {
+        faults: vec![FaultSpan {
+            name: "FlipBytes".into(),
+            ..fault(0, 1)
+        }],
+        ..history([set(1, 5, 10), miss(0, 3_000, 3_001)])
+    };
+    assert_eq!(exempted(&finds(&damaged, &[])), [Rule::Absence]);
     let before = History {
         faults: vec![FaultSpan {
             name: "Empty".into(),

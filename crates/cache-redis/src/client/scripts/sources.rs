@@ -2,6 +2,9 @@
 //!
 //! Each names its keys, which are of one slot. What a server says about a command within is handed on
 //! as it is, by `pcall`: older servers would hide its first word.
+//!
+//! None returns bytes of users alone: in a cluster fred would follow those that look like a redirection. Nor does
+//! a list of three, four or five start with them: it might look like news of a channel.
 
 /// A script and its name on the server, which is its SHA-1.
 pub(in crate::client) struct Script {
@@ -160,31 +163,44 @@ pub(super) const UNLINK_IF_EQUAL: Script = Script {
     sha1: "c09b1a6163ceb19a0b8bb87a1a6e0f628e42f296",
 };
 
-/// Removes a value, or a lease, and returns it. A script, as `GETDEL` would be one more command to permit.
+/// Removes a value, or a lease, and returns it, in a list. A script, as `GETDEL` would be one more command to
+/// permit.
 pub(super) const TAKE: Script = Script {
     source: "local v = redis.pcall('GET', KEYS[1]) \
              if type(v) ~= 'string' then return v end \
              local gone = redis.pcall('UNLINK', KEYS[1]) \
              if type(gone) == 'table' then return gone end \
-             return v",
-    sha1: "cae8b00ea92ac8e601fb7b1436d0371fbed96f41",
+             return {v}",
+    sha1: "55b9322274d399dde993c195e2e8e382c906cae2",
 };
 
-/// Returns a value and changes the time that it has left. Of a value with tags it does so only if its
-/// header is the one that the caller has looked at, and returns that, in a list, otherwise.
+/// Writes a value and returns the one that was there, in a list.
+pub(super) const SWAP: Script = Script {
+    source: "local v = redis.pcall('GET', KEYS[1]) \
+             if type(v) == 'table' then return v end \
+             local set \
+             if ARGV[2] then set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) \
+             else set = redis.pcall('SET', KEYS[1], ARGV[1]) end \
+             if set.err then return set end \
+             return {v}",
+    sha1: "a6b1721c6b7a9c2414a8b8eeea8e53650fcea8f9",
+};
+
+/// Returns a value, in a list, and changes the time that it has left. Of a value with tags it does so only if
+/// its header is the one that the caller has looked at, and returns that, behind a number, otherwise.
 pub(super) const GET_EX: Script = script!(
-    "418b58f706ce0bc6505a3b16b717d3e0ac126abc",
+    "00eeb15e2463dab03d97775ee3fe147e7b0135a2",
     "local v = start(KEYS[1])"
     "if is_lease(v) then return false end"
     "local h = header(KEYS[1], v)"
-    "if h and h ~= ARGV[1] then return {h} end"
+    "if h and h ~= ARGV[1] then return {0, h} end"
     "v = redis.pcall('GET', KEYS[1])"
     "if type(v) ~= 'string' then return v end"
     "local set"
     "if ARGV[2] then set = redis.pcall('PEXPIRE', KEYS[1], ARGV[2])"
     "else set = redis.pcall('PERSIST', KEYS[1]) end"
     "if type(set) == 'table' then return set end"
-    "return v"
+    "return {v}"
 );
 
 /// Finds a value, or takes a lease with a token above those of the past: of the clock, of the caller
@@ -247,7 +263,7 @@ pub(super) const DISCARD: Script = script!(
     "return 0"
 );
 
-/// Returns the version of a tag, which lasts for at least the time of the second argument, or for ever
+/// Returns, in a list, the version of a tag, which lasts for at least the time of the second argument, or for ever
 /// if there is none. What would end before is given the time of the third. Nothing else is changed:
 /// each change has caches in memory drop what has the tag. A tag without a version gets the first
 /// argument, unless that is empty.
@@ -260,26 +276,26 @@ pub(super) const VERSION: Script = Script {
              if not ARGV[2] then kept = redis.pcall('PERSIST', KEYS[1]) \
              elseif left < tonumber(ARGV[2]) then kept = redis.pcall('PEXPIRE', KEYS[1], ARGV[3]) end \
              if type(kept) == 'table' then return kept end end \
-             return v end \
+             return {v} end \
              if ARGV[1] == '' then return false end \
              local command = {'SET', KEYS[1], ARGV[1]} \
              if ARGV[3] then command[4] = 'PX' command[5] = ARGV[3] end \
              local set = redis.pcall(unpack(command)) \
              if set.err then return set end \
-             return ARGV[1]",
-    sha1: "0367221d0033c7a900fa6eabbb1df43065acb3ad",
+             return {ARGV[1]}",
+    sha1: "e803fdbc0cccf0fade46a4241e38028869a587b0",
 };
 
-/// Returns what a key holds that is as long as the argument, and puts the argument there if it holds
-/// no such thing.
+/// Returns, in a list, what a key holds that is as long as the argument, and puts the argument there if it
+/// holds no such thing.
 pub(super) const GET_OR_SET: Script = Script {
     source: "local v = redis.pcall('GET', KEYS[1]) \
              if type(v) == 'table' and not string.find(v.err, 'WRONGTYPE', 1, true) then return v end \
-             if type(v) == 'string' and #v == #ARGV[1] then return v end \
+             if type(v) == 'string' and #v == #ARGV[1] then return {v} end \
              local set = redis.pcall('SET', KEYS[1], ARGV[1]) \
              if set.err then return set end \
-             return ARGV[1]",
-    sha1: "490d345e3c9b4bb45904a9ebad58c081130dad7b",
+             return {ARGV[1]}",
+    sha1: "bbd8dbe389eb384fe300fb7cdca4b54209cb4d85",
 };
 
 /// Overwrites parts of what a key holds: each argument at the place in front of it. If that cannot be,
@@ -318,7 +334,7 @@ pub(super) const COUNT: Script = Script {
 };
 
 #[cfg(test)]
-pub(super) const ALL: [Script; 21] = [
+pub(super) const ALL: [Script; 22] = [
     GET_WITH_TTL,
     GET_MANY_WITH_TTL,
     SET_MANY,
@@ -330,6 +346,7 @@ pub(super) const ALL: [Script; 21] = [
     SET_IF_EQUAL,
     UNLINK_IF_EQUAL,
     TAKE,
+    SWAP,
     GET_EX,
     CLAIM,
     EXTEND,

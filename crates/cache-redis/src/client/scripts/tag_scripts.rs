@@ -5,7 +5,7 @@ use cache_core::Expiry;
 use fred::types::Value;
 
 use super::sources::{GET_OR_SET, OVERWRITE, VERSION};
-use super::{bytes, bytes_or_nothing, number, px};
+use super::{list, number, only, px};
 use crate::client::commands::Answer;
 use crate::client::connection::Connection;
 use crate::tagged::Version;
@@ -31,16 +31,16 @@ impl Connection {
         let arguments = arguments
             .chain(px(lifetime.least))
             .chain(px(lifetime.given));
-        let version = self.eval_one(&VERSION, tag, arguments.collect()).await?;
-        Ok(bytes_or_nothing(version)?.and_then(|version| version[..].try_into().ok()))
+        match self.eval_one(&VERSION, tag, arguments.collect()).await? {
+            Value::Null => Ok(None),
+            version => Ok(only(list(version)?)?[..].try_into().ok()),
+        }
     }
 
     /// Returns what a key holds that is as long as `new`, or puts that there.
     pub(crate) async fn get_or_set(&self, key: Bytes, new: Bytes) -> Answer<Bytes> {
-        bytes(
-            self.eval_one(&GET_OR_SET, key, vec![Value::Bytes(new)])
-                .await?,
-        )
+        let held = self.eval_one(&GET_OR_SET, key, vec![Value::Bytes(new)]);
+        only(list(held.await?)?)
     }
 
     /// Overwrites parts of the so many bytes that a key holds, or removes it.

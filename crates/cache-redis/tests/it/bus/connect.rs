@@ -80,8 +80,7 @@ async fn a_bus_on_another_server_than_the_data_confirms_nothing() {
         let listening = bus.listen(Arc::clone(&recorder) as _);
         assert!(tokio::time::timeout(3 * BOUND, listening).await.is_err());
         let is_confirmed = |(_, event): &_| matches!(event, Event::CaughtUp(_));
-        let confirmed = recorder.events().iter().any(is_confirmed);
-        confirmed
+        recorder.events().iter().any(is_confirmed)
     };
     for kind in [Kind::Tracking, Kind::PubSub] {
         assert!(is_confirmed(kind, &server.url()).await, "{kind:?}");
@@ -147,8 +146,8 @@ async fn a_bus_for_a_server_that_is_away_begins_when_the_store_may() {
             .unwrap();
         let bus = crate::bus::bus(kind, &lazy, BusConfig::new().bound(BOUND)).await;
         server.restart();
-        let recorder = std::sync::Arc::new(crate::bus::recorder::Recorder::new());
-        let listening = bus.listen(std::sync::Arc::clone(&recorder) as _);
+        let recorder = Arc::new(Recorder::new());
+        let listening = bus.listen(Arc::clone(&recorder) as _);
         tokio::select! {
             () = listening => unreachable!("it does not end"),
             _ = recorder.caught_up() => {}

@@ -1,6 +1,6 @@
 //! A client of the user's own.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::fred::clients::Client;
@@ -8,7 +8,7 @@ use cache_redis::fred::interfaces::{ClientLike, KeysInterface};
 use cache_redis::fred::types::Builder;
 use cache_redis::fred::types::config::{Config, ReconnectPolicy};
 use cache_redis::{ConnectionState, RedisStore};
-use cache_testbed::{Flavor, Server};
+use cache_testbed::{Flavor, Proxy, Server};
 
 use crate::faults::load::{Load, Loss, Work};
 use crate::faults::{AWAY, clients, config, eventually};
@@ -61,4 +61,34 @@ async fn a_store_over_a_client_of_the_user_comes_back_with_its_server() {
     report.assert_sound(&AWAY);
     report.assert_recovered("client of the user (from the end on)", end);
     assert_eq!(client.ping::<String>(None).await.unwrap(), "PONG");
+}
+
+/// On one thread, where the client has begun to dial anew before the read can look.
+#[tokio::test]
+async fn a_read_that_waits_for_a_connection_keeps_its_deadline() {
+    const LIMIT: Duration = Duration::from_millis(20);
+    let server = Server::builder(Flavor::Redis7).start();
+    let proxy = Proxy::start(server.address()).await;
+    let mut builder =
+        Builder::from_config(Config::from_url(&format!("redis://{}", proxy.address())).unwrap());
+    let mut at_once = ReconnectPolicy::new_constant(0, 0);
+    at_once.set_jitter(0);
+    builder.set_policy(at_once);
+    let client = builder.build().unwrap();
+    client.init().await.unwrap();
+    let config = config("redis://unused").command_timeout(LIMIT);
+    let store = RedisStore::from_client(&client, &config).unwrap();
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        eventually(|| async { matches!(store.get("a").await, Ok(None)) }).await;
+        proxy.drop_replies_then_close();
+        proxy.refuse().await;
+        let start = Instant::now();
+        store.get("a").await.unwrap_err();
+        took.push(start.elapsed());
+        proxy.forward().await;
+    }
+    // A busy machine may take its time now and then.
+    let least = took.iter().min().expect("there are five");
+    assert!(*least < LIMIT * 4, "{took:?}");
 }

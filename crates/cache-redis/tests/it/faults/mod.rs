@@ -7,11 +7,14 @@
 mod borrowed;
 mod cancellation;
 mod cluster;
+mod fuzz;
 mod load;
+mod lookalikes;
 mod report;
 mod sentinel;
 mod standalone;
 mod transactions;
+mod versions;
 mod warming;
 mod wire;
 mod workarounds;

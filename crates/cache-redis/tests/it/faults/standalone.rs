@@ -6,6 +6,7 @@ use bytes::Bytes;
 use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry};
 use cache_redis::{ConnectionState, RedisStore};
 use cache_testbed::{Flavor, Server};
+use futures_util::future::{join_all, join3};
 use tokio::time::sleep;
 
 use crate::faults::load::{Load, Loss, Work};
@@ -133,6 +134,32 @@ async fn a_replica_that_is_taken_for_a_primary_refuses_writes_at_once() {
         assert!(start.elapsed() < COMMAND_TIMEOUT, "{:?}", start.elapsed());
     }
     eventually(|| async { matches!(store.get("a").await, Ok(None)) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_writes_cost_no_read_beside_them() {
+    const WRITES: usize = 20;
+    const READS: usize = 50;
+    let server = Server::builder(Flavor::Valkey9).start();
+    server.command(&["SET", "cache:a", "1"]).assert_ok();
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]).assert_ok();
+    // A busy machine must not make it look as if reads failed.
+    let config = config(&server.url()).command_timeout(COMMAND_TIMEOUT * 10);
+    let store = RedisStore::connect(config).await.unwrap();
+    for _ in 0..WRITES {
+        let before = join_all((0..READS / 2).map(|_| store.get("a")));
+        let write = store.set("a", "2".into(), PLAIN);
+        let after = join_all((0..READS / 2).map(|_| store.get("a")));
+        let (before, written, after) = join3(before, write, after).await;
+        assert_eq!(written.unwrap_err().kind(), &ErrorKind::Unavailable);
+        for found in before.into_iter().chain(after) {
+            assert_eq!(found.unwrap(), Some(Bytes::from("1")));
+        }
+    }
+    // None was sent twice.
+    let errors = server.info("errorstat_READONLY");
+    let refused: usize = errors.trim_start_matches("count=").parse().unwrap();
+    assert!((1..=WRITES).contains(&refused), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -196,3 +196,44 @@ async fn a_server_that_is_down_is_dialled_at_growing_intervals() {
     report.assert_recovered("down for 4 s (from its end on)", end);
     assert!(end.elapsed() < LIMIT);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_ends_as_its_queue_is_full_is_replaced_at_once() {
+    const QUEUE: usize = 16;
+    let server = Server::builder(Flavor::Redis7).start();
+    let proxy = Proxy::start(server.address()).await;
+    // Nothing else would notice it within the time of this test.
+    let patient = Duration::from_secs(20);
+    let config = through(&proxy).probe_interval(NEVER);
+    let config = config.queue_limit(QUEUE).command_timeout(patient);
+    let store = RedisStore::connect(config).await.unwrap();
+    store.set("a", "1".into(), PLAIN).await.unwrap();
+    // More than the sockets and the proxy hold, so that all that follows waits in the queue.
+    proxy.stall(Direction::Request);
+    let large = Bytes::from(vec![b'x'; 24 << 20]);
+    let mut under_way = vec![tokio::spawn({
+        let store = store.clone();
+        async move { store.set("large", large, PLAIN).await.map(drop) }
+    })];
+    sleep(Duration::from_millis(200)).await;
+    // As many as it holds: one that is refused would have the servers probed.
+    for _ in 0..QUEUE {
+        let store = store.clone();
+        let write = async move { store.set("b", "1".into(), PLAIN).await.map(drop) };
+        under_way.push(tokio::spawn(write));
+    }
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(store.wire_stats().unavailable, 0);
+    proxy.reset_all();
+    proxy.unstall(Direction::Request);
+    let fault = Instant::now();
+    eventually(|| async {
+        let read = tokio::time::timeout(Duration::from_millis(100), store.get("a"));
+        matches!(read.await, Ok(Ok(Some(_))))
+    })
+    .await;
+    let took = fault.elapsed();
+    // Two rounds of probes would take a second.
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    under_way.iter().for_each(tokio::task::JoinHandle::abort);
+}

@@ -8,6 +8,10 @@
 //! | a connection that is given up goes on | `wire` |
 //! | a server that hangs is never left; `is_connected` | `sentinel`, `cluster`, `standalone` |
 //! | a client that failed cannot be replaced | `borrowed` |
+//! | values and keys are taken for news of channels or redirections | `lookalikes`, `fuzz` |
+//! | refused writes break the connection of reads | `standalone` |
+//! | a full queue ends the client | `wire` |
+//! | errors that quote what is no UTF-8 | `versions` |
 
 use std::time::{Duration, Instant};
 
