@@ -250,7 +250,7 @@ async fn an_entry_that_grows_beside_newcomers_alone_takes_their_room() {
 /// A value that notes whether the heavy one was there when it was dropped.
 struct Displaced {
     weight: u32,
-    backend: Weak<LocalBackend<Displaced>>,
+    backend: Weak<LocalBackend<Self>>,
     late: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
 }
