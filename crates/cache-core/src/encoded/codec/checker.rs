@@ -19,13 +19,17 @@ pub(super) const MAX_DECODED_LEVELS: usize = 128;
 const MAX_ENCODED_LEVELS: u8 = 120;
 
 /// The form that a value is about to get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// JSON, which people can read and in which every float is finite.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// People can read it, and every float in it is finite.
+    is_json: bool,
+}
+
+impl Form {
     #[cfg(feature = "json")]
-    Json,
+    pub(super) const JSON: Self = Self { is_json: true };
     #[cfg(feature = "msgpack")]
-    MsgPack,
+    pub(super) const MSGPACK: Self = Self { is_json: false };
 }
 
 /// Fails if `value` is nested too deeply, or if a float in it is not finite and must be. Otherwise it tells
@@ -137,15 +141,8 @@ impl<N: Notes> Checker<N> {
         }
     }
 
-    fn is_json(self) -> bool {
-        #[cfg(feature = "json")]
-        return self.form == Form::Json;
-        #[cfg(not(feature = "json"))]
-        return false;
-    }
-
     fn check_float(self, is_finite: bool) -> Result<Self, Found> {
-        if is_finite || !self.is_json() {
+        if is_finite || !self.form.is_json {
             Ok(self)
         } else {
             Err(Found::NotFinite)
@@ -197,7 +194,7 @@ impl<N: Notes> ser::Serializer for Checker<N> {
 
     fn is_human_readable(&self) -> bool {
         self.notes.asked();
-        self.is_json()
+        self.form.is_json
     }
 
     fn serialize_f32(self, number: f32) -> Result<Self, Found> {

@@ -36,7 +36,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for JsonCodec {
     }
 
     fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        checker::check(value, Form::Json)?;
+        checker::check(value, Form::JSON)?;
         // The cause is not attached: its text can quote the value.
         serde_json::to_writer(out, value)
             .map_err(|_| CodecError::new("the value has no form in JSON"))
@@ -51,7 +51,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for JsonCodec {
     }
 
     fn verify(&self, value: &V, bytes: &[u8]) -> Result<(), CodecError> {
-        checker::compare(value, &self.decode(bytes)?, Form::Json)
+        checker::compare(value, &self.decode(bytes)?, Form::JSON)
     }
 }
 

@@ -42,7 +42,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MsgPackCodec {
     }
 
     fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let has_two_forms = checker::check(value, Form::MsgPack)?;
+        let has_two_forms = checker::check(value, Form::MSGPACK)?;
         let start = out.len();
         written(rmp_serde::encode::write_named(out, value))?;
         if has_two_forms && self.verify(value, &out[start..]).is_err() {
@@ -67,7 +67,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MsgPackCodec {
     }
 
     fn verify(&self, value: &V, bytes: &[u8]) -> Result<(), CodecError> {
-        checker::compare(value, &self.decode(bytes)?, Form::MsgPack)
+        checker::compare(value, &self.decode(bytes)?, Form::MSGPACK)
     }
 }
 
