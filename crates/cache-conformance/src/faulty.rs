@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cache_core::{
     Abilities, Acquired, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities,
-    Claim, Condition, Count, Counters, Cursor, Error, ErrorKind, Expiry, LoadLease, LoadLeases,
-    LockToken, Locks, Page, ReadNow, Result, Scope, SetNow, TagTicket, Tagging, Tags,
+    Claim, Condition, Count, Counters, Cursor, Error, ErrorKind, Expiry, Layer, LoadLease,
+    LoadLeases, LockToken, Locks, Page, ReadNow, Result, Scope, SetNow, TagTicket, Tagging, Tags,
     TransactionWrite, Transactions, Versioned, Watch,
 };
 
@@ -247,7 +247,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for F
     }
 
     async fn get_entry(&self, key: &str) -> Result<Option<BackendEntry<V>>> {
-        self.call(self.backend.get_entry(key)).await
+        let is_healthy = self.is_healthy();
+        let entry = self.call(self.backend.get_entry(key)).await?;
+        Ok(match entry {
+            // As `read_now` would have said.
+            Some(entry) if !is_healthy => Some(entry.found_in(Layer::Store)),
+            entry => entry,
+        })
     }
 
     async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {

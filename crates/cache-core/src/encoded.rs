@@ -2,6 +2,7 @@
 
 mod codec;
 mod compression;
+mod convert;
 mod encoded_leases;
 mod encoded_tags;
 mod encoded_transactions;
@@ -9,6 +10,7 @@ mod entry_locks;
 mod envelope;
 mod scratch;
 mod text_counters;
+mod verifier;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,10 +24,12 @@ pub use self::codec::JsonCodec;
 pub use self::codec::MsgPackCodec;
 pub use self::codec::{Codec, CodecError, CodecId};
 pub use self::compression::Compression;
-use self::envelope::Envelope;
+use self::verifier::Verifier;
+#[expect(unused_imports, reason = "short names for the docs")]
+use crate::ErrorKind;
 use crate::{
     Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Condition,
-    Cursor, Error, ErrorKind, Expiry, Page, ReadNow, Result, Scope, StoreId, Versioned,
+    Cursor, Expiry, Page, ReadNow, Result, Scope, StoreId, Versioned,
 };
 
 /// A backend that keeps bytes: the same contract, for `V = Bytes`.
@@ -48,6 +52,22 @@ pub const DEFAULT_MAX_VALUE_BYTES: usize = 16 << 20;
 /// [`unreadable`](BackendStats::unreadable), and is replaced by the next write. Until then its key
 /// is there: `exists` says so, and a write that wants it absent is refused. Payloads of JSON and
 /// MessagePack without an envelope are read too, so that other programs can write them.
+///
+/// # Values that do not come back
+///
+/// Serde encodes some values that it does not decode, or decodes as others: addresses, 128-bit integers and maps
+/// with numbers as keys in tagged and flattened types, `Some(())`, and more that the codecs name
+/// ([JSON](crate::JsonCodec), [MessagePack](crate::MsgPackCodec)). A cache of them would miss for ever. So a value is
+/// [verified](Codec::verify) before it is written:
+/// - by a [strict](Self::with_strict) backend at each write: a value that does not come back is refused as
+///   [`Encode`](ErrorKind::Encode), with the name of its type and the reason. Backends are strict in debug builds;
+/// - otherwise at the first write of a type, and at the next one after a value was found that cannot be
+///   read: what does not come back is written all the same.
+///
+/// In both cases it is counted in [`lossy_writes`](BackendStats::lossy_writes), and the first one is logged as a
+/// warning.
+///
+/// # Damage
 ///
 /// Damage is found by the checksum; it is no defence against somebody who can write to the store.
 /// What such a person can do is bounded all the same: nothing longer than
@@ -74,6 +94,7 @@ pub struct EncodedBackend<S, C> {
     compression: Option<Compression>,
     max_value_bytes: u32,
     unreadable: AtomicU64,
+    verifier: Verifier,
 }
 
 impl<S: ByteStore, C> EncodedBackend<S, C> {
@@ -88,6 +109,7 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
             compression: None,
             max_value_bytes: DEFAULT_MAX_VALUE_BYTES as u32,
             unreadable: AtomicU64::new(0),
+            verifier: Verifier::new(),
         }
     }
 
@@ -175,77 +197,39 @@ impl<S: ByteStore, C> EncodedBackend<S, C> {
         self
     }
 
+    /// Sets whether each value is verified, and refused if it would
+    /// [not come back](Self#values-that-do-not-come-back).
+    ///
+    /// A verified write costs about as much more as a read and half a write. Unless it is set, a backend is
+    /// strict in debug builds alone.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # #[cfg(feature = "json")] {
+    /// use cache_core::{Cache, EncodedBackend, ErrorKind, JsonCodec};
+    /// use cache_local::LocalBackend;
+    ///
+    /// let store = LocalBackend::default();
+    /// let backend = EncodedBackend::new(store, JsonCodec::new()).with_strict(true);
+    /// let cache: Cache<Option<()>> = Cache::new(backend);
+    ///
+    /// // JSON has one `null`, which comes back as `None`.
+    /// let refused = cache.set("key", Some(())).await.unwrap_err();
+    /// assert_eq!(refused.kind(), &ErrorKind::Encode);
+    /// cache.set("key", None).await?;
+    /// # }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub const fn with_strict(mut self, strict: bool) -> Self {
+        self.verifier.strict = strict;
+        self
+    }
+
     /// Returns the store.
     #[must_use]
     pub const fn store(&self) -> &S {
         &self.store
-    }
-
-    fn envelope<V>(&self) -> Envelope
-    where
-        C: Codec<V>,
-    {
-        Envelope {
-            codec: self.codec.id(),
-            schema: self.schema,
-            max_bytes: self.max_value_bytes,
-        }
-    }
-
-    fn encode<V>(&self, value: &V) -> Result<Bytes>
-    where
-        C: Codec<V>,
-    {
-        scratch::with(|payload| {
-            let encoded = self.codec.encode(value, payload);
-            encoded.map_err(|cause| Error::new(ErrorKind::Encode).with_source(cause))?;
-            let (weight, limit) = (payload.len() as u64, u64::from(self.max_value_bytes));
-            if weight > limit {
-                return Err(Error::new(ErrorKind::TooLarge { weight, limit }));
-            }
-            if self.raw {
-                return Ok(Bytes::copy_from_slice(payload));
-            }
-            Ok(self.envelope().seal(payload, self.compression))
-        })
-    }
-
-    /// Decodes what the store holds; what cannot be read is a miss that is counted.
-    fn decode<V>(&self, stored: &[u8]) -> Option<V>
-    where
-        C: Codec<V>,
-    {
-        let envelope = self.envelope();
-        let decode = |payload: &[u8]| self.codec.decode(payload).ok();
-        let value = if self.raw && !envelope.is_told_from_bare() {
-            envelope.open_bare(stored, decode)
-        } else {
-            envelope.open(stored, decode)
-        };
-        if value.is_none() {
-            self.unreadable.fetch_add(1, Ordering::Relaxed);
-        }
-        value
-    }
-
-    fn decode_now<V>(&self, answer: ReadNow<Bytes>) -> ReadNow<V>
-    where
-        C: Codec<V>,
-    {
-        match answer {
-            ReadNow::Answer(found) => {
-                ReadNow::Answer(found.map(|stored| self.decode(stored?.as_ref())))
-            }
-            ReadNow::WouldWait => ReadNow::WouldWait,
-        }
-    }
-
-    fn decode_entry<V>(&self, stored: BackendEntry<Bytes>) -> Option<BackendEntry<V>>
-    where
-        C: Codec<V>,
-    {
-        let value = self.decode(&stored.value)?;
-        Some(stored.map(|_| value))
     }
 }
 
@@ -358,6 +342,7 @@ where
     fn stats(&self) -> BackendStats {
         let mut stats = self.store.stats();
         stats.unreadable += self.unreadable.load(Ordering::Relaxed);
+        stats.lossy_writes += self.verifier.lossy_writes();
         stats
     }
 

@@ -66,7 +66,8 @@ pub enum ErrorKind {
         /// How much there is room for.
         limit: u64,
     },
-    /// The codec refused to encode the value.
+    /// The codec refused to encode the value, or the value
+    /// [would not come back](crate::EncodedBackend#values-that-do-not-come-back) as it is. The source names the reason.
     #[error("the value cannot be encoded")]
     Encode,
     /// The store did not answer in time. A write may or may not have happened.
@@ -79,9 +80,9 @@ pub enum ErrorKind {
     #[error("the store refuses access")]
     Unauthorized,
     /// The backend cannot do this; see [`Capabilities`](crate::Capabilities).
-    #[error("not supported by this backend: {what}")]
+    #[error("not supported: {what}")]
     Unsupported {
-        /// The missing ability.
+        /// The missing ability, and what lacks it.
         what: Cow<'static, str>,
     },
     /// A key of a transaction has changed, or has moved to another server, since it was read. Nothing was
@@ -138,7 +139,7 @@ impl Error {
     ///
     /// ```
     /// let error = cache_core::Error::unsupported("tags by this backend");
-    /// assert_eq!(error.to_string(), "not supported by this backend: tags by this backend");
+    /// assert_eq!(error.to_string(), "not supported: tags by this backend");
     /// ```
     #[must_use]
     pub fn unsupported(what: impl Into<Cow<'static, str>>) -> Self {

@@ -75,6 +75,9 @@ pub struct BackendStats {
     pub refused: u64,
     /// Stored values that could not be read (foreign, corrupt, of another schema): misses.
     pub unreadable: u64,
+    /// Writes of values that do not come back as they were, of those that were
+    /// [verified](crate::EncodedBackend#values-that-do-not-come-back).
+    pub lossy_writes: u64,
     /// What the tiers of a backend of two tiers count.
     pub tiers: Option<TierStats>,
     /// What has gone over the wire to a remote store, that of a second tier included.

@@ -25,9 +25,10 @@ use crate::sweeper::Sweeper;
 ///
 /// A read takes the shared lock of one shard, touches no queue and never does maintenance.
 /// Entries that expire, and those of which a tag is invalidated, are absent at once; they are freed
-/// by writes to their shard, a few at a time, and by a background task every
-/// [`cleanup_interval`](LocalConfig::cleanup_interval). The task starts within a tokio runtime with
-/// the first write of an entry that can expire or the first invalidation, and ends with the cache. Without a runtime everything works; [`sweep`](Self::sweep) frees by hand.
+/// by writes to their shard, a few at a time, and by a background thread every
+/// [`cleanup_interval`](LocalConfig::cleanup_interval). The process has one such thread, `cache-sweeper`, for all
+/// caches: it starts with the first write of an entry that can expire or the first invalidation, and ends when
+/// the last cache is dropped that it sweeps. It needs no runtime. [`sweep`](Self::sweep) frees by hand.
 ///
 /// A bounded cache never holds more than its bound, over all shards together; what leaves is
 /// chosen by an adaptive S3-FIFO. User code (`Clone` and `Drop` of values, the weigher, the
@@ -61,7 +62,8 @@ impl<V> LocalBackend<V> {
         Ok(Self::build(config, limits))
     }
 
-    /// Creates a backend without a bound that frees expired entries at this interval; zero starts no task.
+    /// Creates a backend without a bound that frees expired entries at this interval; zero frees none in the
+    /// background.
     ///
     /// ```
     /// use std::time::Duration;

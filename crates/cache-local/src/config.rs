@@ -112,7 +112,8 @@ impl<V> LocalConfig<V> {
         self
     }
 
-    /// Sets how often the background task frees expired and invalidated entries; zero runs none.
+    /// Sets how often the background thread of the process frees the expired and invalidated entries of this cache;
+    /// zero: never. Less than a millisecond is taken as one.
     pub const fn cleanup_interval(mut self, interval: Duration) -> Self {
         self.cleanup_interval = if interval.is_zero() {
             None
@@ -125,8 +126,9 @@ impl<V> LocalConfig<V> {
     /// Calls `listener` once for every entry that leaves the cache, with the reason.
     ///
     /// It runs on the thread whose call removed the entry, after that call has released every
-    /// lock: it may call the cache, and it should be quick. Events of one key may arrive out of
-    /// order when threads race for it.
+    /// lock: it may call the cache, and it should be quick. Expired and invalidated entries are mostly removed by the
+    /// background thread, which belongs to no runtime and sweeps the other caches of the process too. Events of one
+    /// key may arrive out of order when threads race for it.
     ///
     /// ```
     /// use cache_local::{LocalBackend, LocalConfig, RemovalCause};

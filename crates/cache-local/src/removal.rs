@@ -1,6 +1,7 @@
 //! What leaves the cache, and who is told.
 
 use std::fmt;
+use std::mem;
 
 use smol_str::SmolStr;
 
@@ -116,10 +117,19 @@ impl<V: Clone> Replaced<V> {
     }
 }
 
+/// So many removed entries are much: they are dropped before the write is done that has displaced them.
+const MUCH: usize = 16;
+
+/// How often a write drops what it has displaced before it is done. The room is others' meanwhile, so a write that did it
+/// whenever there is much might never be done.
+const CLEARINGS: u8 = 4;
+
 /// What one call removed, in order. The common case, one entry, allocates nothing.
 pub(crate) struct Outbox<V> {
     first: Option<Removed<V>>,
     more: Vec<Removed<V>>,
+    /// How often it may still be cleared.
+    clearings: u8,
 }
 
 impl<V> Outbox<V> {
@@ -127,7 +137,24 @@ impl<V> Outbox<V> {
         Self {
             first: None,
             more: Vec::new(),
+            clearings: CLEARINGS,
         }
+    }
+
+    /// Tells whether there is so much that it is to be cleared before the write is done.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.more.len() >= MUCH && self.clearings > 0
+    }
+
+    /// Takes out all there is.
+    pub(crate) fn clear(&mut self) -> Self {
+        let clearings = self.clearings.saturating_sub(1);
+        let empty = Self {
+            clearings,
+            ..Self::new()
+        };
+        mem::replace(self, empty)
     }
 
     pub(crate) fn put(&mut self, removed: Removed<V>) {

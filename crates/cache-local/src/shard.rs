@@ -121,7 +121,7 @@ pub(crate) enum Written {
     /// Its condition does not hold.
     Refused,
     /// The cache is full and this shard has too little to give, or has given enough for one lock
-    /// hold: raise the credit to this elsewhere, then try again.
+    /// hold: raise the credit to this elsewhere, then try again. If it is that high already, clear the outbox first.
     NoRoom(u64),
 }
 
@@ -164,7 +164,7 @@ impl<V> Locked<'_, V> {
                     return Written::Refused;
                 }
                 let need = write.weight.into();
-                if write.credit < need && !self.make_room(need, &mut write.credit, None, false) {
+                if !self.has_room(need, &mut write.credit, None) {
                     return Written::NoRoom(need);
                 }
                 if self.insert(write) {
@@ -183,15 +183,21 @@ impl<V> Locked<'_, V> {
                 return Written::Refused;
             }
             let need = u64::from(write.weight).saturating_sub(place.weight());
-            if write.credit >= need {
+            if write.credit >= need && !self.outbox.is_due() {
                 self.ledger.replace(write, place, self.clock);
                 return Written::Done;
             }
             let own = Some(place.slot());
-            if !self.make_room(need, &mut write.credit, own, false) {
+            if !self.has_room(need, &mut write.credit, own) {
                 return Written::NoRoom(need);
             }
         }
+    }
+
+    /// Tells whether a write may be done: it has its room, and what it has displaced is not much.
+    #[inline]
+    fn has_room(&mut self, need: u64, credit: &mut u64, own: Option<u32>) -> bool {
+        (*credit >= need || self.make_room(need, credit, own, false)) && !self.outbox.is_due()
     }
 
     /// Finds the slot of a key, whatever the state of its entry.

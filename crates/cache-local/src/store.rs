@@ -6,6 +6,8 @@ mod scan;
 mod upkeep;
 mod write;
 
+use std::any::Any;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,9 @@ use crate::shard::{Ledger, Locked};
 use crate::shards::Shards;
 use crate::sync::{AtomicU64, Guarded, Ordering};
 use crate::tags::TagTable;
+
+/// What was thrown.
+type Panic = Box<dyn Any + Send>;
 
 /// Slots that a scan, a clear or a sweep visits while it holds the locks of a shard.
 const SLOTS_PER_HOLD: u32 = 256;
@@ -127,6 +132,19 @@ impl<V> Store<V> {
         if let Some(panic) = first {
             resume_unwind(panic);
         }
+    }
+
+    /// Tells of what a write has displaced so far, and drops it, before the write takes its room: a heavy value is not
+    /// stored while all that it displaces is still in memory. Returns the first panic, for after the write.
+    ///
+    /// The room is given back while the user's code runs. What others take of it has to be made free again.
+    #[cold]
+    fn clear_out(&self, credit: &mut u64, outbox: &mut Outbox<V>) -> Option<Panic> {
+        self.budget.release(mem::take(credit));
+        let displaced = outbox.clear();
+        let told = catch_unwind(AssertUnwindSafe(|| self.deliver(&displaced, [])));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(displaced)));
+        told.err().or(dropped.err())
     }
 
     /// The weight of a shard that has its fair share of the capacity.

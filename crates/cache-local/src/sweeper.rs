@@ -1,101 +1,74 @@
-//! The background task that frees entries and counters that are absent.
+//! The thread that frees entries and counters that are absent: one for all caches of the process.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+#[cfg(not(shuttle))]
+mod schedule;
+#[cfg(not(shuttle))]
+mod sweeping;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::task::{AbortHandle, yield_now};
-use tokio::time::{Interval, MissedTickBehavior, interval};
-
 use crate::store::Store;
-use crate::sync::{AtomicBool, Guarded, Ordering};
+#[cfg(not(shuttle))]
+use crate::sync::AtomicU64;
+use crate::sync::{AtomicBool, Ordering};
 
-/// Starts the task when it is needed, and again if the runtime that it ran on has ended. The
-/// task ends with this.
+/// Has a cache swept from when that is needed until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
     interval: Option<Duration>,
-    running: Arc<AtomicBool>,
-    task: Guarded<Option<AbortHandle>>,
+    is_registered: AtomicBool,
+    /// The number under which the cache is registered, or 0.
+    #[cfg(not(shuttle))]
+    id: AtomicU64,
 }
 
 impl Sweeper {
     pub(crate) fn new(interval: Option<Duration>) -> Self {
         Self {
             interval,
-            running: Arc::new(AtomicBool::new(false)),
-            task: Guarded::default(),
+            is_registered: AtomicBool::new(false),
+            #[cfg(not(shuttle))]
+            id: AtomicU64::new(0),
         }
     }
 
-    /// Makes sure that the task runs, if this thread is in a runtime; a caller without one
-    /// sweeps by hand.
+    /// Makes sure that the cache is swept.
     #[inline]
     pub(crate) fn ensure<V: Send + Sync + 'static>(&self, store: &Arc<Store<V>>) {
-        if self.interval.is_some() && !self.running.load(Ordering::Relaxed) {
-            self.start(store);
+        if let Some(every) = self.interval
+            && !self.is_registered.load(Ordering::Relaxed)
+        {
+            self.register(store, every);
         }
     }
 
+    #[cfg(not(shuttle))]
     #[cold]
-    fn start<V: Send + Sync + 'static>(&self, store: &Arc<Store<V>>) {
-        let (Some(every), Ok(runtime)) = (self.interval, Handle::try_current()) else {
-            return;
-        };
-        if self.running.swap(true, Ordering::SeqCst) {
+    fn register<V: Send + Sync + 'static>(&self, store: &Arc<Store<V>>, every: Duration) {
+        if self.is_registered.swap(true, Ordering::SeqCst) {
             return;
         }
-        // A runtime without timers panics here, and only tells so that way: it gets no task, and
-        // the flag stays up so that it is asked once.
-        let Ok(ticks) = catch_unwind(AssertUnwindSafe(|| interval(every))) else {
-            return;
-        };
-        let running = Running(Arc::clone(&self.running));
-        let task = runtime.spawn(run(Arc::downgrade(store), ticks, running));
-        *self.task.lock() = Some(task.abort_handle());
+        match sweeping::register(Arc::downgrade(store), every) {
+            Some(id) => self.id.store(id, Ordering::SeqCst),
+            // The system has no thread left. The next write asks again.
+            None => self.is_registered.store(false, Ordering::SeqCst),
+        }
+    }
+
+    /// What a schedule explores has no threads beside its own.
+    #[cfg(shuttle)]
+    fn register<V: Send + Sync + 'static>(&self, _: &Arc<Store<V>>, _: Duration) {
+        self.is_registered.store(true, Ordering::SeqCst);
     }
 }
 
+#[cfg(not(shuttle))]
 impl Drop for Sweeper {
     fn drop(&mut self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
-    }
-}
-
-/// Clears the flag when the task ends for whatever reason, the end of its runtime included.
-struct Running(Arc<AtomicBool>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
-async fn run<V: Send + Sync>(store: Weak<Store<V>>, mut ticks: Interval, _running: Running) {
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await; // The first tick is at once.
-    loop {
-        ticks.tick().await;
-        let mut part = 0;
-        // Later invalidations are for the next turn.
-        let mut invalidations = None;
-        // The cache is gone: so is the task.
-        while let Some(store) = store.upgrade() {
-            if part >= store.parts() {
-                break;
-            }
-            let until = *invalidations.get_or_insert_with(|| store.tags().now());
-            let (_, more) = store.sweep_part(part, until);
-            drop(store);
-            part += usize::from(!more);
-            // A long sweep leaves the thread to other tasks in between.
-            yield_now().await;
-        }
-        if store.strong_count() == 0 {
-            return;
+        let id = *self.id.get_mut();
+        if id != 0 {
+            sweeping::remove(id);
         }
     }
 }

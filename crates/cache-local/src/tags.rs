@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
@@ -35,9 +36,17 @@ impl EntryTags {
     }
 }
 
+/// The bytes of a ticket: which table it is from, and how many invalidations there were.
+const TICKET_BYTES: usize = 16;
+
+/// Tells the tables of a process apart. No schedule depends on it.
+static TABLES: AtomicUsize = AtomicUsize::new(0);
+
 /// The tags of one backend.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TagTable {
+    /// No other table of the process has this number.
+    id: u64,
     /// How many invalidations there were.
     now: AtomicU64,
     table: Mutex<Table>,
@@ -51,7 +60,33 @@ struct Table {
     next_sweep: usize,
 }
 
+impl Default for TagTable {
+    fn default() -> Self {
+        Self {
+            id: TABLES.fetch_add(1, Ordering::Relaxed) as u64,
+            now: AtomicU64::new(0),
+            table: Mutex::default(),
+        }
+    }
+}
+
 impl TagTable {
+    /// Returns the ticket of this moment.
+    pub(crate) fn ticket(&self) -> [u8; TICKET_BYTES] {
+        let numbers = [self.id, self.now()];
+        let bytes = numbers.map(u64::to_le_bytes);
+        std::array::from_fn(|at| bytes[at / 8][at % 8])
+    }
+
+    /// Returns how many invalidations there were when a ticket was taken.
+    ///
+    /// Of a ticket that is none of this table nothing is known: everything has happened since.
+    pub(crate) fn at(&self, ticket: &[u8]) -> u64 {
+        let is_ours = ticket.len() == TICKET_BYTES && ticket.starts_with(&self.id.to_le_bytes());
+        let number = ticket.last_chunk().filter(|_| is_ours);
+        number.map_or(0, |number| u64::from_le_bytes(*number))
+    }
+
     /// Returns how many invalidations there were: what is read after this may be written since then.
     pub(crate) fn now(&self) -> u64 {
         self.now.load(Ordering::Acquire)

@@ -10,7 +10,7 @@
 //! | `cache_writes_total` | `op`: `set`, `delete` | values written, entries deleted |
 //! | `cache_evictions_total` | `tier`: `all`, `l1`; `cause`: `capacity`, `resized`, `expired` | entries that were removed by the cache |
 //! | `cache_entries`, `cache_weight` | `tier`: `all`, `l1` | what is held in this process |
-//! | `cache_refused_total`, `cache_unreadable_total` | | writes that can never fit, stored values that cannot be read |
+//! | `cache_refused_total`, `cache_unreadable_total`, `cache_lossy_writes_total` | | writes that can never fit, stored values that cannot be read, values written that do not come back |
 //! | `cache_loads_total` | `outcome`: `ok`, `error` | loaders that have run |
 //! | `cache_load_milliseconds_total` | | the time that they took |
 //! | `cache_loads_coalesced_total`, `cache_stale_served_total`, `cache_loads_not_stored_total`, `cache_loads_past_outage_total` | | as in [`cache_core::LoadStats`] |
@@ -142,6 +142,7 @@ const COUNTERS: &[Row<u64>] = rows! {
     "cache_evictions_total" { tier = "l1", cause = "capacity" } "Entries that the cache removed.": |s| tiers(s, |t| t.l1_evicted);
     "cache_refused_total" {} "Writes of values that can never fit.": |s| Some(s.backend.refused);
     "cache_unreadable_total" {} "Stored values that could not be read.": |s| Some(s.backend.unreadable);
+    "cache_lossy_writes_total" {} "Writes of values that do not come back as they were.": |s| Some(s.backend.lossy_writes);
     "cache_loads_total" { outcome = "ok" } "Loaders that have run.": |s| Some(s.loads.loads.saturating_sub(s.loads.failures));
     "cache_loads_total" { outcome = "error" } "Loaders that have run.": |s| Some(s.loads.failures);
     "cache_load_milliseconds_total" {} "The time that loaders took.": |s| u64::try_from(s.loads.time.as_millis()).ok();

@@ -10,8 +10,8 @@ use cache_conformance::TestValue;
 use cache_core::backend::{derived, each};
 use cache_core::{
     Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Clock,
-    Condition, Cursor, Error, ErrorKind, Expiry, MAX_TTL, Page, ReadNow, Result, Scope, SetNow,
-    Version,
+    Condition, Cursor, Error, ErrorKind, Expiry, Layer, MAX_TTL, Page, ReadNow, Result, Scope,
+    SetNow, Version,
 };
 use tokio::task::yield_now;
 
@@ -337,7 +337,7 @@ impl<V: TestValue> CacheBackend<V> for Reference<V> {
                 entry.with_tags(slot.tags.iter().map(Mark::tag).collect())
             }
         });
-        Ok(entry)
+        Ok(entry.map(|entry| entry.found_in(Layer::Memory)))
     }
 
     async fn set(&self, key: &str, value: V, options: BackendWrite) -> Result<bool> {

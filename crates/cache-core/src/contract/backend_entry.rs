@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Expiry, Version};
+use crate::{Expiry, Layer, Version};
 
 /// A value together with the time it has left and the tags it has.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,10 +17,13 @@ pub struct BackendEntry<V> {
     pub tags: Vec<Arc<str>>,
     /// Its version, if it was read where the truth is.
     pub version: Option<Version>,
+    /// Where it was found: in memory, if [`read_now`](crate::CacheBackend::read_now) would have answered.
+    pub layer: Layer,
 }
 
 impl<V> BackendEntry<V> {
-    /// Joins a value and the time that it has left; it has neither tags nor a version.
+    /// Joins a value and the time that it has left; it has neither tags nor a version, and comes from a
+    /// store.
     #[must_use]
     pub const fn new(value: V, expiry: Expiry) -> Self {
         Self {
@@ -28,6 +31,7 @@ impl<V> BackendEntry<V> {
             expiry,
             tags: Vec::new(),
             version: None,
+            layer: Layer::Store,
         }
     }
 
@@ -35,6 +39,13 @@ impl<V> BackendEntry<V> {
     #[must_use]
     pub fn with_version(mut self, version: Version) -> Self {
         self.version = Some(version);
+        self
+    }
+
+    /// Says where the entry was found.
+    #[must_use]
+    pub fn found_in(mut self, layer: Layer) -> Self {
+        self.layer = layer;
         self
     }
 
@@ -53,6 +64,7 @@ impl<V> BackendEntry<V> {
             expiry: self.expiry,
             tags: self.tags,
             version: self.version,
+            layer: self.layer,
         }
     }
 }

@@ -66,6 +66,18 @@ pub trait Codec<V>: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// If the bytes are not exactly one value of this type.
     fn decode(&self, bytes: &[u8]) -> Result<V, CodecError>;
+
+    /// Fails if `bytes`, which `value` was encoded as, do not come back as that value.
+    ///
+    /// Unless it is overridden it decodes them, and compares nothing.
+    /// [`EncodedBackend`](crate::EncodedBackend#values-that-do-not-come-back) calls it before a write.
+    ///
+    /// # Errors
+    /// If the bytes are not decoded, or are decoded as something that is not equal in all that the codec can tell.
+    fn verify(&self, value: &V, bytes: &[u8]) -> Result<(), CodecError> {
+        let _ = value;
+        self.decode(bytes).map(drop)
+    }
 }
 
 /// The number that marks a format in a store.

@@ -16,7 +16,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "users write it as a literal")]
 pub struct CacheConfig {
-    /// Seconds between two runs of the background task that frees expired entries; 0 runs none.
+    /// Seconds between two turns of the background thread that frees expired entries; 0: it never does.
     /// Expired entries are absent at once, whenever they are freed.
     pub cleanup_interval_seconds: u64,
     /// Seconds that an entry lives when its write names no time to live; `None` is for ever.
@@ -30,7 +30,7 @@ impl CacheConfig {
         self.default_ttl_seconds.map(Duration::from_secs)
     }
 
-    /// Returns the interval of the background task, or `None` if there is none.
+    /// Returns the interval of the background thread, or `None` if it frees nothing.
     #[must_use]
     pub fn cleanup_interval(&self) -> Option<Duration> {
         (self.cleanup_interval_seconds > 0)

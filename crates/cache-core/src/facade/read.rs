@@ -3,7 +3,7 @@
 use super::Cache;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::InvalidInput;
-use crate::{CacheBackend, Expiry, Hit, Layer, ReadNow, Result};
+use crate::{CacheBackend, Expiry, Hit, ReadNow, Result};
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the value of `key`, or `None` if it is absent.
@@ -124,15 +124,10 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Looks for a value where it may be, a copy that has outlived it included.
     async fn find(&self, key: &str, raw: &str) -> Result<Option<Hit<V>>> {
-        let backend = &self.shared.backend;
-        let layer = match backend.read_now(raw) {
-            ReadNow::Answer(_) => Layer::Memory,
-            ReadNow::WouldWait => Layer::Store,
-        };
         if let Some(entry) = self.answer_with_expiry(raw).await? {
             return Ok(Some(Hit {
                 value: entry.value,
-                layer,
+                layer: entry.layer,
                 expiry: entry.expiry,
                 ended: None,
                 version: entry.version,
@@ -141,7 +136,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let keep = self.shared.keep_stale.unwrap_or_default();
         Ok(self.kept(key).await?.map(|last| Hit {
             value: last.value,
-            layer,
+            layer: last.layer,
             expiry: Expiry::After(keep.saturating_sub(last.ended)),
             ended: Some(last.ended),
             version: None,

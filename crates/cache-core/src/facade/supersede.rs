@@ -1,5 +1,7 @@
 //! What a write makes outdated: loads that are under way, and copies of old values.
 
+use futures_util::future::join_all;
+
 use super::Cache;
 use crate::{CacheBackend, Result};
 
@@ -31,9 +33,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Box::pin(outdated.after(written, changed)).await
     }
 
+    /// Detaches the flights of some keys. It waits for all that are being stored at once: for each there is a limit,
+    /// and the caller is to wait for no more than one.
     pub(super) async fn detach_many<R: AsRef<str> + Sync>(&self, raw: &[R]) {
-        for raw in raw {
-            self.shared.flights.detach(raw.as_ref()).await;
+        let flights = &self.shared.flights;
+        match raw {
+            [raw] => flights.detach(raw.as_ref()).await,
+            raw => drop(join_all(raw.iter().map(|raw| flights.detach(raw.as_ref()))).await),
         }
     }
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::stream::StreamExt;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::Cache;
 #[expect(unused_imports, reason = "short names for the docs")]
-use crate::ErrorKind::{InvalidInput, TooLarge};
+use crate::ErrorKind::{InvalidInput, TooLarge, Unsupported};
 use crate::{CacheBackend, Error, Result, Ttl};
 
 /// How late a timer may be. So much is made up for, or the rate would never be reached; a stall is not.
@@ -76,7 +77,7 @@ impl WarmOptions {
     /// No write has more pairs than that, whatever [`batch`](Self::batch) says. What a stall of the store or
     /// of the stream has cost is not made up for by a burst.
     ///
-    /// It needs a Tokio runtime with timers.
+    /// It needs a Tokio runtime with timers; outside of a runtime [`Cache::warm`] fails as [`Unsupported`].
     pub const fn rate(mut self, pairs_per_second: u32) -> Self {
         self.rate = Some(pairs_per_second);
         self
@@ -96,6 +97,9 @@ impl WarmOptions {
         ];
         match limits.into_iter().find(|(_, is_zero)| *is_zero) {
             Some((field, _)) => Err(Error::invalid(field, "is 0, the least is 1")),
+            None if self.rate.is_some() && Handle::try_current().is_err() => {
+                Err(Error::unsupported("a rate outside of a Tokio runtime"))
+            }
             None => Ok(()),
         }
     }
@@ -212,7 +216,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Errors
     /// [`WarmError`] with what went wrong: [`InvalidInput`] for an option or a key, [`TooLarge`] for a
-    /// value that can never fit; otherwise what the backend reports.
+    /// value that can never fit, [`Unsupported`] for a rate outside of a Tokio runtime; otherwise what the backend
+    /// reports.
     ///
     /// # Cancel safety
     /// Dropped, it has written some of the pairs that it has taken from the stream.

@@ -218,6 +218,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
                 value: entry.value,
                 // More is left if the value itself was evicted before its end.
                 ended: keep.saturating_sub(left),
+                layer: entry.layer,
             })
         }))
     }

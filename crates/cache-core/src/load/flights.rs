@@ -27,8 +27,8 @@ use self::seat::Seat;
 pub(crate) use self::seat::{Arrival, Join, Lead, run};
 use self::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use self::tag_log::TagLog;
-pub(crate) use self::times::OwnTime;
 use self::times::OwnTimes;
+pub(crate) use self::times::{GivenTtl, OwnTime};
 use crate::{Error, Scope};
 
 /// A power of two. The fewer locks, the more schedules of two calls have something to say.

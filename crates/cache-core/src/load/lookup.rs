@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::flights::{Arrival, Boarding, Join, Lead, Outcome, Ticket, Verdict};
+use super::flights::{Arrival, Boarding, GivenTtl, Join, Lead, Outcome, Ticket, Verdict};
 use super::lead::Leading;
 use super::waiting::{Answer, answer};
 use crate::facade::by_tag::tag_names;
 use crate::{
-    BackendEntry, Cache, CacheBackend, Error, Expiry, LoadContext, LoadError, LoadOptions,
+    BackendEntry, Cache, CacheBackend, Error, Expiry, Layer, LoadContext, LoadError, LoadOptions,
     LoadReason, Loaded, ReadNow, Result,
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct Last<V> {
     pub(crate) ended: Duration,
     /// The names of its tags.
     pub(crate) tags: Vec<String>,
+    /// Where it was found.
+    pub(crate) layer: Layer,
 }
 
 impl<V: Clone> Before<V> {
@@ -230,6 +232,7 @@ where
             tags: tag_names(&self.cache.keyspace, &entry.tags),
             value: entry.value,
             ended: Duration::ZERO,
+            layer: entry.layer,
         }
     }
 
@@ -264,8 +267,12 @@ where
     fn is_due(&self, left: Duration) -> bool {
         let (options, shared) = (&self.options, &self.cache.shared);
         let is_ahead = options.refresh_ahead.is_some_and(|share| {
-            let own = shared.flights.own_ttl(self.raw);
-            let ttl = own.or_else(|| self.cache.usual_ttl(options));
+            let ttl = match shared.flights.given_ttl(self.raw, shared.clock.nanos()) {
+                GivenTtl::Own(ttl) => Some(ttl),
+                GivenTtl::Usual => self.cache.usual_ttl(options),
+                // It may have just been stored. Once it has expired, it is loaded in any case.
+                GivenTtl::Forgotten => None,
+            };
             ttl.is_some_and(|ttl| left <= ttl.mul_f64(1.0 - share))
         });
         let is_early = options.early_refresh.is_some_and(|beta| {

@@ -2,6 +2,8 @@
 //! that cannot read them loses every cache on the day it is deployed.
 #![cfg(all(feature = "json", feature = "msgpack"))]
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use cache_core::{
     BackendWrite, CacheBackend, Codec, Condition, EncodedBackend, Expiry, JsonCodec, MsgPackCodec,
@@ -77,6 +79,27 @@ async fn version_1_messagepack() {
         golden,
     )
     .await;
+}
+
+/// What is not tagged is written in the compact form of an address.
+#[tokio::test]
+async fn version_1_messagepack_of_an_address() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Host {
+        address: IpAddr,
+    }
+    let host = Host {
+        address: IpAddr::from([192, 0, 2, 7]),
+    };
+    let golden = "81a76164647265737381a2563494ccc0000207";
+    let backend = EncodedBackend::new(LocalBackend::default(), MsgPackCodec::new()).raw();
+    let always = BackendWrite::new(Expiry::Never, Condition::Always);
+    let old = backend.store().set("old", from_hex(golden), always.clone());
+    old.await.unwrap();
+    assert_eq!(backend.get("old").await.unwrap(), Some(host.clone()));
+    backend.set("new", host, always).await.unwrap();
+    let written = backend.store().get("new").await.unwrap().unwrap();
+    assert_eq!(hex(&written), golden);
 }
 
 #[tokio::test]

@@ -9,8 +9,10 @@ mod hostile;
 mod input;
 mod limits;
 mod load;
+mod lossy;
 #[cfg(all(feature = "json", feature = "msgpack"))]
 mod plain;
+mod reads;
 mod sealed;
 #[cfg(feature = "serde")]
 mod settings;

@@ -5,12 +5,11 @@ use cache_core::{BackendWrite, Error, Expiry, LoadLease, Result, TagTicket, Tagg
 
 use super::LocalBackend;
 
-/// A ticket is the number of invalidations so far.
 #[async_trait]
 impl<V: Clone + Send + Sync + 'static> Tags<V> for LocalBackend<V> {
     async fn ticket(&self) -> Result<TagTicket> {
-        let now = self.store.tags().now();
-        Ok(TagTicket::new(now.to_le_bytes().to_vec()))
+        let ticket = self.store.tags().ticket();
+        Ok(TagTicket::new(ticket.to_vec()))
     }
 
     async fn set(
@@ -21,13 +20,9 @@ impl<V: Clone + Send + Sync + 'static> Tags<V> for LocalBackend<V> {
         tagging: Tagging<'_>,
     ) -> Result<bool> {
         self.before_write(options.expiry);
-        // Of a ticket that is none of ours nothing is known: everything has happened since.
-        let number =
-            |ticket: &TagTicket| ticket.as_bytes().try_into().map_or(0, u64::from_le_bytes);
-        let tags = self
-            .store
-            .tags()
-            .of(tagging.tags, tagging.since.map(number));
+        let table = self.store.tags();
+        let since = tagging.since.map(|ticket| table.at(ticket.as_bytes()));
+        let tags = table.of(tagging.tags, since);
         self.store
             .set_tagged(key, value, options, Some(Box::new(tags)))
     }

@@ -45,7 +45,7 @@ pub(crate) enum Committed {
     /// A watched key has changed.
     Conflict,
     /// The cache is full and these shards have too little to give, or have given enough for one lock
-    /// hold: raise the credit to this elsewhere, then try again.
+    /// hold: raise the credit to this elsewhere, then try again. If it is that high already, clear the outbox first.
     NoRoom(u64),
 }
 
@@ -98,7 +98,9 @@ impl<V> Held<'_, V> {
         };
         let old: u64 = commit.writes.iter().map(old).sum();
         let need = commit.weight.saturating_sub(old);
-        if !self.make_room(need, commit, last) {
+        // Watched entries that have left in the last resort could not be compared again.
+        let may_return = !last || commit.watched.is_empty();
+        if !self.make_room(need, commit, last) || (may_return && self.outbox.is_due()) {
             return Committed::NoRoom(need);
         }
         for (place, write) in &mut commit.writes {

@@ -1,10 +1,11 @@
 //! Transactions: what is watched, and the writes that happen together.
 
 use std::mem;
+use std::panic::resume_unwind;
 
 use cache_core::{BackendWrite, Condition, Error, ErrorKind, Expiry, Result, TransactionWrite};
 
-use super::Store;
+use super::{Panic, Store};
 use crate::entry::{Content, Entry, Handle};
 use crate::removal::Outbox;
 use crate::shard::{Commit, Committed, Held, State, Watched, Write};
@@ -42,13 +43,16 @@ impl<V> Store<V> {
         writes: Vec<(&str, TransactionWrite<V>)>,
     ) -> Result<()> {
         let mut commit = self.plan_all(watched, writes)?;
-        let mut outbox = Outbox::new();
-        let committed = self.write_all(&mut commit, &mut outbox);
+        let (mut outbox, mut panic) = (Outbox::new(), None);
+        let committed = self.write_all(&mut commit, &mut outbox, &mut panic);
         // Nothing is reserved any more when the user's code runs.
         self.budget.release(mem::take(&mut commit.credit));
         let writes = commit.writes.iter();
         self.deliver(&outbox, writes.filter_map(|(_, write)| write.replaced()));
-        committed
+        match panic {
+            Some(panic) => resume_unwind(panic),
+            None => committed,
+        }
     }
 
     /// Weighs all values, and refuses them if they can never be there together.
@@ -101,7 +105,12 @@ impl<V> Store<V> {
         shards
     }
 
-    fn write_all(&self, commit: &mut Commit<'_, V>, outbox: &mut Outbox<V>) -> Result<()> {
+    fn write_all(
+        &self,
+        commit: &mut Commit<'_, V>,
+        outbox: &mut Outbox<V>,
+        panic: &mut Option<Panic>,
+    ) -> Result<()> {
         let mut last = false;
         loop {
             let (shards, before) = (mem::take(&mut commit.shards), commit.credit);
@@ -114,6 +123,11 @@ impl<V> Store<V> {
             };
             // The capacity may have been lowered meanwhile.
             self.check_weight(commit.weight)?;
+            if commit.credit >= need {
+                let thrown = self.clear_out(&mut commit.credit, outbox);
+                *panic = panic.take().or(thrown);
+                continue;
+            }
             self.evict_beside(need, commit, outbox);
             let is_progress = commit.credit > before;
             if last && !is_progress {

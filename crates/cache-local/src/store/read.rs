@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_core::{Condition, Expiry, Version};
+use cache_core::{BackendEntry, Condition, Expiry, Layer, Version};
 
 use super::Store;
 use crate::entry::{Entry, Handle};
@@ -51,7 +51,7 @@ impl<V: Clone> Store<V> {
         }
     }
 
-    pub(crate) fn get_entry(&self, key: &str) -> Option<cache_core::BackendEntry<V>> {
+    pub(crate) fn get_entry(&self, key: &str) -> Option<BackendEntry<V>> {
         let copy = |entry: &Entry<V>| (entry.value.clone(), entry.deadline(), entry.tags());
         let (version, held) = self.read(key, |handle| {
             handle.hit();
@@ -60,8 +60,8 @@ impl<V: Clone> Store<V> {
         let (value, deadline, tags) = held.unwrap_or_else(|entry| copy(&entry));
         let expiry = self.remaining(deadline)?;
         let version = Version::from_number(version.into());
-        let entry = cache_core::BackendEntry::new(value, expiry).with_version(version);
-        Some(entry.with_tags(tags))
+        let entry = BackendEntry::new(value, expiry).with_version(version);
+        Some(entry.with_tags(tags).found_in(Layer::Memory))
     }
 
     /// Copies what is wanted of the entry of a key, and counts the hit.

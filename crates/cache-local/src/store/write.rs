@@ -1,6 +1,7 @@
 //! Writes: what they need is reserved first, and made free elsewhere if need be.
 
 use std::mem;
+use std::panic::resume_unwind;
 
 use cache_core::{BackendWrite, Condition, Error, ErrorKind, Expiry, Result};
 
@@ -82,7 +83,7 @@ impl<V> Store<V> {
     /// Does a write and tells whether its condition held.
     fn write(&self, write: &mut Write<'_, V>) -> Result<bool> {
         let shard = self.shards.of(write.hash);
-        let mut outbox = Outbox::new();
+        let (mut outbox, mut panic) = (Outbox::new(), None);
         let written = loop {
             let need = match self.lock(shard, &mut outbox, |locked| locked.write(write)) {
                 Written::Done => break Ok(true),
@@ -94,7 +95,9 @@ impl<V> Store<V> {
                 // The capacity was lowered meanwhile.
                 break Err(self.refuse(weight, limit));
             }
-            if !self.evict_elsewhere(shard, need, write, &mut outbox) {
+            if write.credit >= need {
+                panic = panic.or(self.clear_out(&mut write.credit, &mut outbox));
+            } else if !self.evict_elsewhere(shard, need, write, &mut outbox) {
                 // All there is belongs to writes that are under way. Whoever holds on to a part
                 // of it while waiting for more may wait for ever.
                 self.budget.release(mem::take(&mut write.credit));
@@ -104,7 +107,10 @@ impl<V> Store<V> {
         // Nothing is reserved any more when the user's code runs.
         self.budget.release(mem::take(&mut write.credit));
         self.deliver(&outbox, write.replaced());
-        written
+        match panic {
+            Some(panic) => resume_unwind(panic),
+            None => written,
+        }
     }
 
     /// Evicts until the credit of a write reaches `need`, or every shard had its turn: first

@@ -1,9 +1,14 @@
 //! The bound is exact, over all shards, whatever is written.
 
-use cache_core::{Cache, ErrorKind, SetOptions};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use cache_core::{
+    BackendWrite, Cache, CacheBackend, Condition, ErrorKind, Expiry, SetOptions, TransactionWrite,
+};
 use cache_local::{LocalBackend, LocalConfig};
 
-use crate::Rig;
+use crate::{Rig, now};
 
 #[tokio::test]
 async fn a_cache_bounded_by_count_fills_to_its_bound_and_never_beyond() {
@@ -240,4 +245,90 @@ async fn an_entry_that_grows_beside_newcomers_alone_takes_their_room() {
         }
         assert_eq!((rig.entries(), rig.weight()), (1, 1_000));
     }
+}
+
+/// A value that notes whether the heavy one was there when it was dropped.
+struct Displaced {
+    weight: u32,
+    backend: Weak<LocalBackend<Self>>,
+    late: Arc<AtomicUsize>,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Clone for Displaced {
+    fn clone(&self) -> Self {
+        unreachable!("no test reads it")
+    }
+}
+
+impl Drop for Displaced {
+    fn drop(&mut self) {
+        let Some(backend) = self.backend.upgrade() else {
+            return;
+        };
+        self.dropped.fetch_add(1, Ordering::SeqCst);
+        if now(backend.expiry("heavy")).unwrap().is_some() {
+            self.late.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_heavy_value_displaces_is_dropped_before_it_is_stored() {
+    const VICTIMS: u32 = 10_000;
+    for (shards, by_commit) in [(1, false), (8, false), (1, true), (8, true)] {
+        let weigh = |_: &str, value: &Displaced| value.weight;
+        let config = LocalConfig::new().max_weight(VICTIMS.into(), weigh);
+        let backend = Arc::new(LocalBackend::new(config.shards(shards)).unwrap());
+        let (late, dropped) = (Arc::default(), Arc::default());
+        let value = |weight| Displaced {
+            weight,
+            backend: Arc::downgrade(&backend),
+            late: Arc::clone(&late),
+            dropped: Arc::clone(&dropped),
+        };
+        let always = BackendWrite::new(Expiry::Never, Condition::Always);
+        for number in 0..VICTIMS {
+            let key = number.to_string();
+            let set = backend.set(&key, value(1), always.clone());
+            assert!(set.await.unwrap());
+        }
+        if by_commit {
+            let transactions = CacheBackend::abilities(&*backend).transactions.unwrap();
+            let (_, watch) = transactions.watch(&[]).await.unwrap();
+            let heavy = TransactionWrite::Set(value(VICTIMS), Expiry::Never);
+            let commit = transactions.commit(watch, vec![("heavy", heavy)]);
+            commit.await.unwrap();
+        } else {
+            assert!(backend.set("heavy", value(VICTIMS), always).await.unwrap());
+        }
+        assert_eq!(dropped.load(Ordering::SeqCst), VICTIMS as usize);
+        assert_eq!(late.load(Ordering::SeqCst), 0, "{shards} {by_commit}");
+        let stats = CacheBackend::stats(&*backend);
+        assert_eq!(
+            (stats.weight, stats.entries),
+            (Some(VICTIMS.into()), Some(1))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_heavy_value_is_stored_though_a_listener_panics_about_each_that_it_displaces() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let tell = Arc::clone(&told);
+    let weigh = |_: &str, value: &u32| *value;
+    let config = LocalConfig::new().max_weight(1_000, weigh).shards(2);
+    let rig = Rig::new(config.on_removal(move |_| {
+        tell.fetch_add(1, Ordering::SeqCst);
+        panic!("it always does");
+    }));
+    for number in 0..1_000 {
+        rig.cache.set(format!("key:{number}"), 1u32).await.unwrap();
+    }
+    let cache = rig.cache.clone();
+    let panicked = tokio::spawn(async move { cache.set("heavy", 1_000u32).await });
+    assert!(panicked.await.unwrap_err().is_panic());
+    assert_eq!(told.load(Ordering::SeqCst), 1_000);
+    assert_eq!(rig.cache.get("heavy").await.unwrap(), Some(1_000));
+    assert_eq!(rig.weight(), 1_000);
 }

@@ -17,6 +17,8 @@ mod windows;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use cache_core::{Cache, Clock, ManualClock};
 use cache_local::{LocalBackend, LocalConfig};
@@ -57,5 +59,17 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("a local operation never waits"),
+    }
+}
+
+/// How often the caches of tests of the background thread are swept: it has no other clock than that of the machine.
+const SOON: Duration = Duration::from_millis(10);
+
+/// Waits until the background thread has done its work, however busy the machine is.
+fn eventually(is_done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never is");
+        sleep(Duration::from_millis(1));
     }
 }

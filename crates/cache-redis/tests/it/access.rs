@@ -305,7 +305,7 @@ async fn a_server_without_resp3_says_what_to_do() {
     let error = refusal(old).await;
     assert_eq!(
         error.to_string(),
-        "connect: not supported by this backend: RESP3 by this server; choose protocol resp2"
+        "connect: not supported: RESP3 by this server; choose protocol resp2"
     );
 }
 

@@ -148,8 +148,12 @@ async fn loads_of_two_caches_that_share_keys_end_with_a_cycle() {
 async fn loads_of_two_tasks_through_four_caches_end_with_a_cycle() {
     let server = Server::builder(Flavor::Redis7).start();
     let have_begun = Arc::new(tokio::sync::Barrier::new(2));
-    let nested = async |outer: &'static str, inner: &'static str| {
-        let (cache, within) = (cache(&server).await, cache(&server).await);
+    let mut caches = Vec::new();
+    for _ in 0..4 {
+        caches.push(cache(&server).await);
+    }
+    let mut nested = |outer: &'static str, inner: &'static str| {
+        let (cache, within) = (caches.remove(0), caches.remove(0));
         let have_begun = Arc::clone(&have_begun);
         tokio::spawn(async move {
             let load = async || {
@@ -159,7 +163,7 @@ async fn loads_of_two_tasks_through_four_caches_end_with_a_cycle() {
             cache.get_or_try_insert_with(outer, load).await
         })
     };
-    let tasks = [nested("a", "b").await, nested("b", "a").await];
+    let tasks = [nested("a", "b"), nested("b", "a")];
     let mut cycles = 0;
     for task in tasks {
         let ended = tokio::time::timeout(LEASE, task).await;

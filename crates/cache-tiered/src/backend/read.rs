@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{
-    BackendEntry, BackendWrite, CacheBackend, Condition, Error, ErrorKind, Expiry, Result,
+    BackendEntry, BackendWrite, CacheBackend, Condition, Error, ErrorKind, Expiry, Layer, Result,
     TagTicket, Tagging,
 };
 use tokio::time;
@@ -160,7 +160,7 @@ where
             let believed = self.recovery.believed_tags();
             let found = self.l2.get_entry(key).await?;
             if !self.may_be_invalid(found.as_ref(), believed) {
-                return Ok(found);
+                return Ok(found.map(|found| found.found_in(Layer::Store)));
             }
             for tag in found.iter().flat_map(|entry| &entry.tags) {
                 self.settle_alone(tag).await?;

@@ -3,6 +3,8 @@
 //!
 //! For a flat type without floats the compiler leaves nothing of this pass but its loops.
 
+use std::cell::Cell;
+
 use serde::Serialize;
 use serde::ser;
 
@@ -16,12 +18,25 @@ pub(super) const MAX_DECODED_LEVELS: usize = 128;
 /// levels that are not containers.
 const MAX_ENCODED_LEVELS: u8 = 120;
 
-/// Fails if `value` is nested too deeply, or if a float in it is not finite and must be.
-pub(super) fn check<V: Serialize>(value: &V, finite: bool) -> Result<(), CodecError> {
-    match value.serialize(Checker {
-        finite,
-        levels: MAX_ENCODED_LEVELS,
-    }) {
+/// The form that a value is about to get.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// People can read it, and every float in it is finite.
+    is_json: bool,
+}
+
+impl Form {
+    #[cfg(feature = "json")]
+    pub(super) const JSON: Self = Self { is_json: true };
+    #[cfg(feature = "msgpack")]
+    pub(super) const MSGPACK: Self = Self { is_json: false };
+}
+
+/// Fails if `value` is nested too deeply, or if a float in it is not finite and must be. Otherwise it tells
+/// whether a part of the value has two forms, one for people and one for programs.
+pub(super) fn check<V: Serialize>(value: &V, form: Form) -> Result<bool, CodecError> {
+    let has_two_forms = Cell::new(false);
+    match value.serialize(Checker::new(form, &has_two_forms)) {
         Err(Found::NotFinite) => Err(CodecError::new(
             "JSON has no form for a number that is not finite",
         )),
@@ -29,7 +44,59 @@ pub(super) fn check<V: Serialize>(value: &V, finite: bool) -> Result<(), CodecEr
             "the value is nested deeper than 120 levels",
         )),
         // What else can fail is for the real serializer to report.
-        Ok(_) | Err(Found::Other) => Ok(()),
+        Ok(_) | Err(Found::Other) => Ok(has_two_forms.get()),
+    }
+}
+
+/// Fails if a value and what it was decoded as do not have the same parts.
+///
+/// Parts are counted, and neither compared nor kept in order: a map whose order is random has the same number
+/// of them after each pass, and so has a value that depends on the time. What is found is what serde gets wrong
+/// without an error: `Some` of nothing, which is written as `None` is, and an untagged type of which another
+/// variant fits as well.
+pub(super) fn compare<V: Serialize>(value: &V, decoded: &V, form: Form) -> Result<(), CodecError> {
+    let count = |value: &V| {
+        let parts = Parts::default();
+        // What fails has failed before, in `check`.
+        let _ = value.serialize(Checker::new(form, &parts));
+        parts
+    };
+    if count(value) == count(decoded) {
+        Ok(())
+    } else {
+        Err(CodecError::new("a part of it is lost"))
+    }
+}
+
+/// What a pass takes note of.
+trait Notes: Copy {
+    /// Something asked whether people will read what it is written as.
+    fn asked(self) {}
+    /// There is an element or a field.
+    fn element(self) {}
+    /// There is a `Some`.
+    fn some(self) {}
+}
+
+impl Notes for &Cell<bool> {
+    fn asked(self) {
+        self.set(true);
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Parts {
+    elements: Cell<u64>,
+    somes: Cell<u64>,
+}
+
+impl Notes for &Parts {
+    fn element(self) {
+        self.elements.set(self.elements.get() + 1);
+    }
+
+    fn some(self) {
+        self.somes.set(self.somes.get() + 1);
     }
 }
 
@@ -51,28 +118,42 @@ impl ser::Error for Found {
 
 /// The serializer, and the serializer of everything that has elements: it keeps nothing.
 #[derive(Clone, Copy)]
-struct Checker {
-    /// Whether floats must be finite.
-    finite: bool,
+struct Checker<N> {
+    form: Form,
     /// Levels that may still follow.
     levels: u8,
+    notes: N,
 }
 
-impl Checker {
-    fn deeper(self) -> Checked {
+impl<N: Notes> Checker<N> {
+    const fn new(form: Form, notes: N) -> Self {
+        Self {
+            form,
+            levels: MAX_ENCODED_LEVELS,
+            notes,
+        }
+    }
+
+    fn deeper(self) -> Result<Self, Found> {
         match self.levels.checked_sub(1) {
             Some(levels) => Ok(Self { levels, ..self }),
             None => Err(Found::TooDeep),
         }
     }
-}
 
-type Checked = Result<Checker, Found>;
+    fn check_float(self, is_finite: bool) -> Result<Self, Found> {
+        if is_finite || !self.form.is_json {
+            Ok(self)
+        } else {
+            Err(Found::NotFinite)
+        }
+    }
+}
 
 /// What holds no float: accepted as it is.
 macro_rules! accept {
     ($($method:ident($($type:ty),*))*) => {
-        $(fn $method(self, $(_: $type),*) -> Checked {
+        $(fn $method(self, $(_: $type),*) -> Result<Self, Found> {
             Ok(self)
         })*
     };
@@ -81,7 +162,7 @@ macro_rules! accept {
 /// Elements with a name around them, which is a level of its own.
 macro_rules! accept_named {
     ($($method:ident($($type:ty),*))*) => {
-        $(fn $method(self, $(_: $type),*) -> Checked {
+        $(fn $method(self, $(_: $type),*) -> Result<Self, Found> {
             self.deeper()
         })*
     };
@@ -90,13 +171,17 @@ macro_rules! accept_named {
 /// What holds one value: look at it.
 macro_rules! look_at {
     ($($method:ident($($type:ty),*))*) => {
-        $(fn $method<T: Serialize + ?Sized>(self, $(_: $type,)* value: &T) -> Checked {
+        $(fn $method<T: Serialize + ?Sized>(
+            self,
+            $(_: $type,)*
+            value: &T,
+        ) -> Result<Self, Found> {
             value.serialize(self.deeper()?)
         })*
     };
 }
 
-impl ser::Serializer for Checker {
+impl<N: Notes> ser::Serializer for Checker<N> {
     type Ok = Self;
     type Error = Found;
     type SerializeSeq = Self;
@@ -107,20 +192,22 @@ impl ser::Serializer for Checker {
     type SerializeStruct = Self;
     type SerializeStructVariant = Self;
 
-    fn serialize_f32(self, number: f32) -> Checked {
-        if !self.finite || number.is_finite() {
-            Ok(self)
-        } else {
-            Err(Found::NotFinite)
-        }
+    fn is_human_readable(&self) -> bool {
+        self.notes.asked();
+        self.form.is_json
     }
 
-    fn serialize_f64(self, number: f64) -> Checked {
-        if !self.finite || number.is_finite() {
-            Ok(self)
-        } else {
-            Err(Found::NotFinite)
-        }
+    fn serialize_f32(self, number: f32) -> Result<Self, Found> {
+        self.check_float(number.is_finite())
+    }
+
+    fn serialize_f64(self, number: f64) -> Result<Self, Found> {
+        self.check_float(number.is_finite())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, Found> {
+        self.notes.some();
+        value.serialize(self.deeper()?)
     }
 
     accept! {
@@ -141,7 +228,6 @@ impl ser::Serializer for Checker {
     }
 
     look_at! {
-        serialize_some()
         serialize_newtype_struct(&'static str)
         serialize_newtype_variant(&'static str, u32, &'static str)
     }
@@ -150,7 +236,7 @@ impl ser::Serializer for Checker {
 /// What has elements: look at each.
 macro_rules! look_inside {
     ($($trait:ident { $($method:ident($($name:ty)?))* })*) => {
-        $(impl ser::$trait for Checker {
+        $(impl<N: Notes> ser::$trait for Checker<N> {
             type Ok = Self;
             type Error = Found;
 
@@ -159,10 +245,11 @@ macro_rules! look_inside {
                 $(_: $name,)?
                 value: &T,
             ) -> Result<(), Found> {
+                self.notes.element();
                 value.serialize(self.deeper()?).map(drop)
             })*
 
-            fn end(self) -> Checked {
+            fn end(self) -> Result<Self, Found> {
                 Ok(self)
             }
         })*

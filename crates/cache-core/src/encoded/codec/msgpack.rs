@@ -1,16 +1,29 @@
 //! MessagePack through rmp-serde.
 
+use rmp_serde::config::SerializerConfig;
+use rmp_serde::decode::ReadRefReader;
+use rmp_serde::{Deserializer, Serializer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, CodecError, CodecId, checker};
+use super::checker::{self, Form};
+use super::{Codec, CodecError, CodecId};
 
 /// Stores values as MessagePack: smaller and faster than JSON, and it holds every float.
 ///
 /// Structs are written as maps with field names, so that fields can be added, removed and
 /// reordered. Values nested deeper than 120 levels are refused; nesting deeper than 128 and bytes
-/// behind the value are not decoded. An option in an option that holds `None` comes back as the
-/// outer `None`.
+/// behind the value are not decoded.
+///
+/// Types that have a compact form, such as addresses and UUIDs, are written in it. Serde does not decode that
+/// form in tagged, untagged and flattened types, so values of such types are written as text, as in JSON, if the
+/// compact form does not come back; to know that, a value with an address in it is decoded once at each write.
+///
+/// Some values that MessagePack holds do not come back; `EncodedBackend` [finds them](crate::EncodedBackend#values-that-do-not-come-back):
+/// - `Some` of `None`, of `()` and of `serde_json::Value::Null` comes back as `None`;
+/// - 128-bit integers are not decoded in tagged, untagged and flattened types, which serde keeps in a buffer
+///   that has no place for them;
+/// - of an untagged type the first variant that fits comes back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MsgPackCodec;
@@ -29,24 +42,52 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MsgPackCodec {
     }
 
     fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        checker::check(value, false)?;
-        rmp_serde::encode::write_named(out, value)
-            .map_err(|_| CodecError::new("the value has no form in MessagePack"))
+        let has_two_forms = checker::check(value, Form::MSGPACK)?;
+        let start = out.len();
+        written(rmp_serde::encode::write_named(out, value))?;
+        if has_two_forms && self.verify(value, &out[start..]).is_err() {
+            let mut text = Vec::new();
+            let serializer = Serializer::new(&mut text).with_struct_map();
+            written(value.serialize(&mut serializer.with_human_readable()))?;
+            // What comes back in neither form is written as ever.
+            if self.verify(value, &text).is_ok() {
+                out.truncate(start);
+                out.append(&mut text);
+            }
+        }
+        Ok(())
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
         // Reads the slice in place; over `Read` it would copy each text once more.
-        let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
-        decoder.set_max_depth(checker::MAX_DECODED_LEVELS);
-        // The cause is not attached: its text can quote the value.
-        let value = V::deserialize(&mut decoder)
-            .map_err(|_| CodecError::new("the bytes are not MessagePack of this type"))?;
-        // It does not tell where it stands, but what fails at the first byte of another value has
-        // none left. A unit has no parts that could be cut off instead.
-        match <()>::deserialize(&mut decoder) {
-            Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
-            _ => Err(CodecError::new("bytes follow the MessagePack value")),
-        }
+        read(Deserializer::from_read_ref(bytes)).or_else(|error| {
+            let text = read(Deserializer::from_read_ref(bytes).with_human_readable());
+            text.map_err(|_| error)
+        })
+    }
+
+    fn verify(&self, value: &V, bytes: &[u8]) -> Result<(), CodecError> {
+        checker::compare(value, &self.decode(bytes)?, Form::MSGPACK)
+    }
+}
+
+/// The cause is not attached: its text can quote the value.
+fn written(outcome: Result<(), rmp_serde::encode::Error>) -> Result<(), CodecError> {
+    outcome.map_err(|_| CodecError::new("the value has no form in MessagePack"))
+}
+
+fn read<V: DeserializeOwned, C: SerializerConfig>(
+    mut decoder: Deserializer<ReadRefReader<'_, [u8]>, C>,
+) -> Result<V, CodecError> {
+    decoder.set_max_depth(checker::MAX_DECODED_LEVELS);
+    // The cause is not attached: its text can quote the value.
+    let value = V::deserialize(&mut decoder)
+        .map_err(|_| CodecError::new("the bytes are not MessagePack of this type"))?;
+    // It does not tell where it stands, but what fails at the first byte of another value has
+    // none left. A unit has no parts that could be cut off instead.
+    match <()>::deserialize(&mut decoder) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
+        _ => Err(CodecError::new("bytes follow the MessagePack value")),
     }
 }
 

@@ -270,3 +270,51 @@ async fn the_error_of_a_load_that_is_joined_names_the_call_that_waited() {
     let led = leads.await.unwrap().unwrap_err();
     assert_eq!(led.cache().and_then(operation), Some("or_load"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hot_key_beyond_the_times_that_are_remembered_is_not_loaded_at_each_hit() {
+    let options = LoadOptions::new().ttl(3_600).refresh_ahead(0.8);
+    let world = world();
+    let get = async |key: &str, ttl: u64| {
+        let load = async move |_| Ok::<_, io::Error>(Loaded::value(1).ttl(ttl));
+        let found = world.cache.entry(key).options(options).or_load(load).await;
+        assert_eq!(found.expect("it loads"), Some(1));
+    };
+    // More than there is room for, of which none expires before it has a reader.
+    for number in 0..80_000 {
+        get(&format!("key:{number}"), 100).await;
+    }
+    let loads = || world.cache.stats().loads.loads;
+    let before = loads();
+    for _ in 0..10 {
+        get("key:79999", 100).await;
+        settle().await;
+    }
+    assert_eq!(loads() - before, 0);
+    // Once the others have expired, there is room again.
+    world.hand.advance(100 * SECOND);
+    let before = loads();
+    get("key:79999", 10).await;
+    assert_eq!(loads() - before, 1);
+    for (after, ahead) in [(7_999 * MS, 0), (2 * MS, 1)] {
+        world.hand.advance(after);
+        let before = loads();
+        get("key:79999", 10).await;
+        settle().await;
+        assert_eq!(loads() - before, ahead, "after {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_key_with_a_time_of_its_own_is_not_loaded_at_each_hit() {
+    let options = LoadOptions::new().ttl(3_600).refresh_ahead(0.8);
+    let world = world();
+    let key = "k".repeat(4_000);
+    for _ in 0..10 {
+        let load = async |_| Ok::<_, io::Error>(Loaded::value(1).ttl(10));
+        let found = world.cache.entry(&key).options(options).or_load(load).await;
+        assert_eq!(found.expect("it loads"), Some(1));
+        settle().await;
+    }
+    assert_eq!(world.cache.stats().loads.loads, 1);
+}

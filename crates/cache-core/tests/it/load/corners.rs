@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cache_conformance::Fault;
-use cache_core::{Cache, Condition, LoadOptions, Loaded};
+use cache_core::{Cache, Condition, ErrorKind, LoadOptions, Loaded};
 use cache_local::LocalBackend;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
-    MS, SECOND, Source, World, failing, get, get_with, remote_world, settle, stored, value, world,
-    world_with,
+    Answer, MS, SECOND, Source, World, failing, get, get_with, remote_world, settle, stored, value,
+    world, world_with,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -364,6 +364,46 @@ async fn a_writer_beside_a_load_in_the_same_task_goes_on_after_a_while() {
         .expect("the write waits for a store that nobody polls");
 }
 
+/// Loads the key in a branch of `select!` whose other branch leads a load of it, which nobody polls meanwhile.
+async fn load_beside_a_pinned_load(world: &World, options: LoadOptions) -> Answer {
+    let load = async |_| {
+        tokio::time::sleep(SECOND).await;
+        Ok::<_, io::Error>(1)
+    };
+    let mut pinned = std::pin::pin!(world.cache.entry("key").or_load(load));
+    let answer = tokio::select! {
+        biased;
+        _ = &mut pinned => panic!("it takes longer"),
+        () = tokio::time::sleep(MS) => {
+            let load = async |_| Ok::<_, io::Error>(2);
+            world.cache.entry("key").options(options).or_load(load).await
+        }
+    };
+    assert_eq!(pinned.await.unwrap(), Some(1));
+    answer
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_beside_a_pinned_load_of_its_key_ends_with_its_own_hard_timeout() {
+    let world = world();
+    let start = Instant::now();
+    let options = LoadOptions::new().hard_timeout(3 * SECOND);
+    let error = load_beside_a_pinned_load(&world, options)
+        .await
+        .unwrap_err();
+    let limit = 3 * SECOND;
+    assert_eq!(
+        error.cache().unwrap().kind(),
+        &ErrorKind::LoadTimeout { limit }
+    );
+    // Then the pinned one was polled again, whose time was over long since.
+    assert_eq!(start.elapsed(), MS + limit);
+
+    world.cache.delete("key").await.unwrap();
+    let endless = load_beside_a_pinned_load(&world, LoadOptions::new());
+    assert!(timeout(HOUR, endless).await.is_err());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_set_removes_the_copy_of_a_load_that_it_overlaps() {
     let world = keeping();
@@ -432,7 +472,7 @@ async fn who_takes_over_has_what_is_left_of_the_soft_timeout() {
     let source = Source::default();
     let leader = get_with(&world, "key", options, &source, 1);
     source.has_begun().await;
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     let waits = get_with(&world, "key", options, &source, 2);
     tokio::time::sleep(900 * MS).await;
     leader.abort();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cache_conformance::Fault;
 use cache_core::{ErrorKind, WarmOptions};
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
@@ -176,4 +177,20 @@ async fn bad_options_and_bad_keys_are_errors_that_name_them() {
     assert_eq!(world.cache.keys().await.unwrap(), Vec::<String>::new());
     let never = WarmOptions::new().ttl(Duration::ZERO);
     assert!(world.cache.warm(&mut rows(1), never).await.is_err());
+}
+
+#[test]
+fn a_rate_outside_of_a_runtime_is_an_error() {
+    let world = world();
+    let mut pairs = rows(10);
+    let warm = world.cache.warm(&mut pairs, WarmOptions::new().rate(5));
+    let refused = warm.now_or_never().unwrap().unwrap_err();
+    assert_eq!((refused.stored, refused.unwritten.len()), (0, 0));
+    assert_eq!(
+        refused.error.to_string(),
+        "warm: not supported: a rate outside of a Tokio runtime"
+    );
+    // Nothing was taken from the stream, and without a rate there is nothing to wait for.
+    let warm = world.cache.warm(&mut pairs, WarmOptions::new());
+    assert_eq!(warm.now_or_never().unwrap().unwrap(), 10);
 }

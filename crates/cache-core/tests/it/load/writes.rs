@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cache_conformance::Fault;
 use cache_core::{LoadOptions, SetOptions};
+use tokio::time::Instant;
 
 use super::{
     MS, SECOND, Source, World, failing, get, get_with, remote_world, settle, value, world,
@@ -351,4 +352,25 @@ async fn what_was_loaded_in_the_background_before_a_write_is_not_stored_either()
             assert_eq!(world.cache.stats().loads.pending, 0, "{kind}, {name}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulk_delete_waits_for_all_stores_at_once() {
+    let (world, source) = (world(), Source::default());
+    let keys: Vec<String> = (0..20).map(|number| format!("key:{number}")).collect();
+    let loads: Vec<_> = keys
+        .iter()
+        .map(|key| get(&world, key, &source, 1))
+        .collect();
+    settle().await;
+    assert_eq!(source.calls(), 20);
+    // None of them comes to an end with its store.
+    world.backend.script((0..20).map(|_| Fault::Hang));
+    source.let_go(20);
+    settle().await;
+
+    let start = Instant::now();
+    assert_eq!(world.cache.mdelete(&keys).await.unwrap(), 0);
+    assert_eq!(start.elapsed(), 2 * SECOND);
+    drop(loads);
 }
