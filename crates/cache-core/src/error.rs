@@ -202,6 +202,37 @@ impl Error {
         self.0.operation
     }
 
+    /// Tells whether the call was refused for what it asks: nothing was done, and the same call fails again.
+    ///
+    /// ```
+    /// use cache_core::Cache;
+    /// use cache_local::LocalBackend;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let cache: Cache<u32> = Cache::new(LocalBackend::default());
+    /// let error = cache.set("", 1u32).await.unwrap_err();
+    /// assert!(error.is_refused() && !error.is_transient());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        match self.0.kind {
+            ErrorKind::InvalidInput { .. }
+            | ErrorKind::TooLarge { .. }
+            | ErrorKind::Encode
+            | ErrorKind::Unsupported { .. } => true,
+            ErrorKind::Timeout
+            | ErrorKind::Unavailable
+            // Passwords and permissions change.
+            | ErrorKind::Unauthorized
+            | ErrorKind::Conflict
+            | ErrorKind::LoadTimeout { .. }
+            | ErrorKind::LoadCycle
+            | ErrorKind::Full { .. }
+            | ErrorKind::Backend => false,
+        }
+    }
+
     /// Tells whether the same call may succeed later without a change.
     #[must_use]
     pub fn is_transient(&self) -> bool {

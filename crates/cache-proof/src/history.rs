@@ -113,8 +113,10 @@ pub(crate) enum Kind {
     SetIfAbsent,
     Swap,
     Delete,
-    /// The invalidation of the tag that the key has: a delete that leaves the value in the store.
+    /// The invalidation of a tag that the key has: a delete that leaves the value in the store.
     Invalidate,
+    /// The removal of all keys of a writer that are in its namespace.
+    Clear,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,7 +186,7 @@ pub(crate) struct Observation {
 impl Kind {
     /// Tells whether nothing may be read after it.
     pub(crate) const fn removes(self) -> bool {
-        matches!(self, Self::Delete | Self::Invalidate)
+        matches!(self, Self::Delete | Self::Invalidate | Self::Clear)
     }
 }
 

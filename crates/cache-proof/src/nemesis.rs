@@ -31,6 +31,7 @@ struct Strike<'a> {
     workers: &'a [Worker],
     random: Rng,
     time: Duration,
+    keys: u32,
 }
 
 /// Makes things go wrong until the time of the plan is over; then all is healed.
@@ -57,6 +58,7 @@ pub(crate) async fn rage(plan: &Plan, topology: &Topology, workers: &[Worker]) -
                 workers,
                 random: random.fork(),
                 time: time.min(end.saturating_duration_since(next)),
+                keys: plan.keys,
             }
         };
         let first = strike(first).run();

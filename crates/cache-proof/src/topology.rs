@@ -52,7 +52,7 @@ impl Topology {
         match self {
             Self::Cluster(cluster) => {
                 let look = |key| {
-                    let name = stored_name(key);
+                    let name = stored_name(key, keys);
                     let start = now();
                     let reply = cluster.command(&["GET", &name]);
                     observation(0, key, start, &reply)
@@ -89,7 +89,7 @@ impl Eye {
 
     /// Looks what is held under each key. A connection is to one life of a server.
     pub(crate) fn look(&mut self, keys: u32) -> io::Result<Vec<Observation>> {
-        let names = (0..keys).map(stored_name);
+        let names = (0..keys).map(|key| stored_name(key, keys));
         let command: Vec<String> = std::iter::once("MGET".to_owned()).chain(names).collect();
         let start = now();
         match self.client.command(&command)? {

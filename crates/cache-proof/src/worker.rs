@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use self::cache::{WRITERS, namespace};
 pub(crate) use self::cache::{build_cache, stored_name};
 use self::load::{Shared, Task};
 use crate::history::{Nanos, Record, Sample, Stall, now, write};
@@ -56,7 +57,10 @@ async fn carry_out(order: Order) {
     let cache = connect(&order).await;
     say(READY);
     let (phase, of_tasks) = watch::channel(Phase::All);
+    let namespaces = (0..WRITERS).map(|writer| cache.namespace(namespace(writer)));
+    let namespaces: Result<_, _> = namespaces.collect();
     let shared = Arc::new(Shared {
+        namespaces: namespaces.expect("their names are good"),
         cache,
         order,
         phase: of_tasks.clone(),

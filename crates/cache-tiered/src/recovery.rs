@@ -302,16 +302,21 @@ impl Recovery {
         }
     }
 
-    /// Waits until nothing else is done to a key, and tells whether it still has to be deleted.
-    pub(crate) async fn begin_repeat(&self, key: &str) -> Option<Turned<'_>> {
-        let turned = self.turns.repeat(key).await;
-        self.distrusts(key).then_some(turned)
+    /// Returns the turn to delete a key that has to be deleted, unless something else is done to it.
+    pub(crate) fn begin_repeat(&self, key: &str) -> Option<Turned<'_>> {
+        let turned = self.turns.repeat(&[key]);
+        (turned.contains(key) && self.distrusts(key)).then_some(turned)
+    }
+
+    /// Returns when nothing is done to a key.
+    pub(crate) async fn turn_ended(&self, key: &str) {
+        self.turns.ended(key).await;
     }
 
     /// Takes out of a batch the deletes that do not have to be repeated any more, and those of keys that are
     /// being written: their time comes later.
     pub(crate) fn begin_repeats(&self, batch: &mut Batch) -> Turned<'_> {
-        let turned = self.turns.repeat_free(&batch.keys_to(Some(Task::Delete)));
+        let turned = self.turns.repeat(&batch.keys_to(Some(Task::Delete)));
         let queue = self.lock();
         batch.keys.retain(|(number, key, task)| {
             let is_last = queue.keys.get(key).is_some_and(|(last, _)| last == number);
@@ -320,8 +325,9 @@ impl Recovery {
         turned
     }
 
+    /// Tells whether there is anything that has to be deleted first.
     #[inline]
-    fn distrusts_any(&self) -> bool {
+    pub(crate) fn distrusts_any(&self) -> bool {
         self.distrusts.load(Ordering::Acquire)
     }
 

@@ -3,7 +3,7 @@
 use tokio::runtime::Handle;
 
 use super::{Cache, Shared};
-use crate::{CacheBackend, Condition, Error, ErrorKind, Expiry, MAX_TTL, Result, Scope};
+use crate::{CacheBackend, Condition, ErrorKind, Expiry, MAX_TTL, Result, Scope};
 
 /// The copies of values that are about to be overwritten or deleted.
 ///
@@ -76,7 +76,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Outdated<'_, V, B> {
     ) -> Result<T> {
         let may_have_changed = match &written {
             Ok(written) => changed(written),
-            Err(error) => may_have_happened(error),
+            // A store may have done what it was asked for, or a part of it.
+            Err(error) => !error.is_refused() && *error.kind() != ErrorKind::Conflict,
         };
         if !may_have_changed {
             self.leave();
@@ -85,26 +86,6 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Outdated<'_, V, B> {
         let removed = self.remove().await;
         let written = written?;
         removed.map(|()| written)
-    }
-}
-
-/// Tells whether a write may have happened that has failed.
-fn may_have_happened(error: &Error) -> bool {
-    match error.kind() {
-        // Refused before anything is written, all of it.
-        ErrorKind::InvalidInput { .. }
-        | ErrorKind::TooLarge { .. }
-        | ErrorKind::Encode
-        | ErrorKind::Unsupported { .. }
-        | ErrorKind::Conflict => false,
-        // Of the rest, a store may have done what it was asked for, or a part of it.
-        ErrorKind::Timeout
-        | ErrorKind::Unavailable
-        | ErrorKind::Unauthorized
-        | ErrorKind::LoadTimeout { .. }
-        | ErrorKind::LoadCycle
-        | ErrorKind::Full { .. }
-        | ErrorKind::Backend => true,
     }
 }
 

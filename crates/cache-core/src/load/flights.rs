@@ -18,6 +18,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
@@ -339,16 +340,14 @@ impl<V: Send + Sync> Flights<V> {
         if self.len() == 0 {
             return;
         }
+        let mut keys = Vec::new();
         for stripe in &self.stripes {
-            let keys: Vec<_> = {
-                let slots = stripe.slots.lock();
-                let within = slots.keys().filter(|key| scope.contains(key));
-                within.cloned().collect()
-            };
-            for key in keys {
-                self.detach(&key).await;
-            }
+            let slots = stripe.slots.lock();
+            let within = slots.keys().filter(|key| scope.contains(key));
+            keys.extend(within.cloned());
         }
+        // At once: for each that is being stored there is a limit, and the caller is to wait for one.
+        join_all(keys.iter().map(|key| self.detach(key))).await;
     }
 
     /// Notes that tags were invalidated: who boards from here on has no use for a value with one of

@@ -7,7 +7,8 @@ use crate::report::Rule;
 /// How long a command may still be carried out after nobody waits for it any more, or after the fault is over
 /// that has held it up.
 const LATE: Nanos = 500_000_000;
-/// How long the invalidation of a tag that has failed may go on to be repeated. It takes what was written since.
+/// How long a clear or the invalidation of a tag that has failed may go on to be repeated. It takes what was
+/// written since.
 const REPEATED: Nanos = 30_000_000_000;
 
 impl Checker<'_> {
@@ -46,6 +47,7 @@ impl Checker<'_> {
         let mut open = self.writes.open_before(write);
         open.any(|call| match call.kind {
             Kind::Invalidate => write.tagged && call.end + REPEATED > write.start,
+            Kind::Clear => call.end + REPEATED > write.start,
             Kind::Delete => self.carried_out_until(call) > write.start,
             _ => call.ttl.is_some() && self.carried_out_until(call) > write.start,
         })

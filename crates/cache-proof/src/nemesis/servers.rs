@@ -94,7 +94,8 @@ impl Strike<'_> {
                 master
             }
             Topology::Cluster(cluster) => {
-                let slot = slot_of_key(&stored_name(self.random.u32(..MOVED_KEYS)));
+                let key = self.random.u32(..MOVED_KEYS);
+                let slot = slot_of_key(&self.stored_name(key));
                 let master = cluster.master_of_slot(slot);
                 master.kill();
                 cluster.wait_until_ok();
@@ -114,13 +115,17 @@ impl Strike<'_> {
         }
     }
 
+    fn stored_name(&self, key: u32) -> String {
+        stored_name(key, self.keys)
+    }
+
     /// Moves some keys to another node and leaves them there. On a busy machine one of the two nodes may be taken
     /// for dead meanwhile; what has moved until then may be lost.
     fn move_slots(&mut self, cluster: &Cluster) -> Option<Loss> {
         let at = now();
         let mut loss = None;
         for key in 0..MOVED_KEYS {
-            let slot = slot_of_key(&stored_name(key));
+            let slot = slot_of_key(&self.stored_name(key));
             let nodes = cluster.nodes().iter();
             let masters = nodes.filter(|node| node.is_running() && node.info("role") == "master");
             // Each is asked about itself: what others know of earlier moves and failovers may be old.

@@ -10,6 +10,7 @@ use cache_tiered::{TieredBackend, TieredConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::TASKS;
 use crate::plan::{BOUND, Mode, Order};
 
 /// Builds the cache, of which a command may take `timeout`, and waits until its first tier may serve.
@@ -57,6 +58,9 @@ fn config(url: &str, timeout: Duration) -> Result<RedisConfig> {
     Ok(config.namespace(NAMESPACE).command_timeout(timeout))
 }
 
+/// How many tasks write, over all processes.
+pub(crate) const WRITERS: u32 = 4 * TASKS;
+
 /// The namespace of the proof in the store.
 const NAMESPACE: &str = "proof";
 
@@ -65,7 +69,20 @@ pub(crate) fn name(key: u32) -> String {
     format!("key:{key}")
 }
 
-/// Returns the name of a key in the store.
-pub(crate) fn stored_name(key: u32) -> String {
-    format!("{NAMESPACE}:{}", name(key))
+/// Tells whether a key of so many is in a namespace that its writer clears at times.
+pub(crate) const fn is_cleared(key: u32, keys: u32) -> bool {
+    key >= keys / 2
+}
+
+/// Returns the name of the namespace of a key that is cleared: of each writer its own.
+pub(crate) fn namespace(key: u32) -> String {
+    format!("of-{}", key % WRITERS)
+}
+
+/// Returns the name of a key of so many in the store.
+pub(crate) fn stored_name(key: u32, keys: u32) -> String {
+    match is_cleared(key, keys) {
+        true => format!("{NAMESPACE}:@{}:{}", namespace(key), name(key)),
+        false => format!("{NAMESPACE}:{}", name(key)),
+    }
 }

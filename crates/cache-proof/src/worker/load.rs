@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::cache::name;
+use super::cache::{WRITERS, is_cleared, name};
 use super::{Phase, TASKS, nanos};
 use crate::history::{Kind, Operation, Outcome, now};
 use crate::payload::Payload;
@@ -24,8 +24,20 @@ const SHORT_MS: std::ops::Range<u64> = 50..1500;
 /// What the tasks have in common.
 pub(super) struct Shared {
     pub(super) cache: Cache<Payload>,
+    /// A namespace for each writer.
+    pub(super) namespaces: Vec<Cache<Payload>>,
     pub(super) order: Order,
     pub(super) phase: watch::Receiver<Phase>,
+}
+
+impl Shared {
+    /// Returns the cache that has a key.
+    fn cache_of(&self, key: u32) -> &Cache<Payload> {
+        match is_cleared(key, self.order.keys) {
+            true => &self.namespaces[(key % WRITERS) as usize],
+            false => &self.cache,
+        }
+    }
 }
 
 /// A task, which alone writes some of the keys, and reads all.
@@ -49,6 +61,7 @@ impl Task {
     pub(super) fn new(shared: &Arc<Shared>, number: u32) -> Self {
         let order = &shared.order;
         let (this, all) = (order.process * TASKS + number, order.processes * TASKS);
+        assert_eq!(all, WRITERS, "each writer has a namespace of its own");
         let seed = order.seed.wrapping_add(u64::from(this) << 32);
         Self {
             shared: Arc::clone(shared),
@@ -90,8 +103,8 @@ impl Task {
                 let kind = Kind::Set;
                 self.write(Write { kind, ttl }).await;
             }
-            // It deletes all own keys.
-            97 if self.random.bool() => self.invalidate().await,
+            // It deletes many keys.
+            97 if self.random.bool() => self.remove_many().await,
             90..98 => self.write(write(Kind::Delete)).await,
             98 => self.write(write(Kind::Swap)).await,
             _ => self.write(write(Kind::SetIfAbsent)).await,
@@ -112,9 +125,13 @@ impl Task {
         let mut keys: Vec<u32> = (0..KEYS_PER_CALL).map(|_| self.any_key()).collect();
         keys.sort_unstable();
         keys.dedup();
+        // A call is for keys of one namespace.
+        let namespace = |key: u32| is_cleared(key, self.shared.order.keys).then_some(key % WRITERS);
+        let chosen = namespace(keys[self.random.usize(..keys.len())]);
+        keys.retain(|key| namespace(*key) == chosen);
         let names: Vec<String> = keys.iter().map(|key| name(*key)).collect();
         let start = now();
-        let found = timeout(HUNG, self.shared.cache.mget(&names)).await;
+        let found = timeout(HUNG, self.shared.cache_of(keys[0]).mget(&names)).await;
         let end = now();
         for (place, key) in keys.into_iter().enumerate() {
             let call = call(&self.shared.order, key, Kind::GetMany, start);
@@ -163,16 +180,36 @@ impl Task {
         *version
     }
 
-    /// Invalidates a tag of the own keys: one call, which is a delete of each value that carries it.
-    async fn invalidate(&mut self) {
+    /// Invalidates a tag of the own keys of one namespace, which is a delete of each value that carries it, or
+    /// clears the namespace: one call in any case.
+    async fn remove_many(&mut self) {
+        let Some(&any) = self.own.get(self.random.usize(..self.own.len().max(1))) else {
+            return;
+        };
+        let keys = self.shared.order.keys;
+        let (cache, is_apart) = (self.shared.cache_of(any), is_cleared(any, keys));
+        let clears = is_apart && self.random.bool();
         let tag = &self.tags[self.random.usize(..self.tags.len())];
         let start = now();
-        let answer = timeout(HUNG, self.shared.cache.delete_by_tag(tag)).await;
+        let answer = timeout(HUNG, async {
+            match clears {
+                true => cache.clear().await.map(drop),
+                false => cache.delete_by_tag(tag).await,
+            }
+        });
+        let answer = answer.await;
         let end = now();
-        for key in self.own.clone() {
+        let kind = if clears {
+            Kind::Clear
+        } else {
+            Kind::Invalidate
+        };
+        let mut removed = self.own.clone();
+        removed.retain(|key| is_cleared(*key, keys) == is_apart);
+        for key in removed {
             let call = Operation {
                 wrote: Some(self.next_version(key)),
-                ..call(&self.shared.order, key, Kind::Invalidate, start)
+                ..call(&self.shared.order, key, kind, start)
             };
             let call = match &answer {
                 Ok(Ok(())) => call,
@@ -189,7 +226,7 @@ impl Task {
         key: u32,
         version: u64,
     ) -> Result<(Outcome, Option<Payload>)> {
-        let cache = &self.shared.cache;
+        let cache = self.shared.cache_of(key);
         let value = Payload::new(key, version, self.shared.order.process);
         let key = name(key);
         let tags = self.tags.each_ref().map(String::as_str);
@@ -227,9 +264,9 @@ pub(super) async fn read_all(shared: &Shared) -> Vec<Operation> {
 }
 
 async fn get(shared: &Shared, key: u32, kind: Kind) -> Operation {
-    let key_name = name(key);
+    let (cache, key_name) = (shared.cache_of(key), name(key));
     let call = call(&shared.order, key, kind, now());
-    let found = timeout(HUNG, shared.cache.get(key_name)).await;
+    let found = timeout(HUNG, cache.get(key_name)).await;
     let end = now();
     let call = match found {
         Ok(Ok(found)) => Operation {

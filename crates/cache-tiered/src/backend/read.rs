@@ -7,7 +7,8 @@ use cache_core::{
     BackendEntry, BackendWrite, CacheBackend, Condition, Error, ErrorKind, Expiry, Layer, Result,
     TagTicket, Tagging,
 };
-use tokio::time;
+use futures_util::future::try_join_all;
+use tokio::time::{self, Instant};
 
 use super::Tiers;
 use super::write::Change;
@@ -19,6 +20,10 @@ use crate::recovery::Task;
 /// How long a read of which the key has changed meanwhile waits for a later one: its value is in
 /// hand, so no longer than nobody notices.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// For how long a read of a key that has to be deleted first begins anew when somebody else who deletes or writes
+/// it has failed.
+const TURNS: Duration = Duration::from_millis(100);
 
 /// How far the times that two answers of the second tier give to one value may lie apart: as long as
 /// the slower of them was on its way.
@@ -139,17 +144,32 @@ where
 
     /// Does what could not be done to a key of the second tier, or to a tag.
     async fn settle_alone(&self, key: &str) -> Result<()> {
-        if self.recovery.distrusts(key)
-            && let Some(_turned) = Box::pin(self.recovery.begin_repeat(key)).await
-        {
-            let mark = self.recovery.mark();
-            self.delete_in_l2(&[key]).await?;
-            self.recovery.supersede([key], mark);
-            // Others may have read since what the failed delete had left there.
-            let change = Change::Key(key).to_invalidation();
-            if self.publish(&change).await.is_err() {
-                self.recovery.add_keys([key], Task::Announce);
+        if !self.recovery.distrusts(key) {
+            return Ok(());
+        }
+        // Boxed: rare, and inline it would enlarge the future of every read.
+        Box::pin(self.settle_doubted(key)).await
+    }
+
+    async fn settle_doubted(&self, key: &str) -> Result<()> {
+        let begun = Instant::now();
+        while self.recovery.distrusts(key) {
+            if let Some(_turned) = self.recovery.begin_repeat(key) {
+                let mark = self.recovery.mark();
+                self.delete_in_l2(&[key]).await?;
+                self.recovery.supersede([key], mark);
+                // Others may have read since what the failed delete had left there.
+                let change = Change::Key(key).to_invalidation();
+                if self.publish(&change).await.is_err() {
+                    self.recovery.add_keys([key], Task::Announce);
+                }
+                return Ok(());
             }
+            // Somebody else has failed, who had as much time as this call.
+            if begun.elapsed() > TURNS {
+                return Err(ErrorKind::Unavailable.into());
+            }
+            self.recovery.turn_ended(key).await;
         }
         Ok(())
     }
@@ -220,14 +240,20 @@ where
     pub(super) async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<BackendEntry<V>>>> {
         let mut found = Vec::with_capacity(keys.len());
         let (mut leads, mut joins) = (Vec::new(), Vec::new());
-        for (place, key) in keys.iter().enumerate() {
+        for key in keys {
             found.push(self.in_l1(key).await);
-            if found[place].is_none() {
-                self.settle_alone(key).await?;
-                match self.board(key) {
-                    Boarding::Lead(lead) => leads.push((place, lead)),
-                    Boarding::Join(join) => joins.push((place, join)),
-                }
+        }
+        let missing = || keys.iter().zip(&found).enumerate();
+        let missing = || missing().filter(|(_, (_, found))| found.is_none());
+        if self.recovery.distrusts_any() {
+            // At once: each may take as long as a round trip.
+            let settled = missing().map(|(_, (key, _))| self.settle_alone(key));
+            Box::pin(try_join_all(settled)).await?;
+        }
+        for (place, (key, _)) in missing() {
+            match self.board(key) {
+                Boarding::Lead(lead) => leads.push((place, lead)),
+                Boarding::Join(join) => joins.push((place, join)),
             }
         }
         if !leads.is_empty() {

@@ -68,19 +68,6 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// Tells whether a write that failed like this fails whenever it is tried, and did not happen.
-///
-/// One that was refused may be let in later: passwords and permissions change.
-fn can_never_succeed(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidInput { .. }
-            | ErrorKind::TooLarge { .. }
-            | ErrorKind::Encode
-            | ErrorKind::Unsupported { .. }
-    )
-}
-
 impl<V, L1, L2> Tiers<V, L1, L2>
 where
     V: Clone + Send + Sync + 'static,
@@ -163,7 +150,7 @@ where
         let is_unknown = error.is_transient() && !has_lost;
         self.counters.unknown_writes.add(u64::from(is_unknown));
         // Who has lost a race has written nothing.
-        if can_never_succeed(error) || (has_lost && again.is_none()) {
+        if error.is_refused() || (has_lost && again.is_none()) {
             return;
         }
         let told = self.needs_publish().then_some(Task::AnnounceTwice);
@@ -198,7 +185,7 @@ where
         };
         let written = self.write(Change::Key(key), |written| *written, set).await;
         match (written, spare) {
-            (Err(error), Some((value, expiry))) if !can_never_succeed(&error) => self
+            (Err(error), Some((value, expiry))) if !error.is_refused() => self
                 .keep_alone(key, value, expiry, tagging)
                 .await
                 .ok_or(error),
@@ -350,7 +337,7 @@ where
                     is_progress = true;
                 }
                 Err(error) if error.is_transient() => break,
-                Err(error) if can_never_succeed(&error) => {
+                Err(error) if error.is_refused() => {
                     tracing::warn!(%error, "a failed delete or message is given up");
                     self.recovery.give_up(&one);
                 }

@@ -15,12 +15,11 @@ pub(crate) struct Turns {
     ended: Notify,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// So many writes are under way.
-    Writes(usize),
-    /// A delete is repeated.
-    Repeat,
+#[derive(Debug, Default)]
+struct Turn {
+    /// How many writes are under way, or wait for the end of a repeated delete.
+    writes: usize,
+    is_repeated: bool,
 }
 
 /// The turn of some keys, until it is dropped.
@@ -28,6 +27,7 @@ enum Turn {
 pub(crate) struct Turned<'t> {
     turns: &'t Turns,
     keys: Vec<String>,
+    is_write: bool,
 }
 
 impl Turned<'_> {
@@ -42,62 +42,49 @@ impl Turns {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until no delete of these keys is on its way, and keeps others from beginning.
+    /// Keeps deletes of these keys from being repeated, and waits for those that are on their way.
     pub(crate) async fn write(&self, keys: &[&str]) -> Turned<'_> {
-        self.wait_for(|turns| {
-            let is_repeated = |key: &&str| turns.get(*key) == Some(&Turn::Repeat);
-            if keys.iter().any(is_repeated) {
-                return None;
-            }
-            for key in keys {
-                let turn = turns.entry((*key).to_owned()).or_insert(Turn::Writes(0));
-                if let Turn::Writes(writes) = turn {
-                    *writes += 1;
-                }
-            }
-            Some(self.turned(keys))
+        let turned = self.turned(keys, true);
+        for key in &turned.keys {
+            self.lock().entry(key.clone()).or_default().writes += 1;
+        }
+        self.wait_until(|turns| {
+            let is_repeated = |key: &&str| turns.get(*key).is_some_and(|turn| turn.is_repeated);
+            !keys.iter().any(is_repeated)
         })
-        .await
+        .await;
+        turned
     }
 
-    /// Waits until nothing else is done to this key.
-    pub(crate) async fn repeat(&self, key: &str) -> Turned<'_> {
-        self.wait_for(|turns| {
-            let is_free = !turns.contains_key(key);
-            is_free.then(|| {
-                turns.insert(key.to_owned(), Turn::Repeat);
-                self.turned(&[key])
-            })
-        })
-        .await
-    }
-
-    /// Returns the turn of those of these keys to which nothing else is done.
-    pub(crate) fn repeat_free(&self, keys: &[&str]) -> Turned<'_> {
+    /// Returns the turn of those of these keys to which nothing else is done, to repeat their deletes.
+    pub(crate) fn repeat(&self, keys: &[&str]) -> Turned<'_> {
         let mut turns = self.lock();
         let mut free = keys.to_vec();
         free.retain(|key| !turns.contains_key(*key));
         for key in &free {
-            turns.insert((*key).to_owned(), Turn::Repeat);
+            turns.entry((*key).to_owned()).or_default().is_repeated = true;
         }
-        self.turned(&free)
+        self.turned(&free, false)
     }
 
-    fn turned(&self, keys: &[&str]) -> Turned<'_> {
+    /// Returns when nothing is done to a key.
+    pub(crate) async fn ended(&self, key: &str) {
+        self.wait_until(|turns| !turns.contains_key(key)).await;
+    }
+
+    fn turned(&self, keys: &[&str], is_write: bool) -> Turned<'_> {
         Turned {
             turns: self,
             keys: keys.iter().map(ToString::to_string).collect(),
+            is_write,
         }
     }
 
-    async fn wait_for<'t>(
-        &self,
-        mut take: impl FnMut(&mut HashMap<String, Turn>) -> Option<Turned<'t>>,
-    ) -> Turned<'t> {
+    async fn wait_until(&self, is_so: impl Fn(&HashMap<String, Turn>) -> bool) {
         loop {
             let ended = self.ended.notified();
-            if let Some(turned) = take(&mut self.lock()) {
-                return turned;
+            if is_so(&self.lock()) {
+                return;
             }
             ended.await;
         }
@@ -108,9 +95,14 @@ impl Drop for Turned<'_> {
     fn drop(&mut self) {
         let mut turns = self.turns.lock();
         for key in &self.keys {
-            match turns.get_mut(key) {
-                Some(Turn::Writes(writes)) if *writes > 1 => *writes -= 1,
-                _ => drop(turns.remove(key)),
+            if let Some(turn) = turns.get_mut(key) {
+                match self.is_write {
+                    true => turn.writes -= 1,
+                    false => turn.is_repeated = false,
+                }
+                if turn.writes == 0 && !turn.is_repeated {
+                    turns.remove(key);
+                }
             }
         }
         drop(turns);
@@ -122,16 +114,16 @@ impl Drop for Turned<'_> {
 mod tests {
     use std::future::Future;
     use std::pin::pin;
-    use std::task::{Context, Waker};
+    use std::task::{Context, Poll, Waker};
 
-    use super::{Turned, Turns};
+    use super::Turns;
 
-    /// Returns the turn if it is there at once.
-    fn now<'t>(turn: impl Future<Output = Turned<'t>>) -> Option<Turned<'t>> {
+    /// Returns what a future is ready with at once.
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
         let mut context = Context::from_waker(Waker::noop());
-        match pin!(turn).poll(&mut context) {
-            std::task::Poll::Ready(turned) => Some(turned),
-            std::task::Poll::Pending => None,
+        match pin!(future).poll(&mut context) {
+            Poll::Ready(ready) => Some(ready),
+            Poll::Pending => None,
         }
     }
 
@@ -140,17 +132,31 @@ mod tests {
         let turns = Turns::default();
         let one = now(turns.write(&["a", "b"])).expect("nothing is repeated");
         let two = now(turns.write(&["b"])).expect("writes go side by side");
-        assert!(now(turns.repeat("b")).is_none());
+        assert!(!turns.repeat(&["b"]).contains("b"));
         drop(one);
-        assert!(now(turns.repeat("b")).is_none());
-        let free = turns.repeat_free(&["a", "b", "c"]);
-        assert!(free.contains("a") && !free.contains("b") && free.contains("c"));
+        assert!(!turns.repeat(&["b"]).contains("b"));
+        let repeat = turns.repeat(&["a", "b", "c"]);
+        assert!(repeat.contains("a") && !repeat.contains("b") && repeat.contains("c"));
+        assert!(now(turns.ended("c")).is_none() && now(turns.ended("d")).is_some());
         assert!(now(turns.write(&["b", "c"])).is_none());
-        drop(two);
-        assert!(now(turns.write(&["b"])).is_some());
-        drop(free);
-        assert!(now(turns.repeat("b")).is_some());
+        drop((two, repeat));
+        assert!(turns.repeat(&["b"]).contains("b"));
         assert!(now(turns.write(&["b", "c"])).is_some());
+        assert!(turns.lock().is_empty());
+    }
+
+    #[test]
+    fn a_write_that_waits_comes_before_the_next_repeat() {
+        let turns = Turns::default();
+        let repeat = turns.repeat(&["a"]);
+        {
+            let mut write = pin!(turns.write(&["a"]));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(write.as_mut().poll(&mut context).is_pending());
+            drop(repeat);
+            assert!(!turns.repeat(&["a"]).contains("a"));
+            assert!(write.as_mut().poll(&mut context).is_ready());
+        }
         assert!(turns.lock().is_empty());
     }
 }

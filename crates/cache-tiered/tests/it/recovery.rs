@@ -6,6 +6,8 @@ use std::time::Duration;
 use cache_conformance::Fault;
 use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Scope};
 
+use tokio::time::Instant;
+
 use super::{BOUND, Fleet, always, settle, some};
 
 const DOWN: Fault = Fault::Fail(ErrorKind::Unavailable);
@@ -148,6 +150,28 @@ async fn a_read_that_repeats_a_delete_takes_nothing_that_was_written_since() {
     assert_eq!(node.get("key").await, some("new"));
     assert!(read.await.unwrap().is_ok());
     assert_eq!(node.get("key").await, some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_of_many_keys_repeats_their_deletes_at_once() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    let names: Vec<String> = (0..8).map(|number| format!("key:{number}")).collect();
+    let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+    for key in &keys {
+        node.set(key, "old").await;
+    }
+    node.network.every(1, DOWN);
+    assert!(node.tiered.delete_many(&keys).await.is_err());
+    settle().await;
+    node.network.every(1, Fault::Delay(SLOW));
+    let start = Instant::now();
+    assert_eq!(node.tiered.get_many(&keys).await.unwrap(), vec![None; 8]);
+    assert_eq!(
+        start.elapsed(),
+        SLOW * 2,
+        "one round trip, and that of the read"
+    );
 }
 
 #[tokio::test(start_paused = true)]

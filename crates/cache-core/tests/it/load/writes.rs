@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cache_conformance::Fault;
-use cache_core::{LoadOptions, SetOptions};
+use cache_core::{Cache, LoadOptions, SetOptions};
 use tokio::time::Instant;
 
 use super::{
@@ -124,7 +124,7 @@ async fn a_value_that_another_process_has_set_meanwhile_stays() {
     let load = get(&world, "key", &source, 1);
     source.has_begun().await;
     // Another process knows nothing of our flights.
-    let other = cache_core::Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
+    let other = Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
     other.set("key", 9u32).await.unwrap();
     source.let_go(1);
     assert_eq!(value(load).await, Some(9));
@@ -210,7 +210,7 @@ enum Meanwhile {
 }
 
 async fn while_loading(world: &World, meanwhile: Meanwhile) {
-    let other = cache_core::Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
+    let other = Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
     match meanwhile {
         Meanwhile::Set => other
             .set_ex("key", 9u32, 100)
@@ -273,7 +273,7 @@ async fn a_load_ahead_is_stored_over_the_value_that_it_started_from_and_over_no_
 async fn a_refresh_that_finds_nothing_leaves_what_another_process_has_set_meanwhile() {
     let world = world();
     world.cache.set_ex("key", 1u32, 100).await.unwrap();
-    let other = cache_core::Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
+    let other = Cache::<u32>::new(std::sync::Arc::clone(&world.backend));
     let nothing = world.cache.entry("key").refresh(async move |_| {
         other.set("key", 9u32).await.unwrap();
         Ok::<Option<u32>, std::io::Error>(None)
@@ -354,8 +354,8 @@ async fn what_was_loaded_in_the_background_before_a_write_is_not_stored_either()
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_bulk_delete_waits_for_all_stores_at_once() {
+/// Deletes all keys, each of which a load is about to store without end.
+async fn deletes_what_is_being_stored(delete: impl AsyncFnOnce(&Cache<u32>, &[String]) -> u64) {
     let (world, source) = (world(), Source::default());
     let keys: Vec<String> = (0..20).map(|number| format!("key:{number}")).collect();
     let loads: Vec<_> = keys
@@ -370,7 +370,17 @@ async fn a_bulk_delete_waits_for_all_stores_at_once() {
     settle().await;
 
     let start = Instant::now();
-    assert_eq!(world.cache.mdelete(&keys).await.unwrap(), 0);
+    assert_eq!(delete(&world.cache, &keys).await, 0);
     assert_eq!(start.elapsed(), 2 * SECOND);
     drop(loads);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulk_delete_waits_for_all_stores_at_once() {
+    deletes_what_is_being_stored(async |cache, keys| cache.mdelete(keys).await.unwrap()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clear_waits_for_all_stores_at_once() {
+    deletes_what_is_being_stored(async |cache, _| cache.clear().await.unwrap()).await;
 }
