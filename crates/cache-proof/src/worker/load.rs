@@ -33,10 +33,15 @@ pub(super) struct Shared {
 impl Shared {
     /// Returns the cache that has a key.
     fn cache_of(&self, key: u32) -> &Cache<Payload> {
-        match is_cleared(key, self.order.keys) {
-            true => &self.namespaces[(key % WRITERS) as usize],
-            false => &self.cache,
+        match self.namespace_of(key) {
+            Some(number) => &self.namespaces[number as usize],
+            None => &self.cache,
         }
+    }
+
+    /// Returns the number of the namespace of a key, if it is in one.
+    fn namespace_of(&self, key: u32) -> Option<u32> {
+        is_cleared(key, self.order.keys).then_some(key % WRITERS)
     }
 }
 
@@ -61,7 +66,7 @@ impl Task {
     pub(super) fn new(shared: &Arc<Shared>, number: u32) -> Self {
         let order = &shared.order;
         let (this, all) = (order.process * TASKS + number, order.processes * TASKS);
-        assert_eq!(all, WRITERS, "each writer has a namespace of its own");
+        assert_eq!(WRITERS % all, 0, "a namespace has one writer");
         let seed = order.seed.wrapping_add(u64::from(this) << 32);
         Self {
             shared: Arc::clone(shared),
@@ -126,9 +131,9 @@ impl Task {
         keys.sort_unstable();
         keys.dedup();
         // A call is for keys of one namespace.
-        let namespace = |key: u32| is_cleared(key, self.shared.order.keys).then_some(key % WRITERS);
-        let chosen = namespace(keys[self.random.usize(..keys.len())]);
-        keys.retain(|key| namespace(*key) == chosen);
+        let chosen = keys[self.random.usize(..keys.len())];
+        let chosen = self.shared.namespace_of(chosen);
+        keys.retain(|key| self.shared.namespace_of(*key) == chosen);
         let names: Vec<String> = keys.iter().map(|key| name(*key)).collect();
         let start = now();
         let found = timeout(HUNG, self.shared.cache_of(keys[0]).mget(&names)).await;
@@ -186,9 +191,8 @@ impl Task {
         let Some(&any) = self.own.get(self.random.usize(..self.own.len().max(1))) else {
             return;
         };
-        let keys = self.shared.order.keys;
-        let (cache, is_apart) = (self.shared.cache_of(any), is_cleared(any, keys));
-        let clears = is_apart && self.random.bool();
+        let (cache, namespace) = (self.shared.cache_of(any), self.shared.namespace_of(any));
+        let clears = namespace.is_some() && self.random.bool();
         let tag = &self.tags[self.random.usize(..self.tags.len())];
         let start = now();
         let answer = timeout(HUNG, async {
@@ -205,7 +209,7 @@ impl Task {
             Kind::Invalidate
         };
         let mut removed = self.own.clone();
-        removed.retain(|key| is_cleared(*key, keys) == is_apart);
+        removed.retain(|key| self.shared.namespace_of(*key) == namespace);
         for key in removed {
             let call = Operation {
                 wrote: Some(self.next_version(key)),
