@@ -42,10 +42,10 @@ use crate::{RedisConfig, RedisStore};
 ///
 /// Four times within the bound it asks each server, on the connection over which the server tells of
 /// changes, whether it still does, for the value of a key that it keeps in the namespace, whether it is a
-/// primary, and whether it is the server that the store's connections lead to. A server tells of a change before it answers what it is asked later, so after
-/// the answers all earlier changes have been heard. A connection that broke is made anew, and then
-/// everything is forgotten once; likewise when that key is gone, which tells that the database was
-/// emptied: the server tells so too, but fred does not.
+/// primary, and whether it is the server that the store's connections lead to. A server tells of a change
+/// before it answers what it is asked later, so after the answers all earlier changes have been heard. A
+/// connection that broke is made anew, and then everything is forgotten once; likewise when that key is gone,
+/// which tells that the database was emptied: the server tells so too, but fred does not.
 ///
 /// The key is `name:@{number}generation`. No cache has a key of that name, `keys` does not list it
 /// and `clear` leaves it.
