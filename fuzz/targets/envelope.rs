@@ -21,7 +21,10 @@ static STORES: LazyLock<(Json, MsgPack)> = LazyLock::new(|| {
     let most = 1 << 20;
     let json = EncodedBackend::new(LocalBackend::default(), JsonCodec::new());
     let msgpack = EncodedBackend::new(LocalBackend::default(), MsgPackCodec::new());
-    (json.with_max_value_bytes(most), msgpack.with_max_value_bytes(most))
+    (
+        json.with_max_value_bytes(most),
+        msgpack.with_max_value_bytes(most),
+    )
 });
 
 fn read<B: CacheBackend<Value>>(backend: &B, store: &LocalBackend<Bytes>, stored: &[u8]) {

@@ -1,8 +1,8 @@
 //! Keys of one namespace are never those of another, whatever characters they hold.
 #![no_main]
 
-use buildscale_cache::{Cache, CacheConfig};
 use buildscale_cache::prelude::*;
+use buildscale_cache::{Cache, CacheConfig};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &str, &str)| {

@@ -5,7 +5,10 @@ use buildscale_cache::RedisConfig;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let configs = [RedisConfig::from_url(text), RedisConfig::from_url(&format!("redis://{text}"))];
+    let configs = [
+        RedisConfig::from_url(text),
+        RedisConfig::from_url(&format!("redis://{text}")),
+    ];
     for config in configs {
         match config {
             Ok(config) => drop(format!("{config:?} {:?}", config.check())),

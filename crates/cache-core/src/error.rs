@@ -202,7 +202,7 @@ impl Error {
         self.0.operation
     }
 
-    /// Tells whether the call was refused for what it asks: nothing was done, and the same call fails again.
+    /// Tells whether the call itself was refused before anything was done: the same call fails again.
     ///
     /// ```
     /// use cache_core::Cache;

@@ -1,4 +1,6 @@
-//! Loads run in spans, hits in none. Alone in its program, as what is logged is the whole program's.
+//! What is logged: loads run in spans, hits in none, and values that do not come back are told of once. Alone in
+//! their program: the first test takes what the whole program logs, and for the second nobody else may cause what it
+//! waits for.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io;
@@ -14,10 +16,15 @@ use tracing_subscriber::fmt::format::FmtSpan;
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// Returns what was written since the last call.
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        String::from_utf8(bytes).unwrap()
+    }
+
     /// Returns the spans that have ended since the last call.
     fn closed(&self) -> Vec<String> {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        let text = String::from_utf8(bytes).unwrap();
+        let text = self.take();
         let spans = text.lines().filter_map(|line| line.split(": close").next());
         let name = |line: &str| {
             line.split_whitespace()
@@ -86,4 +93,52 @@ async fn each_load_has_a_span_that_tells_why_and_no_hit_has_one() {
         .or_load(async |_| Err::<u64, _>(io::Error::other("secret")));
     failed.await.unwrap_err();
     assert_eq!(log.closed(), ["load{reason=Miss keys=1}"]);
+}
+
+/// A type that serde keeps in a buffer, which knows no keys that are numbers.
+#[cfg(feature = "json")]
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "type")]
+enum Tagged {
+    Counts {
+        of: std::collections::BTreeMap<u32, u32>,
+    },
+    Plain,
+}
+
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn the_first_value_that_does_not_come_back_is_logged_without_the_value() {
+    use cache_core::{BackendWrite, CacheBackend, Condition, EncodedBackend, Expiry, JsonCodec};
+
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let store = LocalBackend::default();
+    let backend = EncodedBackend::new(store, JsonCodec::new()).with_strict(false);
+    let counts = Tagged::Counts {
+        of: [(271_828, 314_159)].into(),
+    };
+    for value in [Tagged::Plain, counts.clone(), counts.clone(), counts] {
+        let always = BackendWrite::new(Expiry::Never, Condition::Always);
+        backend.set("secret", value, always).await.unwrap();
+        // What is found here has the next write looked at.
+        let _: Option<Tagged> = backend.get("secret").await.unwrap();
+    }
+    drop(guard);
+    let text = log.take();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("WARN"), "{text}");
+    let name = std::any::type_name::<Tagged>();
+    assert!(
+        text.contains(&format!("{name} does not come back")),
+        "{text}"
+    );
+    for secret in ["271828", "314159", "secret"] {
+        assert!(!text.contains(secret), "{text}");
+    }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use crate::Fault;
+
 /// A time of `CLOCK_MONOTONIC`, which is the same clock in all processes of a machine.
 pub(crate) type Nanos = u64;
 
@@ -160,6 +162,18 @@ pub(crate) struct FaultSpan {
     pub(crate) name: String,
     pub(crate) start: Nanos,
     pub(crate) end: Nanos,
+}
+
+impl FaultSpan {
+    /// Tells whether it was this fault.
+    pub(crate) fn is(&self, fault: Fault) -> bool {
+        self.name == name_of(fault)
+    }
+}
+
+/// Returns the name of a fault in a history.
+pub(crate) fn name_of(fault: Fault) -> String {
+    format!("{fault:?}")
 }
 
 /// Acknowledged writes that the store may have forgotten.

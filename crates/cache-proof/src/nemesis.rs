@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::fleet::Worker;
-use crate::history::{FaultSpan, Loss, now};
+use crate::history::{FaultSpan, Loss, name_of, now};
 use crate::topology::Topology;
 use crate::{Fault, Plan};
 
@@ -99,7 +99,7 @@ impl Strike<'_> {
             _ => self.strike_network().await,
         }
         let fault = FaultSpan {
-            name: format!("{:?}", self.fault),
+            name: name_of(self.fault),
             start,
             end: now(),
         };

@@ -151,6 +151,15 @@ fn check_namespace(keys: &Keys) -> Result<()> {
     Ok(())
 }
 
+/// Fails if a data connection leads to another server than the bus, by their run ids. A connection that does not
+/// say so is silent, and brings nothing that memory could hold.
+fn check_same_server(of_bus: &str, of_data: &[String]) -> Result<(), Failure> {
+    match of_data.iter().all(|id| id == of_bus) {
+        true => Ok(()),
+        false => Err(Failure::apart()),
+    }
+}
+
 /// Whether a bus works, for the log: one line when it is lost, and one when it is back.
 #[derive(Debug)]
 struct Outage {

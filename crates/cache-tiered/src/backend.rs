@@ -4,6 +4,7 @@ mod leases;
 mod listen;
 mod read;
 mod tags;
+mod third_tier;
 mod transactions;
 mod write;
 
@@ -31,7 +32,7 @@ use crate::config::{OnBusLoss, OnL2Error, WritePolicy};
 use crate::fence::Fence;
 use crate::promoted::Promoted;
 use crate::recovery::Recovery;
-use crate::relay::{Relay, RelayBus};
+use crate::relay::Relay;
 use crate::stats::Counters;
 
 /// Two backends as one: the first in front of the second.
@@ -101,27 +102,6 @@ struct Tiers<V, L1, L2> {
     number: u64,
 }
 
-static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
-
-/// Refuses a bus that tells of something else than the second tier.
-fn check_bus<V>(bus: Option<&dyn InvalidationBus>, l2: &impl CacheBackend<V>) -> Result<()>
-where
-    V: Clone + Send + Sync + 'static,
-{
-    let (of_bus, of_l2) = (bus.and_then(InvalidationBus::store_id), l2.store_id());
-    if l2.stats().tiers.is_some() && of_bus != of_l2 {
-        let what = "a second tier of two tiers with another bus than their relay()";
-        return Err(Error::unsupported(what));
-    }
-    match (of_bus, of_l2) {
-        (Some(bus), Some(l2)) if bus != l2 => {
-            let problem = format!("tells of another store ({bus}) than the second tier ({l2})");
-            Err(Error::invalid("bus", problem))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// A task that ends with its owner.
 #[derive(Debug)]
 struct AbortOnDrop(JoinHandle<()>);
@@ -149,7 +129,7 @@ where
     /// the bus is [that of these](Self::relay).
     pub fn new(l1: L1, l2: L2, config: TieredConfig) -> Result<Self> {
         config.check()?;
-        check_bus(config.bus.as_deref(), &l2)?;
+        third_tier::check_bus(config.bus.as_deref(), &l2)?;
         let runtime = Handle::try_current()
             .map_err(|_| Error::invalid("runtime", "is missing: a tiered backend needs Tokio"))?;
         let grace = match (&config.bus, config.on_bus_loss) {
@@ -171,7 +151,7 @@ where
             caught_up_at: AtomicU64::new(0),
             heard: Notify::new(),
             relay: OnceLock::new(),
-            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            number: third_tier::next_number(),
             clock: config.clock,
             bus: config.bus,
         });
@@ -239,41 +219,6 @@ where
         self.tiers.flush_for(FlushCause::Requested);
     }
 
-    /// Returns a bus for tiers whose second tier are these: three tiers in all.
-    ///
-    /// It tells what these hear, after they have forgotten it themselves, so the bound is the same.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
-    /// use std::sync::Arc;
-    /// use std::time::Duration;
-    ///
-    /// use cache_core::Cache;
-    /// use cache_local::LocalBackend;
-    /// use cache_tiered::{MemoryBus, TieredBackend, TieredConfig};
-    ///
-    /// let (disk, shared) = (LocalBackend::default(), LocalBackend::default());
-    /// let bus = MemoryBus::new(Duration::from_secs(1));
-    /// let inner = Arc::new(TieredBackend::new(disk, shared, TieredConfig::with_bus(bus))?);
-    /// let config = TieredConfig::with_bus(inner.relay()?);
-    /// let cache: Cache<String> =
-    ///     Cache::new(TieredBackend::new(LocalBackend::default(), inner, config)?);
-    /// cache.set("user:1", "Alice").await?;
-    /// assert_eq!(cache.get("user:1").await?.as_deref(), Some("Alice"));
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Unsupported`](cache_core::ErrorKind::Unsupported) if these tiers have no bus, and so nothing to hear.
-    pub fn relay(&self) -> Result<RelayBus> {
-        if self.tiers.bus.is_none() {
-            let what = "tiers in front of two tiers without a bus";
-            return Err(Error::unsupported(what));
-        }
-        let relay = Arc::clone(self.tiers.relay.get_or_init(Arc::default));
-        Ok(RelayBus::new(relay, self.tiers.id(), self.tiers.bound))
-    }
-
     /// Returns the first tier.
     #[must_use]
     pub fn l1(&self) -> &L1 {
@@ -311,11 +256,6 @@ where
     /// Tells whether there is a bus that has told everything at least once, or none.
     fn has_heard(&self) -> bool {
         self.bus.is_none() || self.caught_up_at.load(Ordering::Acquire) > 0
-    }
-
-    /// Names these tiers, for the bus of tiers in front of them.
-    fn id(&self) -> StoreId {
-        StoreId::new(format!("tiers {}", self.number))
     }
 
     fn flush_for(&self, cause: FlushCause) {

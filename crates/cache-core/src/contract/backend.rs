@@ -87,11 +87,10 @@ use crate::{
 /// - **C23** Concurrent `swap`s of one key form a chain: every value is returned by exactly one
 ///   `swap`, but for the one that stays.
 /// - **C24** Of concurrent `delete`s of one entry exactly one returns `true`.
-/// - **C25** A dropped future leaves the old entry or the new one, and a backend that works. Which of the two
-///   is settled when the future is gone. A store that may still carry out the write then loses what loads rely on:
-///   a load that is dropped while it stores may put its value over one that was written after it, and bring back
-///   what was deleted after it, for as long as that value lives. [Load leases](Self::abilities) of the store prevent
-///   that: their fill finds that its lease is over.
+/// - **C25** A dropped future leaves the old entry or the new one, and a backend that works. Once the future is
+///   gone, that is settled. A store that may still carry out the write later breaks what loads rely on: a load that
+///   is dropped while it stores may overwrite a newer value or bring back a deleted one, until that value expires.
+///   [Load leases](Self::abilities) of the store prevent this, because the late fill finds its lease gone.
 /// - **C26** A backend that is [bounded](Capabilities::bounded) never holds more than its bound,
 ///   and its `stats` never say so, at no moment of a write.
 /// - **C27** A value that can never fit is refused with

@@ -23,7 +23,7 @@ use crate::{Expiry, Result};
 /// [`CacheBackend::abilities`]: crate::CacheBackend::abilities
 #[async_trait]
 pub trait LoadLeases<V: Send + Sync + 'static>: Send + Sync {
-    /// Finds the value of `key`, or takes the lease for `ttl`, or tells who has it and for how long; in
+    /// Finds the value of `key`, takes the lease for `ttl`, or tells who holds the lease and for how long; in
     /// one atomic step.
     ///
     /// A claim that fails or is dropped on its way may have taken the lease all the same. It is then

@@ -1,4 +1,4 @@
-//! Finds values that do not come back as what was written.
+//! Finds values that do not survive being encoded and decoded.
 
 use std::any::{TypeId, type_name};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -5,9 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error as _;
 use std::fmt::{self, Debug};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cache_core::{
@@ -380,51 +378,4 @@ async fn a_load_of_what_does_not_come_back_is_counted_whether_or_not_it_is_store
 async fn a_backend_is_strict_in_debug_builds_unless_it_is_told() {
     let written = over(JsonCodec::new()).set("key", Some(()), ALWAYS).await;
     assert_eq!(written.is_err(), cfg!(debug_assertions));
-}
-
-/// What is written to the log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn the_first_value_that_does_not_come_back_is_logged_without_the_value() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    let backend = over(JsonCodec::new()).with_strict(false);
-    let counts = Tagged::Counts {
-        of: BTreeMap::from([(271_828, 314_159)]),
-    };
-    for value in [Tagged::Plain, counts.clone(), wide(), counts] {
-        backend.set("secret", value, ALWAYS).await.unwrap();
-        // What is found here has the next write looked at.
-        let _: Option<Tagged> = backend.get("secret").await.unwrap();
-    }
-    drop(guard);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.contains("WARN"), "{text}");
-    let name = std::any::type_name::<Tagged>();
-    assert!(
-        text.contains(&format!("{name} does not come back")),
-        "{text}"
-    );
-    for secret in ["271828", "314159", "secret"] {
-        assert!(!text.contains(secret), "{text}");
-    }
 }

@@ -1,6 +1,7 @@
 //! H13: what was acknowledged and is gone.
 
 use super::{Checker, DAMAGED, EMPTIED, LOST, OPEN};
+use crate::Fault;
 use crate::history::{Kind, Nanos, Operation};
 use crate::report::Rule;
 
@@ -32,7 +33,7 @@ impl Checker<'_> {
                 self.report.exempt(Rule::Absence, DAMAGED);
             } else if self.is_emptied(write.start, read.end) {
                 self.report.exempt(Rule::Absence, EMPTIED);
-            } else if self.writes.is_back(write, read.end) {
+            } else if self.writes.has_lost_since(write, read.end) {
                 self.report.exempt(Rule::Absence, LOST);
             } else {
                 let story = self.story(Rule::Absence, read.key, write.start, read.end);
@@ -65,14 +66,14 @@ impl Checker<'_> {
     /// its writer then keeps for a while, and which no reader finds in the store.
     fn is_damaged(&self, until: Nanos) -> bool {
         let mut faults = self.history.faults.iter();
-        faults.any(|fault| fault.name == "FlipBytes" && fault.start <= until)
+        faults.any(|fault| fault.is(Fault::FlipBytes) && fault.start <= until)
     }
 
     /// Tells whether the store has lost all that it held at some time from here to there.
     fn is_emptied(&self, from: Nanos, until: Nanos) -> bool {
         let mut faults = self.history.faults.iter();
         faults.any(|fault| {
-            let empties = ["Empty", "RestartEmpty"].contains(&fault.name.as_str());
+            let empties = fault.is(Fault::Empty) || fault.is(Fault::RestartEmpty);
             empties && fault.start <= until && fault.end >= from
         })
     }

@@ -29,7 +29,7 @@ impl Checker<'_> {
             };
             if write.is_open() {
                 self.report.exempt(Rule::FailedDelete, OPEN);
-            } else if self.writes.is_back(delete, read.end) {
+            } else if self.writes.has_lost_since(delete, read.end) {
                 self.report.exempt(Rule::FailedDelete, LOST);
             } else {
                 let story = self.story(Rule::FailedDelete, key, delete.start, read.end);

@@ -120,11 +120,11 @@ impl<'h> Writes<'h> {
         earlier.map(|(_, call)| *call).filter(|call| call.is_open())
     }
 
-    /// Tells whether a store may have brought back, before a read has ended, what a delete had removed at
-    /// some time after its start.
-    pub(super) fn is_back(&self, delete: &Operation, end: Nanos) -> bool {
+    /// Tells whether a store may have forgotten something, before a read has ended, that was written at some time
+    /// after the start of this call: what was there before is back, or nothing is there.
+    pub(super) fn has_lost_since(&self, call: &Operation, end: Nanos) -> bool {
         let mut losses = self.losses.iter();
-        losses.any(|loss| loss.at <= end && loss.until >= delete.start)
+        losses.any(|loss| loss.at <= end && loss.until >= call.start)
     }
 
     /// Finds the same as [`newer`](Self::newer) for who looks into the store, where invalidated values stay.

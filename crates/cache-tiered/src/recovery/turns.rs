@@ -45,8 +45,11 @@ impl Turns {
     /// Keeps deletes of these keys from being repeated, and waits for those that are on their way.
     pub(crate) async fn write(&self, keys: &[&str]) -> Turned<'_> {
         let turned = self.turned(keys, true);
-        for key in &turned.keys {
-            self.lock().entry(key.clone()).or_default().writes += 1;
+        {
+            let mut turns = self.lock();
+            for key in &turned.keys {
+                turns.entry(key.clone()).or_default().writes += 1;
+            }
         }
         self.wait_until(|turns| {
             let is_repeated = |key: &&str| turns.get(*key).is_some_and(|turn| turn.is_repeated);

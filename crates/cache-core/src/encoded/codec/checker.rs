@@ -48,12 +48,11 @@ pub(super) fn check<V: Serialize>(value: &V, form: Form) -> Result<bool, CodecEr
     }
 }
 
-/// Fails if a value and what it was decoded as do not have the same parts.
+/// Fails if a value has lost or gained parts on its way through the codec.
 ///
-/// Parts are counted, and neither compared nor kept in order: a map whose order is random has the same number
-/// of them after each pass, and so has a value that depends on the time. What is found is what serde gets wrong
-/// without an error: `Some` of nothing, which is written as `None` is, and an untagged type of which another
-/// variant fits as well.
+/// Parts are counted and not compared: the order of a map may be random, and a value may depend on the time.
+/// This finds what serde gets wrong without an error: `Some` of nothing, which is written as `None`, and an
+/// untagged type of which another variant fits too.
 pub(super) fn compare<V: Serialize>(value: &V, decoded: &V, form: Form) -> Result<(), CodecError> {
     let count = |value: &V| {
         let parts = Parts::default();
@@ -70,7 +69,7 @@ pub(super) fn compare<V: Serialize>(value: &V, decoded: &V, form: Form) -> Resul
 
 /// What a pass takes note of.
 trait Notes: Copy {
-    /// Something asked whether people will read what it is written as.
+    /// A part has asked whether its form is for people or for programs.
     fn asked(self) {}
     /// There is an element or a field.
     fn element(self) {}

@@ -3,8 +3,16 @@
 use super::{
     MS, by, call, delete, exempted, fault, finds, get, history, invalidate, set, swap, unknown,
 };
-use crate::history::{FaultSpan, History, Kind, Loss, Operation};
+use crate::Fault;
+use crate::history::{FaultSpan, History, Kind, Loss, Operation, name_of};
 use crate::report::Rule;
+
+fn span_of(kind: Fault, start: u64, end: u64) -> FaultSpan {
+    FaultSpan {
+        name: name_of(kind),
+        ..fault(start, end)
+    }
+}
 
 /// A read that finds nothing.
 fn miss(process: u32, start: u64, end: u64) -> Operation {
@@ -90,10 +98,7 @@ fn h13_lets_a_call_of_unknown_outcome_come_late() {
 fn h13_knows_a_store_that_was_emptied_or_has_lost_something() {
     let gone = || history([set(1, 0, 10), miss(0, 3_000, 3_001)]);
     let emptied = History {
-        faults: vec![FaultSpan {
-            name: "Empty".into(),
-            ..fault(1_000, 1_001)
-        }],
+        faults: vec![span_of(Fault::Empty, 1_000, 1_001)],
         ..gone()
     };
     let lost = History {
@@ -108,18 +113,12 @@ fn h13_knows_a_store_that_was_emptied_or_has_lost_something() {
         assert_eq!(exempted(&finds(&history, &[])), [Rule::Absence]);
     }
     let damaged = History {
-        faults: vec![FaultSpan {
-            name: "FlipBytes".into(),
-            ..fault(0, 1)
-        }],
+        faults: vec![span_of(Fault::FlipBytes, 0, 1)],
         ..history([set(1, 5, 10), miss(0, 3_000, 3_001)])
     };
     assert_eq!(exempted(&finds(&damaged, &[])), [Rule::Absence]);
     let before = History {
-        faults: vec![FaultSpan {
-            name: "Empty".into(),
-            ..fault(0, 1)
-        }],
+        faults: vec![span_of(Fault::Empty, 0, 1)],
         ..history([
             set(1, 2, 10),
             get(1, 20, 21),

@@ -13,7 +13,7 @@ use tokio::time::{self, Instant};
 
 use super::PubSubBus;
 use crate::bus::message::{self, Message};
-use crate::bus::{Outage, PATIENCE, random, start_over};
+use crate::bus::{Outage, PATIENCE, check_same_server, random, start_over};
 use crate::client::{Connection, Failure, Letter, Line, News, Primary, cannot_listen};
 
 /// How many messages are read before what they say is told.
@@ -297,8 +297,7 @@ async fn ask(
     Ok(found)
 }
 
-/// Fails if the bus goes another way than the data, and to another server. Data connections that are silent
-/// bring nothing that memory could hold.
+/// Fails if the bus goes another way than the data, and to another server.
 async fn check_way(bus: &PubSubBus) -> Result<()> {
     if bus.link.is_cluster || Arc::ptr_eq(&bus.link, &bus.data) {
         return Ok(());
@@ -306,10 +305,7 @@ async fn check_way(bus: &PubSubBus) -> Result<()> {
     let limit = bus.config.limit() / 2;
     let (own, of_data) = join(bus.link.run_ids(limit), bus.data.run_ids(limit)).await;
     let own = own.first().ok_or_else(|| Failure::timeout().to_error())?;
-    match of_data.iter().all(|id| id == own) {
-        true => Ok(()),
-        false => Err(Failure::apart().to_error()),
-    }
+    check_same_server(own, &of_data).map_err(|failure| failure.to_error())
 }
 
 /// Reads, or makes, the value of a key on each primary.

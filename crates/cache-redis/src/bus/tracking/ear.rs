@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use super::TrackingBus;
-use crate::bus::{Outage, PATIENCE, learn, tell};
+use crate::bus::{Outage, PATIENCE, check_same_server, learn, tell};
 use crate::client::{Changes, Failure, Fence, Line, Lost, News, Settings};
 
 /// One that listens to one server, connecting again and again.
@@ -132,11 +132,10 @@ impl Ear<'_> {
         let ask = async {
             let (fence, of_data) = join(fence, self.run_ids_of_data()).await;
             let fence = fence?;
-            let own = fence.run_id.as_ref();
-            match own.is_none_or(|own| of_data.iter().all(|id| id == own)) {
-                true => Ok(fence),
-                false => Err(Failure::apart()),
+            if let Some(own) = &fence.run_id {
+                check_same_server(own, &of_data)?;
             }
+            Ok(fence)
         };
         let mut answer = pin!(time::timeout(self.bus.config.limit(), ask));
         loop {
@@ -150,8 +149,7 @@ impl Ear<'_> {
         }
     }
 
-    /// Returns which servers the data connections lead to, as far as they say so. Those that are silent bring
-    /// nothing that memory could hold.
+    /// Returns which servers the data connections lead to, as far as they say so.
     async fn run_ids_of_data(&self) -> Vec<String> {
         match &self.peers {
             // The names of the primaries are compared.
