@@ -31,9 +31,8 @@ use crate::sweeper::Sweeper;
 /// the last cache is dropped that it sweeps. It needs no runtime. [`sweep`](Self::sweep) frees by hand.
 ///
 /// A bounded cache never holds more than its bound, over all shards together; what leaves is
-/// chosen by an adaptive S3-FIFO. User code (`Clone` and `Drop` of values, the weigher, the
-/// removal listener) never runs under a lock; the one exception is `Clone` of a type that has
-/// nothing to drop, such as a number.
+/// chosen by an adaptive S3-FIFO. User code (`Drop` of values, the weigher, the removal listener) runs under no lock,
+/// `Clone` of values excepted: see [`clone_after_lock`](LocalConfig::clone_after_lock).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {

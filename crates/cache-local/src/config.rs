@@ -37,6 +37,7 @@ pub struct LocalConfig<V> {
     capacity: Option<Capacity>,
     shards: Option<usize>,
     pub(crate) max_counters: u64,
+    pub(crate) clones_after: bool,
     pub(crate) cleanup_interval: Option<Duration>,
     pub(crate) clock: Clock,
     pub(crate) weigher: Option<Arc<Weigher<V>>>,
@@ -64,6 +65,7 @@ impl<V> LocalConfig<V> {
             capacity: None,
             shards: None,
             max_counters: MAX_COUNTERS,
+            clones_after: false,
             cleanup_interval: Some(CLEANUP_INTERVAL),
             clock: Clock::system(),
             weigher: None,
@@ -160,6 +162,27 @@ impl<V> LocalConfig<V> {
         self
     }
 
+    /// Clones values after the lock of their shard instead of under it.
+    ///
+    /// A read returns a clone of the value. Cloning it under the lock that found it is the fastest where that takes
+    /// no longer than the lookup, as it does for plain data, for an `Arc`, and for text of some hundred bytes; a write
+    /// to the same shard waits for it. Set this for values whose clone is slow (a `Vec` of many kilobytes), and for
+    /// those whose `Clone` calls the cache itself, which under the lock would wait for ever. Each read then takes and
+    /// gives back a share of the entry, which costs two atomic counts, and each entry takes 16 bytes more. Or keep
+    /// such values in an `Arc`.
+    ///
+    /// ```
+    /// use cache_local::{LocalBackend, LocalConfig};
+    ///
+    /// let config = LocalConfig::new().max_entries(1_000).clone_after_lock();
+    /// let backend: LocalBackend<Vec<u8>> = LocalBackend::new(config)?;
+    /// # Ok::<(), cache_core::Error>(())
+    /// ```
+    pub const fn clone_after_lock(mut self) -> Self {
+        self.clones_after = true;
+        self
+    }
+
     /// Holds at most so many [counters](cache_core::Cache::counters): 1,000,000 unless it is set.
     ///
     /// One more pushes out the one whose window ends first; those whose window has ended have long gone.
@@ -233,6 +256,7 @@ impl<V> fmt::Debug for LocalConfig<V> {
             .field("capacity", &self.capacity)
             .field("shards", &self.shards)
             .field("max_counters", &self.max_counters)
+            .field("clone_after_lock", &self.clones_after)
             .field("cleanup_interval", &self.cleanup_interval)
             .field("weigher", &self.weigher.is_some())
             .field("listener", &self.listener.is_some())

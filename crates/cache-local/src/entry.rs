@@ -222,30 +222,31 @@ const _: () = assert!((MAX_HITS as u32) < 1 << HITS_BITS);
 
 /// The table's hold on an entry.
 ///
-/// A value that has something to drop, a `String` say, may only be cloned after the lock of the
-/// table is released, so a reader takes a share of the entry with it. Plain data is copied under
-/// the lock; its entry is never shared, and changing it needs no atomic count.
+/// A value is cloned under the lock of the table, so its entry belongs to the table alone, and changing it needs
+/// no atomic count. Where the cache is told that its values are slow to clone, a reader takes a share of the entry
+/// and clones after the lock.
 ///
 /// The version stands here, where the choice of the variant leaves room for it. It wraps around after 4 G
 /// writes of one shard; only a caller that holds on to a version for exactly so many is misled.
 pub(crate) enum Handle<V> {
-    Plain(u32, Box<Entry<V>>),
+    Owned(u32, Box<Entry<V>>),
     Shared(u32, Arc<Entry<V>>),
 }
 
 impl<V> Handle<V> {
-    pub(crate) fn new(entry: Entry<V>, version: u32) -> Self {
-        if needs_drop::<V>() {
+    /// Creates a hold that a reader takes a share of if `shared`. Plain data never is: its clone is a copy.
+    pub(crate) fn new(entry: Entry<V>, version: u32, shared: bool) -> Self {
+        if shared && needs_drop::<V>() {
             Self::Shared(version, Arc::new(entry))
         } else {
-            Self::Plain(version, Box::new(entry))
+            Self::Owned(version, Box::new(entry))
         }
     }
 
     /// Returns the entry to be changed, unless a reader has a share of it.
     pub(crate) fn get_mut(&mut self) -> Option<&mut Entry<V>> {
         match self {
-            Self::Plain(_, entry) => Some(entry),
+            Self::Owned(_, entry) => Some(entry),
             Self::Shared(_, entry) => Arc::get_mut(entry),
         }
     }
@@ -253,22 +254,21 @@ impl<V> Handle<V> {
     /// Returns the number of the write that the entry is from.
     pub(crate) const fn version(&self) -> u32 {
         match self {
-            Self::Plain(version, _) | Self::Shared(version, _) => *version,
+            Self::Owned(version, _) | Self::Shared(version, _) => *version,
         }
     }
 
     pub(crate) const fn set_version(&mut self, new: u32) {
         match self {
-            Self::Plain(version, _) | Self::Shared(version, _) => *version = new,
+            Self::Owned(version, _) | Self::Shared(version, _) => *version = new,
         }
     }
 
-    /// Copies what is wanted of plain data, and returns a share of any other entry, of which that is
-    /// copied after the lock.
+    /// Copies what is wanted, or returns a share of the entry, of which that is copied after the lock.
     #[inline]
     pub(crate) fn hold<R>(&self, copy: impl Fn(&Entry<V>) -> R) -> Result<R, Arc<Entry<V>>> {
         match self {
-            Self::Plain(_, entry) => Ok(copy(entry)),
+            Self::Owned(_, entry) => Ok(copy(entry)),
             Self::Shared(_, entry) => Err(Arc::clone(entry)),
         }
     }
@@ -279,7 +279,7 @@ impl<V> Deref for Handle<V> {
 
     fn deref(&self) -> &Entry<V> {
         match self {
-            Self::Plain(_, entry) => entry,
+            Self::Owned(_, entry) => entry,
             Self::Shared(_, entry) => entry,
         }
     }

@@ -172,6 +172,7 @@ impl<V> Outbox<V> {
         content: Content<V>,
         place: Place,
         version: u32,
+        shared: bool,
     ) -> Handle<V> {
         match self.first.take() {
             Some(Removed {
@@ -185,7 +186,7 @@ impl<V> Outbox<V> {
                         (entry, Body::Parts(key, value))
                     }
                     None => (
-                        Handle::new(Entry::new(key, content, place), version),
+                        Handle::new(Entry::new(key, content, place), version, shared),
                         Body::Entry(entry),
                     ),
                 };
@@ -194,7 +195,7 @@ impl<V> Outbox<V> {
             }
             other => {
                 self.first = other;
-                Handle::new(Entry::new(key, content, place), version)
+                Handle::new(Entry::new(key, content, place), version, shared)
             }
         }
     }

@@ -103,7 +103,8 @@ impl<V> Write<'_, V> {
         self.replaced = Some(match entry.get_mut() {
             Some(entry) => Replaced::Value(entry.overwrite(content, place)),
             None => {
-                let successor = Handle::new(entry.successor(content, place), version);
+                // A reader has a share of it.
+                let successor = Handle::new(entry.successor(content, place), version, true);
                 Replaced::Entry(mem::replace(entry, successor))
             }
         });
@@ -141,6 +142,8 @@ pub(crate) struct Locked<'a, V> {
     pub(crate) share: u64,
     /// How many invalidations of tags there were.
     pub(crate) invalidations: u64,
+    /// Whether values are cloned after the lock.
+    pub(crate) clones_after: bool,
 }
 
 impl<V> Locked<'_, V> {
@@ -419,7 +422,10 @@ impl<V> Locked<'_, V> {
         };
         self.ledger.arrivals.note(write.hash);
         let version = self.ledger.next_version();
-        let entry = self.outbox.recycle(write.key, content, place, version);
+        let shared = self.clones_after;
+        let entry = self
+            .outbox
+            .recycle(write.key, content, place, version, shared);
         self.table.insert(write.hash, entry);
         self.ledger
             .timers

@@ -42,6 +42,7 @@ pub(crate) struct Store<V> {
     refused: AtomicU64,
     tags: TagTable,
     counters: CounterTable,
+    clones_after: bool,
 }
 
 impl<V> Store<V> {
@@ -57,6 +58,7 @@ impl<V> Store<V> {
             refused: AtomicU64::new(0),
             tags: TagTable::default(),
             counters: CounterTable::new(config.max_counters),
+            clones_after: config.clones_after,
         }
     }
 
@@ -105,6 +107,7 @@ impl<V> Store<V> {
                 clock: &self.clock,
                 share,
                 invalidations,
+                clones_after: self.clones_after,
             })
         })
     }

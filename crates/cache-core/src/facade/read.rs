@@ -26,19 +26,22 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<V>> {
         // Each answer leaves on its own: joining them first would copy the value twice, which
         // costs more than the lookup.
-        let found = match self.read_now("get", key.as_ref())? {
-            ReadNow::Answer(Ok(Some(value))) => return Ok(self.hit(value)),
-            ReadNow::Answer(Ok(None)) => return Ok(self.miss()),
-            ReadNow::Answer(Err(error)) => Err(error),
-            ReadNow::WouldWait => {
-                let raw = self.raw("get", key.as_ref())?;
-                self.answer(&raw).await
-            }
-        };
-        match found {
+        match self.read_now("get", key.as_ref())? {
+            ReadNow::Answer(Ok(Some(value))) => Ok(self.hit(value)),
+            ReadNow::Answer(Ok(None)) => Ok(self.miss()),
+            ReadNow::Answer(Err(error)) => Err(error.during("get").for_key(key.as_ref())),
+            // Boxed: inline it would enlarge the future of every read, which its caller moves.
+            ReadNow::WouldWait => Box::pin(self.get_later(key.as_ref())).await,
+        }
+    }
+
+    /// Asks a backend that does not answer at once.
+    async fn get_later(&self, key: &str) -> Result<Option<V>> {
+        let raw = self.raw("get", key)?;
+        match self.answer(&raw).await {
             Ok(Some(value)) => Ok(self.hit(value)),
             Ok(None) => Ok(self.miss()),
-            Err(error) => Err(error.during("get").for_key(key.as_ref())),
+            Err(error) => Err(error.during("get").for_key(key)),
         }
     }
 

@@ -3,7 +3,15 @@
 use super::{Cache, Shared};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge};
-use crate::{BackendWrite, CacheBackend, Condition, Expiry, Result, SetNow, SetOptions, Ttl};
+use crate::{BackendWrite, CacheBackend, Condition, Result, SetNow, SetOptions, Ttl};
+
+/// What is left of a plain write that could not be done at once.
+enum Rest<V> {
+    /// The write.
+    Write(V),
+    /// To detach a load that began during the write, which has ended so.
+    Detach(Result<()>),
+}
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Writes `value` with the default time to live, and replaces value and expiry of `key`.
@@ -24,9 +32,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// A dropped write has happened or not, never in part.
     pub async fn set(&self, key: impl AsRef<str>, value: impl Into<V>) -> Result<()> {
-        self.write("set", key.as_ref(), value.into(), SetOptions::new())
-            .await
-            .map(drop)
+        let ttl = Ttl::DEFAULT;
+        if let Some(rest) = self.write_now("set", key.as_ref(), value.into(), ttl)? {
+            // Boxed: inline it would enlarge the future of every write, which its caller moves.
+            Box::pin(self.write_later("set", key.as_ref(), rest, ttl)).await?;
+        }
+        Ok(())
     }
 
     /// Writes `value` with a time to live of its own.
@@ -52,10 +63,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         value: impl Into<V>,
         ttl: impl Into<Ttl>,
     ) -> Result<()> {
-        let options = SetOptions::new().ttl(ttl);
-        self.write("set_ex", key.as_ref(), value.into(), options)
-            .await
-            .map(drop)
+        let ttl = ttl.into();
+        if let Some(rest) = self.write_now("set_ex", key.as_ref(), value.into(), ttl)? {
+            Box::pin(self.write_later("set_ex", key.as_ref(), rest, ttl)).await?;
+        }
+        Ok(())
     }
 
     /// Writes `value` if `key` is absent, with the default time to live, and tells whether it did.
@@ -179,22 +191,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         value: V,
         options: SetOptions<'_>,
     ) -> Result<bool> {
+        if options.is_plain() {
+            return match self.write_now(operation, key, value, options.ttl)? {
+                Some(rest) => Box::pin(self.write_later(operation, key, rest, options.ttl)).await,
+                None => Ok(true),
+            };
+        }
         let expiry = self.resolve(operation, key, options.ttl)?;
-        let value = if options.is_plain() {
-            match self.write_now(operation, key, value, expiry)? {
-                SetNow::Done(written) => {
-                    // A load may have begun during the write.
-                    if !self.shared.flights.is_idle() {
-                        let raw = self.raw(operation, key)?;
-                        Box::pin(self.detach_many(&[raw])).await;
-                    }
-                    return self.counted(operation, key, written.map(|()| true));
-                }
-                SetNow::WouldWait(value) => value,
-            }
-        } else {
-            value
-        };
         let raw = self.raw(operation, key)?;
         let write = BackendWrite::new(expiry, options.condition.into());
         let write = write.with_kept_expiry(options.keeps_ttl);
@@ -208,28 +211,60 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         self.counted(operation, key, written)
     }
 
-    /// Writes a value at once if the backend can, and nothing else has to be seen to before.
+    /// Writes a value at once, or returns what is left to do.
     #[inline]
     fn write_now(
         &self,
         operation: &'static str,
         key: &str,
         value: V,
-        expiry: Expiry,
-    ) -> Result<SetNow<V>> {
+        ttl: Ttl,
+    ) -> Result<Option<Rest<V>>> {
+        let expiry = self.resolve(operation, key, ttl)?;
         let Shared {
             backend,
             flights,
             keep_stale,
             ..
         } = &*self.shared;
-        if keep_stale.is_none() && flights.is_idle() {
-            let write = |raw: &str| backend.set_now(raw, value, expiry);
-            let written = self.keyspace.lend(key, write);
-            written.map_err(|error| error.during(operation))
-        } else {
-            Ok(SetNow::WouldWait(value))
+        if keep_stale.is_some() || !flights.is_idle() {
+            return Ok(Some(Rest::Write(value)));
         }
+        let write = |raw: &str| backend.set_now(raw, value, expiry);
+        let written = self.keyspace.lend(key, write);
+        match written.map_err(|error| error.during(operation))? {
+            SetNow::Done(written) if flights.is_idle() => {
+                self.counted(operation, key, written.map(|()| true))?;
+                Ok(None)
+            }
+            SetNow::Done(written) => Ok(Some(Rest::Detach(written))),
+            SetNow::WouldWait(value) => Ok(Some(Rest::Write(value))),
+        }
+    }
+
+    /// Does the rest of a write that could not be done at once.
+    async fn write_later(
+        &self,
+        operation: &'static str,
+        key: &str,
+        rest: Rest<V>,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let raw = self.raw(operation, key)?;
+        let written = match rest {
+            Rest::Write(value) => {
+                let expiry = self.resolve(operation, key, ttl)?;
+                let write = BackendWrite::new(expiry, Condition::Always);
+                let set = self.shared.backend.set(&raw, value, write);
+                self.superseding(&[key], &[&*raw], set, |written| *written)
+                    .await
+            }
+            Rest::Detach(written) => {
+                self.detach_many(&[raw]).await;
+                written.map(|()| true)
+            }
+        };
+        self.counted(operation, key, written)
     }
 
     /// Counts a write that took place, and names one that failed.

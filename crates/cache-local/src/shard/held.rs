@@ -62,6 +62,8 @@ pub(crate) struct Held<'a, V> {
     pub(crate) share: u64,
     /// How many invalidations of tags there were.
     pub(crate) invalidations: u64,
+    /// Whether values are cloned after the lock.
+    pub(crate) clones_after: bool,
 }
 
 impl<V> Held<'_, V> {
@@ -74,6 +76,7 @@ impl<V> Held<'_, V> {
             clock: self.clock,
             share: self.share,
             invalidations: self.invalidations,
+            clones_after: self.clones_after,
         }
     }
 

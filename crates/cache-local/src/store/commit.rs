@@ -32,6 +32,7 @@ impl<V> Store<V> {
                 clock: &self.clock,
                 share,
                 invalidations,
+                clones_after: self.clones_after,
             })
         })
     }

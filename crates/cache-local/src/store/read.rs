@@ -66,7 +66,7 @@ impl<V: Clone> Store<V> {
 
     /// Copies what is wanted of the entry of a key, and counts the hit.
     ///
-    /// `Clone` is the user's code, so it runs after the lock, but for plain data: see [`Handle`].
+    /// `Clone` is the user's code, and runs under the lock unless the cache is told otherwise: see [`Handle`].
     #[inline]
     fn copy<R>(&self, key: &str, copy: impl Fn(&Entry<V>) -> R) -> Option<R> {
         let held = self.read(key, |handle| {

@@ -1,5 +1,6 @@
-//! No user code runs under a lock: all of it may call the cache.
+//! No user code runs under a lock, `Clone` of a value excepted: all else may call the cache.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, Weak};
 
 use cache_core::{BackendWrite, Cache, CacheBackend, Condition, Expiry, ReadNow};
@@ -41,9 +42,10 @@ impl Drop for Nosy {
 }
 
 #[tokio::test]
-async fn values_may_call_the_cache_when_they_are_cloned_and_dropped() {
+async fn values_that_are_cloned_after_the_lock_may_call_the_cache_then_and_when_they_are_dropped() {
     let handle = Handle::default();
     let config = LocalConfig::new().max_entries(2).shards(1);
+    let config = config.clone_after_lock();
     let backend = Arc::new(LocalBackend::new(config).unwrap());
     handle.set(Arc::downgrade(&backend)).unwrap();
     let cache: Cache<Nosy, _> = Cache::with_backend(Arc::clone(&backend));
@@ -67,6 +69,34 @@ async fn values_may_call_the_cache_when_they_are_cloned_and_dropped() {
         .unwrap();
     cache.delete("key:1").await.unwrap();
     cache.clear().await.unwrap();
+}
+
+/// A value that panics when it is cloned.
+struct Fragile;
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        panic!("this value cannot be cloned");
+    }
+}
+
+#[tokio::test]
+async fn a_value_whose_clone_panics_leaves_the_cache_as_it_was() {
+    let config = LocalConfig::new().max_entries(2).shards(1);
+    let backend = Arc::new(LocalBackend::new(config).unwrap());
+    for _ in 0..3 {
+        let options = BackendWrite::new(Expiry::Never, Condition::Always);
+        assert!(backend.set("key", Fragile, options).await.unwrap());
+        let read = || drop(backend.read_now("key"));
+        assert!(catch_unwind(AssertUnwindSafe(read)).is_err());
+        let taker = Arc::clone(&backend);
+        let taken = tokio::spawn(async move { drop(taker.take("key").await) });
+        assert!(taken.await.unwrap_err().is_panic());
+        let stats = backend.stats();
+        assert_eq!((stats.entries, stats.weight), (Some(1), Some(1)));
+    }
+    assert!(backend.delete("key", Condition::Always).await.unwrap());
+    assert_eq!(backend.stats().entries, Some(0));
 }
 
 #[tokio::test]
