@@ -308,9 +308,9 @@ impl Recovery {
         (turned.contains(key) && self.distrusts(key)).then_some(turned)
     }
 
-    /// Returns when nothing is done to a key.
+    /// Returns when something that is done to a key has ended, or if nothing is.
     pub(crate) async fn turn_ended(&self, key: &str) {
-        self.turns.ended(key).await;
+        self.turns.one_ended(key).await;
     }
 
     /// Takes out of a batch the deletes that do not have to be repeated any more, and those of keys that are

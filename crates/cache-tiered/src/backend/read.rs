@@ -154,6 +154,10 @@ where
     async fn settle_doubted(&self, key: &str) -> Result<()> {
         let begun = Instant::now();
         while self.recovery.distrusts(key) {
+            // Somebody else has failed, who had as much time as this call.
+            if begun.elapsed() > TURNS {
+                return Err(ErrorKind::Unavailable.into());
+            }
             if let Some(_turned) = self.recovery.begin_repeat(key) {
                 let mark = self.recovery.mark();
                 self.delete_in_l2(&[key]).await?;
@@ -164,10 +168,6 @@ where
                     self.recovery.add_keys([key], Task::Announce);
                 }
                 return Ok(());
-            }
-            // Somebody else has failed, who had as much time as this call.
-            if begun.elapsed() > TURNS {
-                return Err(ErrorKind::Unavailable.into());
             }
             self.recovery.turn_ended(key).await;
         }

@@ -4,6 +4,7 @@
 //! its key is under way, and a write does not begin while it is on its way.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -12,14 +13,17 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     keys: Mutex<HashMap<String, Turn>>,
+    numbers: AtomicU64,
     ended: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Turn {
     /// How many writes are under way, or wait for the end of a repeated delete.
     writes: usize,
     is_repeated: bool,
+    /// Another one since one of them has ended, and for a key to which nothing was done meanwhile.
+    number: u64,
 }
 
 /// The turn of some keys, until it is dropped.
@@ -48,7 +52,8 @@ impl Turns {
         {
             let mut turns = self.lock();
             for key in &turned.keys {
-                turns.entry(key.clone()).or_default().writes += 1;
+                let turn = turns.entry(key.clone());
+                turn.or_insert_with(|| self.turn()).writes += 1;
             }
         }
         self.wait_until(|turns| {
@@ -65,14 +70,32 @@ impl Turns {
         let mut free = keys.to_vec();
         free.retain(|key| !turns.contains_key(*key));
         for key in &free {
-            turns.entry((*key).to_owned()).or_default().is_repeated = true;
+            let turn = turns.entry((*key).to_owned());
+            turn.or_insert_with(|| self.turn()).is_repeated = true;
         }
         self.turned(&free, false)
     }
 
-    /// Returns when nothing is done to a key.
-    pub(crate) async fn ended(&self, key: &str) {
-        self.wait_until(|turns| !turns.contains_key(key)).await;
+    /// Returns when one of the turns of a key has ended, or if nothing is done to it. Others may go on: who waits for
+    /// all of them may wait as long as there are writers.
+    pub(crate) async fn one_ended(&self, key: &str) {
+        let number = |turns: &HashMap<_, Turn>| turns.get(key).map(|turn| turn.number);
+        let before = number(&self.lock());
+        if before.is_some() {
+            self.wait_until(|turns| number(turns) != before).await;
+        }
+    }
+
+    fn turn(&self) -> Turn {
+        Turn {
+            writes: 0,
+            is_repeated: false,
+            number: self.number(),
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     fn turned(&self, keys: &[&str], is_write: bool) -> Turned<'_> {
@@ -99,6 +122,7 @@ impl Drop for Turned<'_> {
         let mut turns = self.turns.lock();
         for key in &self.keys {
             if let Some(turn) = turns.get_mut(key) {
+                turn.number = self.turns.number();
                 match self.is_write {
                     true => turn.writes -= 1,
                     false => turn.is_repeated = false,
@@ -140,11 +164,29 @@ mod tests {
         assert!(!turns.repeat(&["b"]).contains("b"));
         let repeat = turns.repeat(&["a", "b", "c"]);
         assert!(repeat.contains("a") && !repeat.contains("b") && repeat.contains("c"));
-        assert!(now(turns.ended("c")).is_none() && now(turns.ended("d")).is_some());
+        assert!(now(turns.one_ended("c")).is_none() && now(turns.one_ended("d")).is_some());
         assert!(now(turns.write(&["b", "c"])).is_none());
         drop((two, repeat));
         assert!(turns.repeat(&["b"]).contains("b"));
         assert!(now(turns.write(&["b", "c"])).is_some());
+        assert!(turns.lock().is_empty());
+    }
+
+    #[test]
+    fn the_end_of_one_turn_is_told_though_the_next_has_begun() {
+        let turns = Turns::default();
+        let mut context = Context::from_waker(Waker::noop());
+        for overlap in [true, false] {
+            let first = now(turns.write(&["a"])).expect("nothing is done to it");
+            let mut waiting = pin!(turns.one_ended("a"));
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+            let next = overlap.then(|| now(turns.write(&["a"])));
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+            drop(first);
+            let next = next.unwrap_or_else(|| now(turns.write(&["a"])));
+            assert!(waiting.as_mut().poll(&mut context).is_ready());
+            drop(next);
+        }
         assert!(turns.lock().is_empty());
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cache_conformance::Fault;
 use cache_core::{BackendWrite, CacheBackend, Condition, ErrorKind, Expiry, Scope};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{BOUND, Fleet, always, settle, some};
 
@@ -150,6 +150,33 @@ async fn a_read_that_repeats_a_delete_takes_nothing_that_was_written_since() {
     assert_eq!(node.get("key").await, some("new"));
     assert!(read.await.unwrap().is_ok());
     assert_eq!(node.get("key").await, some("new"));
+}
+
+/// How long writes that never end are waited for.
+const GIVEN_UP: Duration = Duration::from_millis(200);
+
+#[tokio::test(start_paused = true)]
+async fn a_read_of_a_key_whose_delete_has_failed_waits_for_no_more_than_one_write() {
+    let fleet = Fleet::new();
+    let node = fleet.node().await;
+    node.set("key", "old").await;
+    node.network.every(1, DOWN);
+    assert!(node.tiered.delete("key", Condition::Always).await.is_err());
+    settle().await;
+    node.network.every(1, Fault::Hang);
+    // There is always one under way, and each is given up.
+    let start = Instant::now();
+    for number in 0..20 {
+        let tiered = Arc::clone(&node.tiered);
+        tokio::spawn(async move {
+            sleep(GIVEN_UP / 2 * number).await;
+            timeout(GIVEN_UP, tiered.set("key", "new".into(), always())).await
+        });
+    }
+    settle().await;
+    let error = node.tiered.get("key").await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Unavailable);
+    assert_eq!(start.elapsed(), GIVEN_UP);
 }
 
 #[tokio::test(start_paused = true)]
