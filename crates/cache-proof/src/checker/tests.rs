@@ -3,6 +3,8 @@
 mod absence;
 mod calls;
 mod deletes;
+mod lives;
+mod loads;
 mod reads;
 mod stories;
 
