@@ -14,7 +14,7 @@ pub enum Fault {
     OldSnapshot,
     /// The server stops for a while and goes on.
     PauseServer,
-    /// Somebody empties the server.
+    /// Somebody empties the server, or one of several.
     Empty,
     /// The server has no room for writes.
     NoMemory,
@@ -95,6 +95,7 @@ impl Fault {
             Self::KillListeners => has_bus,
             Self::Failover => setup != Setup::Standalone,
             Self::MoveSlots => setup == Setup::Cluster,
+            Self::Empty => setup != Setup::Sentinels,
             Self::BusDown | Self::Fade => setup == Setup::Standalone && has_bus,
             Self::Garbage => setup == Setup::Standalone && mode == Mode::PubSub,
             _ => setup == Setup::Standalone,

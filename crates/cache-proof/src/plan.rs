@@ -28,7 +28,7 @@ pub enum Mode {
 }
 
 /// The servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[non_exhaustive]
 pub enum Setup {
     /// One, behind proxies.
