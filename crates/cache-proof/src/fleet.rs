@@ -185,7 +185,7 @@ impl Worker {
 
 impl Life {
     fn start(program: &Path, order: &Order) -> Self {
-        let mut command = bound_to_this_process(program.as_ref());
+        let mut command = bound_to_this_process(program);
         command
             .arg(serde_json::to_string(order).expect("an order is JSON"))
             .stdin(Stdio::piped())

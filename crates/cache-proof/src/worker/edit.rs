@@ -28,17 +28,12 @@ type Done = (Outcome, Option<Payload>);
 type Performing<'a> = Pin<Box<dyn Future<Output = Result<Done>> + Send + 'a>>;
 
 impl Edit {
-    pub(super) const fn new(kind: Kind, patience: Patience) -> Self {
+    pub(super) const fn new(kind: Kind, ttl: Option<Duration>, patience: Patience) -> Self {
         Self {
             kind,
-            ttl: None,
+            ttl,
             patience,
         }
-    }
-
-    pub(super) const fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
-        self.ttl = ttl;
-        self
     }
 
     /// Tells whether its values carry the tags of the task: those of several keys may be of other tasks.

@@ -61,34 +61,26 @@ impl Task {
         let patience = Patience::any(&mut self.random);
         let ttl = Some(Duration::from_millis(self.random.u64(SHORT_MS)));
         let sometimes = ttl.filter(|_| self.random.u8(..4) == 0);
-        match self.random.u32(..most) {
+        let (kind, ttl) = match self.random.u32(..most) {
             0..60 => {
                 let key = any_key(&mut self.random, 0..self.shared.order.keys);
-                get(&self.shared, key, Kind::Get, patience).await;
+                return get(&self.shared, key, Kind::Get, patience).await;
             }
-            60..70 => self.get_many(patience).await,
-            70..82 => self.edit(Edit::new(Kind::Set, patience)).await,
-            82..85 => {
-                self.edit(Edit::new(Kind::SetMany, patience).with_ttl(sometimes))
-                    .await;
-            }
-            85..89 => {
-                self.edit(Edit::new(Kind::Set, patience).with_ttl(ttl))
-                    .await
-            }
-            89 => {
-                self.edit(Edit::new(Kind::Update, patience).with_ttl(sometimes))
-                    .await;
-            }
-            90 => self.edit(Edit::new(Kind::UpdateKeeping, patience)).await,
-            91..95 => self.edit(Edit::new(Kind::Delete, patience)).await,
-            95 if self.random.bool() => self.edit(Edit::new(Kind::DeleteMany, patience)).await,
-            95 | 96 => self.edit(Edit::new(Kind::Take, patience)).await,
-            97 if self.random.bool() => self.remove_many(patience).await,
-            97 => self.edit(Edit::new(Kind::UpdateKeeping, patience)).await,
-            98 => self.edit(Edit::new(Kind::Swap, patience)).await,
-            _ => self.edit(Edit::new(Kind::SetIfAbsent, patience)).await,
-        }
+            60..70 => return self.get_many(patience).await,
+            // It deletes many keys.
+            97 if self.random.bool() => return self.remove_many(patience).await,
+            70..82 => (Kind::Set, None),
+            82..85 => (Kind::SetMany, sometimes),
+            85..89 => (Kind::Set, ttl),
+            89 => (Kind::Update, sometimes),
+            90 | 97 => (Kind::UpdateKeeping, None),
+            95 if self.random.bool() => (Kind::DeleteMany, None),
+            91..95 => (Kind::Delete, None),
+            95 | 96 => (Kind::Take, None),
+            98 => (Kind::Swap, None),
+            _ => (Kind::SetIfAbsent, None),
+        };
+        self.edit(Edit::new(kind, ttl, patience)).await;
     }
 
     async fn get_many(&mut self, patience: Patience) {
