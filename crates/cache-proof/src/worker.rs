@@ -31,7 +31,7 @@ use crate::plan::{COMMAND_TIMEOUT, Order};
 const TASKS: u32 = 16;
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// How long it may take to connect.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(5);
 
 /// What the runner says, a line each.
