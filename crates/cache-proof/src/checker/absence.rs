@@ -25,9 +25,10 @@ impl<'h> Checker<'h> {
             let Some(write) = self.expected(read) else {
                 continue;
             };
-            if self.is_taken_late(write) {
+            let is_tagged = self.may_have_tags(write, read.end);
+            if self.is_taken_late(write, is_tagged) {
                 self.report.exempt(Rule::Absence, OPEN);
-            } else if self.may_have_tags(write) && self.is_damaged(read.end) {
+            } else if is_tagged && self.is_damaged(read.end) {
                 self.report.exempt(Rule::Absence, DAMAGED);
             } else if self.is_emptied(write.start, read.end) {
                 self.report.exempt(Rule::Absence, EMPTIED);
@@ -48,18 +49,18 @@ impl<'h> Checker<'h> {
         own.or_else(|| present(read.start.saturating_sub(self.limits.stale)))
     }
 
-    fn may_have_tags(&self, write: &Operation) -> bool {
-        self.writes.nature(write).tagged != Some(false)
+    /// Tells whether what a read should have found may carry tags: this write, or a later one.
+    fn may_have_tags(&self, write: &Operation, until: Nanos) -> bool {
+        let mut written = self.writes.written_since(write, until);
+        written.any(|write| self.writes.nature(write).tagged != Some(false))
     }
 
-    /// Tells whether an earlier call of unknown outcome may have removed what this one wrote.
-    fn is_taken_late(&self, write: &Operation) -> bool {
+    /// Tells whether an earlier call of unknown outcome may have removed what this one wrote, or a later one.
+    fn is_taken_late(&self, write: &Operation, is_tagged: bool) -> bool {
         let mut open = self.writes.open_before(write);
         open.any(|call| match call.kind {
             Kind::Clear => call.end + REPEATED > write.start,
-            kind if kind.is_of_tag() => {
-                self.may_have_tags(write) && call.end + REPEATED > write.start
-            }
+            kind if kind.is_of_tag() => is_tagged && call.end + REPEATED > write.start,
             kind => {
                 let ends = kind.removes() || self.writes.nature(call).earliest_end.is_some();
                 ends && self.carried_out_until(call) > write.start

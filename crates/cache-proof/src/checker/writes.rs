@@ -159,6 +159,19 @@ impl<'h> Writes<'h> {
         last
     }
 
+    /// Returns a write and those of the same key that had begun since by this time.
+    pub(super) fn written_since(
+        &self,
+        write: &Operation,
+        until: Nanos,
+    ) -> impl Iterator<Item = &'h Operation> {
+        let of_key = self.by_key.get(&write.key).into_iter();
+        let version = write.wrote.unwrap_or_default();
+        let since = of_key.flat_map(move |of_key| of_key.range(version..));
+        let since = since.map(|(_, write)| *write);
+        since.take_while(move |write| write.start < until)
+    }
+
     /// Returns the writes of unknown outcome before another one of the same key.
     pub(super) fn open_before(&self, write: &Operation) -> impl Iterator<Item = &'h Operation> {
         let of_key = self.by_key.get(&write.key).into_iter();
