@@ -9,7 +9,7 @@ async fn a_bulk_write_with_options_runs_in_a_task_of_its_own() {
     let written = tokio::spawn({
         let cache = cache.clone();
         async move {
-            let numbers = (1..=3).map(|number| (format!("number:{number}"), number));
+            let numbers = (1..=3_u32).map(|number| (format!("number:{number}"), number));
             let options = SetOptions::new().tags(&["numbers"]);
             cache.mset_with(numbers, options).await
         }

@@ -68,7 +68,7 @@ impl LoadTask {
     }
 
     async fn step(&mut self, reads_only: bool) {
-        let most = if reads_only { 85 } else { 100 };
+        let most = if reads_only { 75 } else { 100 };
         let patience = Patience::any(&mut self.random);
         let shared = Arc::clone(&self.shared);
         let choice = self.random.u32(..most);
@@ -78,15 +78,15 @@ impl LoadTask {
                 let key = any();
                 self.load(key, patience).await;
             }
-            50..80 => get(&shared, any(), Kind::Get, patience).await,
-            80..85 => {
+            50..70 => get(&shared, any(), Kind::Get, patience).await,
+            70..75 => {
                 let mut keys = vec![any(), any(), any()];
                 keys.sort_unstable();
                 keys.dedup();
                 get_many(&shared, &keys, patience).await;
             }
-            85..96 => self.renew(Kind::Renew, patience).await,
-            96..98 => self.renew(Kind::RenewByTag, patience).await,
+            75..94 => self.renew(Kind::Renew, patience).await,
+            94..98 => self.renew(Kind::RenewByTag, patience).await,
             _ => self.renew(Kind::Set, patience).await,
         }
     }
@@ -94,7 +94,7 @@ impl LoadTask {
     async fn load(&mut self, key: u32, patience: Patience) {
         let shared = &self.shared;
         let is_tagged = is_loaded_with_tag(key, shared.order.keys);
-        let takes = match self.random.u8(..40) {
+        let takes = match self.random.u8(..20) {
             // Who has asked before a tag is invalidated may wait for it for as long as it takes.
             0 if !is_tagged => LONG,
             _ => SHORT,
