@@ -75,6 +75,7 @@ const LOST: &str = "what overwrote it was lost by the store";
 /// Why a value that is gone is rightly so.
 const EMPTIED: &str = "the store was emptied";
 const TAKEN_ALONG: &str = "who wrote it has died before it could tell";
+const FLIPPED: &str = "the answer may be damaged, which is a miss";
 const DAMAGED: &str = "the version of its tag may be damaged";
 
 /// Checks all rules.

@@ -1,6 +1,6 @@
 //! H13: what was acknowledged and is gone.
 
-use super::{Checker, DAMAGED, EMPTIED, LOST, OPEN};
+use super::{Checker, DAMAGED, EMPTIED, FLIPPED, LOST, OPEN};
 use crate::Fault;
 use crate::history::{Kind, Nanos, Operation, Outcome};
 use crate::report::Rule;
@@ -30,6 +30,8 @@ impl<'h> Checker<'h> {
                 self.report.exempt(Rule::Absence, OPEN);
             } else if is_tagged && self.is_damaged(read.end) {
                 self.report.exempt(Rule::Absence, DAMAGED);
+            } else if self.is_flipped(read) {
+                self.report.exempt(Rule::Absence, FLIPPED);
             } else if self.is_emptied(write.start, read.end) {
                 self.report.exempt(Rule::Absence, EMPTIED);
             } else if self.writes.has_lost_since(write, read.end) {
@@ -86,6 +88,15 @@ impl<'h> Checker<'h> {
     fn is_damaged(&self, until: Nanos) -> bool {
         let mut faults = self.history.faults.iter();
         faults.any(|fault| fault.is(Fault::FlipBytes) && fault.start <= until)
+    }
+
+    /// Tells whether a byte of the answer to this read may be flipped.
+    fn is_flipped(&self, read: &Operation) -> bool {
+        let mut faults = self.history.faults.iter();
+        faults.any(|fault| {
+            let is_there = fault.start <= read.end && fault.end >= read.start;
+            fault.is(Fault::FlipBytes) && is_there
+        })
     }
 
     /// Tells whether the store has lost all that it held at some time from here to there.

@@ -135,6 +135,14 @@ fn h13_knows_a_store_that_was_emptied_or_has_lost_something() {
         ..later
     };
     finds(&untagged, &[Rule::Absence]);
+    // The answer itself is damaged while the fault is there.
+    for (end, found) in [(2_999, Some(Rule::Absence)), (3_000, None)] {
+        let flipped = History {
+            faults: vec![span_of(Fault::FlipBytes, 2_500, end)],
+            ..history([swap(1, 5, 10), miss(1, 3_000, 3_001)])
+        };
+        finds(&flipped, found.as_slice());
+    }
     let before = History {
         faults: vec![span_of(Fault::Empty, 0, 1)],
         ..history([
