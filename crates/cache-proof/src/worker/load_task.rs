@@ -175,5 +175,10 @@ impl LoadTask {
         let answer = answer.await;
         let ended = calls.into_iter().map(|call| answer.of(call, |_, ()| {}));
         shared.journal.end(ended);
+        drop(held);
+        if self.random.bool() {
+            // From here on nobody of this process joins a load that began before.
+            self.load(key, Patience::Endless).await;
+        }
     }
 }
