@@ -50,6 +50,10 @@ impl Checker<'_> {
             _ => None,
         };
         let write = version.and_then(|version| self.writes.value(read.key, version));
+        if write.is_some_and(|write| self.is_last_of_source(write, read)) {
+            // It may have been loaded since, or have expired.
+            return;
+        }
         let is_taken_along = |version| self.writes.are_taken_along(read.key, version);
         if !self.limits.tells_of_dead && !read.is_open() && version.is_some_and(is_taken_along) {
             self.report.exempt(Rule::Convergence, TAKEN_ALONG);
@@ -59,6 +63,13 @@ impl Checker<'_> {
         let story = self.story(Rule::Convergence, read.key, from, read.end);
         let text = format!("{problem}: {read:?}{story}");
         self.report.violate(Rule::Convergence, text);
+    }
+
+    /// Tells whether a read has found what the source holds.
+    fn is_last_of_source(&self, write: &Operation, read: &Operation) -> bool {
+        let version = write.wrote.unwrap_or_default();
+        let newer = self.writes.newer(read.key, version, read.start, read.end);
+        write.kind.renews() && newer.kept.is_none() && !read.is_open()
     }
 
     /// Finds a store that lacks what it acknowledged, and returns the version that it holds.

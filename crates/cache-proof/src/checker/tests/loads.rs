@@ -1,7 +1,9 @@
 //! What is loaded from a source.
 
-use super::{MS, by, call, delete, exempted, fault, finds, get, history, set, unknown};
-use crate::history::{History, Kind, Operation};
+use super::{
+    MS, by, call, delete, exempted, fault, finds, get, history, observation, set, unknown,
+};
+use crate::history::{History, Kind, Observation, Operation};
 use crate::report::Rule;
 
 /// A new version in the source, and a delete of the key.
@@ -110,4 +112,21 @@ fn a_load_may_wait_for_longer_than_other_calls() {
     finds(&within(10, 10_001), &[Rule::Deadline]);
     let report = finds(&within(10, 9_000), &[]);
     assert_eq!(u128::from(MS), report.slowest.as_nanos());
+}
+
+#[test]
+fn h4_lets_what_the_source_holds_expire_or_be_loaded_when_all_is_over() {
+    let last = |version| Operation {
+        kind: Kind::Last,
+        ..get(version, 200, 201)
+    };
+    let with = |version| History {
+        settled: vec![Observation {
+            found: None,
+            ..observation(1, version, 190)
+        }],
+        ..history([renew(1, 0, 1), renew(2, 10, 20), last(version)])
+    };
+    finds(&with(2), &[]);
+    finds(&with(1), &[Rule::Convergence]);
 }
