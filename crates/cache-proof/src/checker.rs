@@ -4,7 +4,13 @@
 //! writes have taken effect in the order of their versions, each before it ended, and a read that
 //! starts later and returns an older version was stale. All else that may happen is a write of
 //! which the outcome is unknown: it takes effect at any moment after its start, or never, so its
-//! own version is right at any later time, and it makes no other version wrong.
+//! own version is right at any later time, and it makes no other version wrong. A call that was dropped is one
+//! of these, and so is what was under way in a process that was killed.
+//!
+//! Of some keys the cache is filled by loads, from a source that the writer of a key changes before it deletes
+//! the key. The version of such a change is there to be loaded from its start on, whatever becomes of
+//! the delete, and is wrong once the next change was acknowledged: it cannot come late, as a load that
+//! began before is not stored.
 
 mod absence;
 mod deletes;
@@ -22,7 +28,7 @@ use std::time::Duration;
 use self::excerpt::excerpt;
 use self::health::Health;
 use self::writes::Writes;
-use crate::history::{History, Nanos, Outcome};
+use crate::history::{History, Kind, Nanos, Outcome};
 use crate::report::{Report, Rule, SHOWN};
 
 /// What the checker calls too much.
@@ -30,6 +36,8 @@ use crate::report::{Report, Rule, SHOWN};
 pub(crate) struct Limits {
     /// How stale a read may be whatever happens.
     pub(crate) stale: Nanos,
+    /// How stale may be what is loaded in another process than the one that changed it.
+    pub(crate) stale_loaded: Nanos,
     /// How stale a read may be while nothing is wrong, at most and for 99 %.
     pub(crate) stale_healthy: Nanos,
     pub(crate) stale_healthy_p99: Nanos,
@@ -39,8 +47,12 @@ pub(crate) struct Limits {
     pub(crate) lifetime_slack: Nanos,
     /// How long a call may take, without what the machine itself takes.
     pub(crate) deadline: Nanos,
+    /// The same for a load.
+    pub(crate) load_deadline: Nanos,
     /// How long a process may take to repeat a failed delete while nothing is wrong, if it does that.
     pub(crate) repeat_deletes: Option<Nanos>,
+    /// Whether others are told of what a process has written that died before it was answered.
+    pub(crate) tells_of_dead: bool,
     /// Of how many reads at the least the shares are taken that find a value.
     pub(crate) hit_reads: u64,
     /// The least share of reads that find a value, and find it in the first tier.
@@ -62,6 +74,8 @@ const OPEN: &str = "written by a call of unknown outcome, which may take effect 
 const LOST: &str = "what overwrote it was lost by the store";
 /// Why a value that is gone is rightly so.
 const EMPTIED: &str = "the store was emptied";
+const TAKEN_ALONG: &str = "who wrote it has died before it could tell";
+const FLIPPED: &str = "the answer may be damaged, which is a miss";
 const DAMAGED: &str = "the version of its tag may be damaged";
 
 /// Checks all rules.
@@ -95,11 +109,23 @@ impl Checker<'_> {
     fn deadlines(&mut self) {
         let mut slowest = 0;
         for call in &self.history.operations {
-            self.report.failed += usize::from(call.is_open());
+            let is_dropped = call.outcome == Outcome::Dropped;
+            self.report.dropped += usize::from(is_dropped);
+            self.report.failed += usize::from(call.is_open() && !is_dropped);
+            if is_dropped {
+                // Nobody has waited for its end.
+                continue;
+            }
             let stalled = self.health.stalled(call.process, call.start, call.end);
             let took = (call.end - call.start).saturating_sub(stalled);
-            slowest = slowest.max(took);
-            if took > self.limits.deadline || call.outcome == Outcome::Hung {
+            let deadline = match call.kind {
+                Kind::Load => self.limits.load_deadline,
+                _ => {
+                    slowest = slowest.max(took);
+                    self.limits.deadline
+                }
+            };
+            if took > deadline || call.outcome == Outcome::Hung {
                 let took = Duration::from_nanos(took);
                 let text = format!("a call took {took:?}: {call:?}");
                 self.report.violate(Rule::Deadline, text);

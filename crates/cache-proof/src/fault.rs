@@ -14,7 +14,7 @@ pub enum Fault {
     OldSnapshot,
     /// The server stops for a while and goes on.
     PauseServer,
-    /// Somebody empties the server.
+    /// Somebody empties the server, or one of several.
     Empty,
     /// The server has no room for writes.
     NoMemory,
@@ -26,6 +26,8 @@ pub enum Fault {
     Garbage,
     /// A worker stops for a while and goes on.
     FreezeWorker,
+    /// A worker is killed, and another takes over its keys.
+    KillWorker,
     /// What the bus says is lost: its connections break and cannot be made.
     BusDown,
     /// Bytes are late.
@@ -40,6 +42,10 @@ pub enum Fault {
     Close,
     /// Requests arrive, their replies do not.
     CutReplies,
+    /// Requests are lost, on new connections too; what the server says arrives.
+    LoseRequests,
+    /// Requests arrive, on new connections too; what the server says is lost.
+    LoseReplies,
     /// Replies of the store have wrong bytes.
     FlipBytes,
     /// New connections are never answered.
@@ -54,7 +60,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::RestartEmpty,
         Self::OldSnapshot,
         Self::PauseServer,
@@ -64,6 +70,7 @@ impl Fault {
         Self::KillListeners,
         Self::Garbage,
         Self::FreezeWorker,
+        Self::KillWorker,
         Self::BusDown,
         Self::Delay,
         Self::Stall,
@@ -71,6 +78,8 @@ impl Fault {
         Self::Reset,
         Self::Close,
         Self::CutReplies,
+        Self::LoseRequests,
+        Self::LoseReplies,
         Self::FlipBytes,
         Self::Silent,
         Self::Refuse,
@@ -82,10 +91,11 @@ impl Fault {
     pub(crate) fn is_possible(self, mode: Mode, setup: Setup) -> bool {
         let has_bus = matches!(mode, Mode::Tracking | Mode::PubSub);
         match self {
-            Self::FreezeWorker | Self::KillClients => true,
+            Self::FreezeWorker | Self::KillWorker | Self::KillClients => true,
             Self::KillListeners => has_bus,
             Self::Failover => setup != Setup::Standalone,
             Self::MoveSlots => setup == Setup::Cluster,
+            Self::Empty => setup != Setup::Sentinels,
             Self::BusDown | Self::Fade => setup == Setup::Standalone && has_bus,
             Self::Garbage => setup == Setup::Standalone && mode == Mode::PubSub,
             _ => setup == Setup::Standalone,
@@ -106,6 +116,19 @@ impl Fault {
                 | Self::Garbage
                 | Self::Failover
                 | Self::MoveSlots
+        )
+    }
+
+    /// Tells whether it befalls a process: one at a time, as what is dead cannot stand still.
+    pub(crate) const fn is_of_worker(self) -> bool {
+        matches!(self, Self::FreezeWorker | Self::KillWorker)
+    }
+
+    /// Tells whether the network stays as it is from the start of the fault to its end.
+    pub(crate) const fn is_steady(self) -> bool {
+        matches!(
+            self,
+            Self::Delay | Self::Stall | Self::LoseRequests | Self::LoseReplies
         )
     }
 }

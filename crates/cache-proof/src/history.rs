@@ -1,7 +1,8 @@
 //! What is recorded of a run.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -29,6 +30,7 @@ pub(crate) struct History {
     pub(crate) samples: Vec<Sample>,
     pub(crate) faults: Vec<FaultSpan>,
     pub(crate) losses: Vec<Loss>,
+    pub(crate) deaths: Vec<Death>,
     /// What the store held while the run went on.
     pub(crate) observed: Vec<Observation>,
     /// What the store held at its end, before and after the last reads of the workers.
@@ -38,11 +40,14 @@ pub(crate) struct History {
 /// What a process writes down, a line each.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Record {
+    /// A write, as it begins.
+    Begun(Operation),
     Operation(Operation),
     Stall(Stall),
     Sample(Sample),
     Fault(FaultSpan),
     Loss(Loss),
+    Death(Death),
     Observed(Observation),
     Settled(Observation),
 }
@@ -51,26 +56,48 @@ pub(crate) enum Record {
 pub(crate) fn write(path: &Path, records: impl IntoIterator<Item = Record>) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for record in records {
-        serde_json::to_writer(&mut file, &record)?;
-        file.write_all(b"\n")?;
+        append(&mut file, &record)?;
     }
     file.flush()
 }
 
+/// Writes one record.
+pub(crate) fn append(mut file: impl Write, record: &Record) -> io::Result<()> {
+    serde_json::to_writer(&mut file, record)?;
+    file.write_all(b"\n")
+}
+
 impl History {
-    /// Adds what [`write()`] has written.
-    pub(crate) fn read(&mut self, path: &Path) -> io::Result<()> {
-        for line in BufReader::new(File::open(path)?).lines() {
-            match serde_json::from_str(&line?)? {
-                Record::Operation(call) => self.operations.push(call),
+    /// Adds what a process has written, and the writes that were under way when it died.
+    pub(crate) fn read(&mut self, path: &Path, death: Option<Nanos>) -> io::Result<()> {
+        let mut begun = BTreeMap::new();
+        let text = std::fs::read_to_string(path)?;
+        for line in text.split_inclusive('\n') {
+            // Of the last one, who was killed may have written a part.
+            if death.is_some() && !line.ends_with('\n') {
+                break;
+            }
+            match serde_json::from_str(line)? {
+                Record::Begun(call) => drop(begun.insert((call.key, call.wrote), call)),
+                Record::Operation(call) => {
+                    begun.remove(&(call.key, call.wrote));
+                    self.operations.push(call);
+                }
                 Record::Stall(stall) => self.stalls.push(stall),
                 Record::Sample(sample) => self.samples.push(sample),
                 Record::Fault(fault) => self.faults.push(fault),
                 Record::Loss(loss) => self.losses.push(loss),
+                Record::Death(death) => self.deaths.push(death),
                 Record::Observed(seen) => self.observed.push(seen),
                 Record::Settled(seen) => self.settled.push(seen),
             }
         }
+        self.operations
+            .extend(begun.into_values().map(|call| Operation {
+                end: death.unwrap_or_default().max(call.start),
+                outcome: Outcome::Dropped,
+                ..call
+            }));
         Ok(())
     }
 
@@ -80,9 +107,10 @@ impl History {
         let stalls = stalls.copied().map(Record::Stall);
         let faults = self.faults.iter().cloned().map(Record::Fault);
         let losses = self.losses.iter().copied().map(Record::Loss);
+        let deaths = self.deaths.iter().copied().map(Record::Death);
         let observed = self.observed.iter().copied().map(Record::Observed);
         let settled = self.settled.iter().copied().map(Record::Settled);
-        let spans = stalls.chain(faults).chain(losses);
+        let spans = stalls.chain(faults).chain(losses).chain(deaths);
         spans.chain(observed).chain(settled)
     }
 }
@@ -109,16 +137,32 @@ pub(crate) struct Operation {
 pub(crate) enum Kind {
     Get,
     GetMany,
+    /// A read that loads what it does not find: the version that the source had when the loader began.
+    Load,
     /// A read after all has been well for a while.
     Last,
     Set,
+    /// One key of a write of several.
+    SetMany,
     SetIfAbsent,
     Swap,
+    /// A compare and set, with a time to live and tags of its own.
+    Update,
+    /// The same, with the time and the tags of what it replaces.
+    UpdateKeeping,
     Delete,
+    /// One key of a delete of several.
+    DeleteMany,
+    /// A delete that returns what there was. Nobody repeats it.
+    Take,
     /// The invalidation of a tag that the key has: a delete that leaves the value in the store.
     Invalidate,
     /// The removal of all keys of a writer that are in its namespace.
     Clear,
+    /// A new version in the source, and then a delete of the key.
+    Renew,
+    /// The same with the invalidation of a tag.
+    RenewByTag,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +172,8 @@ pub(crate) enum Outcome {
     Refused,
     /// It failed with this error: a write may have happened, and may still happen.
     Unknown(String),
+    /// Nobody waited for it to end, be it that its process was killed. The same may be.
+    Dropped,
     /// No answer came in all the time that anybody would wait.
     Hung,
 }
@@ -197,10 +243,46 @@ pub(crate) struct Observation {
     pub(crate) found: Option<Seen>,
 }
 
+/// The end of a process that was killed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Death {
+    pub(crate) process: u32,
+    pub(crate) at: Nanos,
+}
+
 impl Kind {
-    /// Tells whether nothing may be read after it.
+    /// Tells whether nothing is there after it, but for what is loaded since.
     pub(crate) const fn removes(self) -> bool {
-        matches!(self, Self::Delete | Self::Invalidate | Self::Clear)
+        self.is_repeated() || matches!(self, Self::Take)
+    }
+
+    /// Tells whether a process repeats it if it has failed.
+    pub(crate) const fn is_repeated(self) -> bool {
+        let is_delete = matches!(self, Self::Delete | Self::DeleteMany | Self::Clear);
+        is_delete || self.renews() || matches!(self, Self::Invalidate)
+    }
+
+    /// Tells whether its version is there to be loaded from its start on.
+    pub(crate) const fn renews(self) -> bool {
+        matches!(self, Self::Renew | Self::RenewByTag)
+    }
+
+    /// Tells whether it makes values absent that it leaves in the store.
+    pub(crate) const fn is_of_tag(self) -> bool {
+        matches!(self, Self::Invalidate | Self::RenewByTag)
+    }
+
+    /// Tells whether the store itself reads what is found.
+    pub(crate) const fn reads_store(self) -> bool {
+        matches!(
+            self,
+            Self::Swap | Self::Update | Self::UpdateKeeping | Self::Take
+        )
+    }
+
+    /// Tells whether it is a read that answers "absent" where there is nothing.
+    pub(crate) const fn is_read(self) -> bool {
+        matches!(self, Self::Get | Self::GetMany | Self::Last)
     }
 }
 
@@ -211,6 +293,15 @@ impl Operation {
 
     /// Tells whether a write may take effect at any time after its start, or never.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.outcome, Outcome::Unknown(_) | Outcome::Hung)
+        matches!(
+            self.outcome,
+            Outcome::Unknown(_) | Outcome::Dropped | Outcome::Hung
+        )
+    }
+
+    /// Tells whether the version that it writes may come at any later time: what is loaded cannot, as a load
+    /// that began before the next change is not stored.
+    pub(crate) fn may_come_late(&self) -> bool {
+        self.is_open() && !self.kind.renews()
     }
 }

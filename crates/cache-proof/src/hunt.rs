@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::de::value::{Error as Unknown, StrDeserializer};
 use serde::de::{Deserialize, IntoDeserializer};
 
-use crate::{Fault, Mode, Plan, Rule, run};
+use crate::{Fault, Mode, Plan, Rule, Setup, run};
 
 /// Within how long a bug is found.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const ROUND: Duration = Duration::from_secs(8);
 /// A bug: what the header of its patch tells.
 ///
 /// Lines of a key and a value stand in front of the diff, those of faults and rules with commas
-/// between them; other lines there are for people.
+/// between them; other lines there are for people. Without a setup it is one server.
 ///
 /// ```
 /// use cache_proof::{Fault, Mode, Mutant, Rule};
@@ -36,6 +36,8 @@ pub struct Mutant {
     pub name: String,
     /// The cache that has the bug.
     pub mode: Mode,
+    /// The servers.
+    pub setup: Setup,
     /// The faults that it takes.
     pub faults: Vec<Fault>,
     /// The rules of which one finds it.
@@ -77,6 +79,10 @@ impl Mutant {
         Ok(Self {
             name: name.to_owned(),
             mode: named(mode).map_err(|error| wrong(&error))?,
+            setup: match values("setup").next() {
+                Some(setup) => named(setup).map_err(|error| wrong(&error))?,
+                None => Setup::Standalone,
+            },
             faults: all_named(values("faults")).map_err(|error| wrong(&error))?,
             rules,
         })
@@ -89,6 +95,7 @@ impl Mutant {
         let start = Instant::now();
         loop {
             let mut plan = plan_of_hunts(worker, self.mode, &self.faults);
+            plan.setup = self.setup;
             if self.rules.contains(&Rule::Convergence) {
                 // The end is what counts.
                 plan.faulty = ROUND / 2;
@@ -142,6 +149,7 @@ fn named<'a, T: Deserialize<'a>>(name: &'a str) -> Result<T, Unknown> {
 #[cfg(test)]
 mod tests {
     use super::Mutant;
+    use crate::Setup;
 
     #[track_caller]
     fn assert_refused(patch: &str, message: &str) {
@@ -166,6 +174,10 @@ mod tests {
             "bug: unknown variant `Flood`",
         );
         assert_refused(
+            "mode: Redis\nsetup: Two\nrules: Order\n",
+            "bug: unknown variant `Two`",
+        );
+        assert_refused(
             "mode: Redis\nrules: Order, Rules\n",
             "bug: unknown variant `Rules`",
         );
@@ -175,6 +187,7 @@ mod tests {
     fn a_bug_may_take_no_fault() {
         let mutant = Mutant::parse("bug", "mode: Redis\nrules: Order, Store\n").unwrap();
         assert!(mutant.faults.is_empty());
+        assert_eq!(mutant.setup, Setup::Standalone);
         assert_eq!(mutant.rules.len(), 2);
     }
 }

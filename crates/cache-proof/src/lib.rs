@@ -6,6 +6,12 @@
 //! never older than the process has seen or written already, and never older than the bound; and what the store
 //! has acknowledged is there until something removes it.
 //!
+//! The workers read one key or several, write and delete one or several, compare and set, take, invalidate tags and
+//! clear namespaces. They load other keys from a source, a file that stands for a database: whoever changes it deletes
+//! the key afterwards, and what was loaded before that is not to be served after it. One call of 25 is dropped on
+//! its way. Each worker writes its history as it goes, and a write before it begins: when it is killed,
+//! what was under way is of unknown outcome, and the process that takes its place goes on with later versions.
+//!
 //! | rule | what it finds |
 //! |---|---|
 //! | H1 | a value of another key, a broken one, or one that nobody wrote |
@@ -24,8 +30,9 @@
 //! which none is promised to keep two holders apart.
 //!
 //! What a fault may break is exempt by name and counted in the [`Report`]: a write of which the
-//! outcome is unknown may take effect at any later time, and what a store forgets by a failover or
-//! by going back to a snapshot is lost.
+//! outcome is unknown may take effect at any later time, what a store forgets by a failover or
+//! by going back to a snapshot is lost, and who dies repeats no delete and tells nobody. A bulk write that fails is
+//! unknown for each of its keys.
 #![expect(
     clippy::missing_panics_doc,
     reason = "a test fails by panicking, here as there"

@@ -32,7 +32,9 @@ pub fn load(mode: &str, url: &str) {
         seed: 0,
         data_url: url.to_owned(),
         bus_url: url.to_owned(),
+        source: PathBuf::new(),
         history: PathBuf::new(),
+        before: Vec::new(),
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let cache = runtime

@@ -17,6 +17,9 @@ use crate::{Fault, Plan};
 /// The longest time for which a worker stands still.
 const LONGEST_FREEZE: Duration = Duration::from_secs(3);
 
+/// The longest time for which nobody is in the place of a worker that was killed.
+const LONGEST_DEATH: Duration = Duration::from_secs(2);
+
 /// What went wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
@@ -75,7 +78,8 @@ pub(crate) async fn rage(plan: &Plan, topology: &Topology, workers: &[Worker]) -
 fn choose(possible: &[Fault], random: &mut Rng) -> (Fault, Option<Fault>) {
     let mut pick = || possible[random.usize(..possible.len())];
     let (first, second) = (pick(), pick());
-    let fits = second != first && !(first.is_of_server() && second.is_of_server());
+    let is_alike = |of: fn(Fault) -> bool| of(first) && of(second);
+    let fits = second != first && !is_alike(Fault::is_of_server) && !is_alike(Fault::is_of_worker);
     (first, (fits && random.bool()).then_some(second))
 }
 
@@ -95,6 +99,7 @@ impl Strike<'_> {
         let mut loss = None;
         match self.fault {
             Fault::FreezeWorker => self.freeze_worker().await,
+            Fault::KillWorker => self.kill_worker().await,
             fault if fault.is_of_server() => loss = self.strike_server().await,
             _ => self.strike_network().await,
         }
@@ -111,5 +116,13 @@ impl Strike<'_> {
         worker.signal(Signal::STOP);
         sleep(self.time.min(LONGEST_FREEZE)).await;
         worker.signal(Signal::CONT);
+    }
+
+    async fn kill_worker(&mut self) {
+        let worker = &self.workers[self.random.usize(..self.workers.len())];
+        worker.kill();
+        sleep(self.time.min(LONGEST_DEATH)).await;
+        worker.replace();
+        worker.wait_until_ready().await;
     }
 }

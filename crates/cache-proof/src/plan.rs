@@ -28,7 +28,7 @@ pub enum Mode {
 }
 
 /// The servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[non_exhaustive]
 pub enum Setup {
     /// One, behind proxies.
@@ -51,7 +51,7 @@ pub struct Plan {
     pub seed: u64,
     /// How many workers there are.
     pub processes: u32,
-    /// How many keys they share.
+    /// How many keys they write; they load a quarter as many others.
     pub keys: u32,
     /// The most operations of a worker in a second.
     pub rate: u32,
@@ -121,14 +121,28 @@ impl Plan {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) mode: Mode,
+    /// Which process it is: each that is started has a number of its own.
     pub(crate) process: u32,
+    /// How many there are at a time, of which each has its share of the keys.
     pub(crate) processes: u32,
+    /// How many keys are written; there are others, which are loaded.
     pub(crate) keys: u32,
     pub(crate) rate: u32,
     pub(crate) seed: u64,
     /// Where the store is, for values and for the bus.
     pub(crate) data_url: String,
     pub(crate) bus_url: String,
+    /// The file of what is loaded.
+    pub(crate) source: PathBuf,
     /// Where to write the history.
     pub(crate) history: PathBuf,
+    /// The histories of those that have died in this place.
+    pub(crate) before: Vec<PathBuf>,
+}
+
+impl Order {
+    /// Returns which share of the keys the process has.
+    pub(crate) const fn place(&self) -> u32 {
+        self.process % self.processes
+    }
 }

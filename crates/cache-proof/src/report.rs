@@ -20,6 +20,8 @@ pub struct Report {
     pub operations: usize,
     /// Those that failed.
     pub failed: usize,
+    /// Those that were dropped on their way.
+    pub dropped: usize,
     /// How often each fault was made.
     pub faults: BTreeMap<String, usize>,
     /// What must not be.
@@ -138,11 +140,15 @@ impl fmt::Display for Report {
         let Self {
             operations,
             failed,
+            dropped,
             slowest,
             longest_stall,
             ..
         } = self;
-        writeln!(f, "  {operations} operations, {failed} failed")?;
+        writeln!(
+            f,
+            "  {operations} operations, {failed} failed, {dropped} dropped"
+        )?;
         writeln!(f, "  faults: {:?}", self.faults)?;
         writeln!(f, "  stale while healthy: {}", self.healthy)?;
         writeln!(f, "  stale under faults:  {}", self.faulty)?;

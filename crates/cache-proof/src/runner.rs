@@ -10,13 +10,13 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::checker::{Limits, check};
-use crate::fleet::Worker;
-use crate::history::{History, Nanos, RUNNER, write};
+use crate::fleet::{Worker, source_in};
+use crate::history::{History, Kind, Nanos, Operation, Outcome, RUNNER, write};
 use crate::nemesis;
 use crate::observer::Observer;
 use crate::plan::{BOUND, COMMAND_TIMEOUT};
 use crate::topology::Topology;
-use crate::worker::{FINISH, QUIET, watch_stalls};
+use crate::worker::{FINISH, QUIET, Source, all_keys, watch_stalls};
 use crate::{Mode, Plan, Report, Setup};
 
 const MS: Nanos = 1_000_000;
@@ -74,11 +74,15 @@ async fn record(plan: &Plan, dir: &Path) -> History {
     let flavors = Flavor::ALL;
     let flavor = flavors[usize::try_from(plan.seed % flavors.len() as u64).unwrap_or(0)];
     let topology = Topology::start(plan.setup, flavor);
+    let made = Source::create(&source_in(dir), all_keys(plan.keys));
+    made.expect("a file is made");
     let mut workers = Vec::new();
     for process in 0..plan.processes {
         workers.push(Worker::start(plan, &topology, process, dir).await);
     }
-    workers.iter_mut().for_each(Worker::wait_until_ready);
+    for worker in &workers {
+        worker.wait_until_ready().await;
+    }
     let stalls = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&stalls);
     let canary = tokio::spawn(watch_stalls(RUNNER, move |stall| {
@@ -93,7 +97,7 @@ async fn record(plan: &Plan, dir: &Path) -> History {
 
     sleep(plan.warm_up).await;
     let damage = nemesis::rage(plan, &topology, &workers).await;
-    workers.iter_mut().for_each(|worker| worker.tell(QUIET));
+    workers.iter().for_each(|worker| worker.tell(QUIET));
     sleep(plan.quiet).await;
 
     let mut history = History {
@@ -101,9 +105,10 @@ async fn record(plan: &Plan, dir: &Path) -> History {
         losses: damage.losses,
         observed: observer.map(Observer::stop).unwrap_or_default(),
         settled: topology.look(plan.keys),
+        operations: first_versions(plan.keys).collect(),
         ..History::default()
     };
-    workers.iter_mut().for_each(|worker| worker.tell(FINISH));
+    workers.iter().for_each(|worker| worker.tell(FINISH));
     for worker in workers {
         worker.finish(&mut history);
     }
@@ -112,6 +117,22 @@ async fn record(plan: &Plan, dir: &Path) -> History {
     let stalls = std::mem::take(&mut *stalls.lock().unwrap_or_else(PoisonError::into_inner));
     history.stalls.extend(stalls);
     history
+}
+
+/// Returns the versions that are there to be loaded from the beginning.
+fn first_versions(keys: u32) -> impl Iterator<Item = Operation> {
+    (keys..all_keys(keys)).map(|key| Operation {
+        process: RUNNER,
+        key,
+        kind: Kind::Renew,
+        start: 0,
+        end: 0,
+        wrote: Some(0),
+        ttl: None,
+        tagged: false,
+        found: None,
+        outcome: Outcome::Done,
+    })
 }
 
 fn limits(plan: &Plan) -> Limits {
@@ -132,14 +153,20 @@ fn limits(plan: &Plan) -> Limits {
     };
     Limits {
         stale,
+        // Who asks another process may join a load for as long as its lease was not seen to be lost.
+        stale_loaded: bound + slack,
         stale_healthy: healthy,
         stale_healthy_p99,
         recovery,
         lifetime_slack: 5 * MS,
         // What has to be deleted first, a write, and messages to others about both.
         deadline: nanos(COMMAND_TIMEOUT) * 4 + 50 * MS,
+        // Others load first, or have died while they did.
+        load_deadline: 10_000 * MS,
         // Its attempts lie up to 7.5 s apart; then it takes a call, and others hear of it.
         repeat_deletes: (plan.mode != Mode::Redis).then_some(10_000 * MS),
+        // Messages between processes die with them.
+        tells_of_dead: plan.mode != Mode::PubSub,
         // The first reads of a run find nothing.
         hit_reads: 2_000,
         hit_ratio: plan.least_hits,

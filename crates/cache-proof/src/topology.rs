@@ -7,7 +7,10 @@ use cache_testbed::{Client, Cluster, Flavor, Reply, Sentinels, Server};
 use crate::Setup;
 use crate::history::{Observation, now};
 use crate::payload::Payload;
-use crate::worker::stored_name;
+use crate::worker::{all_keys, stored_name};
+
+/// What stands under a key while it is loaded: for readers it is absent.
+const LEASE: &[u8] = b"\xC1\x00lease";
 
 /// The servers of a run.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ impl Topology {
                     let reply = cluster.command(&["GET", &name]);
                     observation(0, key, start, &reply)
                 };
-                (0..keys).map(look).collect()
+                (0..all_keys(keys)).map(look).collect()
             }
             _ => {
                 let address = self.servers()[0].address();
@@ -89,11 +92,11 @@ impl Eye {
 
     /// Looks what is held under each key. A connection is to one life of a server.
     pub(crate) fn look(&mut self, keys: u32) -> io::Result<Vec<Observation>> {
-        let names = (0..keys).map(|key| stored_name(key, keys));
+        let names = (0..all_keys(keys)).map(|key| stored_name(key, keys));
         let command: Vec<String> = std::iter::once("MGET".to_owned()).chain(names).collect();
         let start = now();
         match self.client.command(&command)? {
-            Reply::Array(replies) => Ok((0..keys)
+            Reply::Array(replies) => Ok((0..all_keys(keys))
                 .zip(&replies)
                 .map(|(key, reply)| observation(self.run, key, start, reply))
                 .collect()),
@@ -108,6 +111,9 @@ fn observation(run: u64, key: u32, start: u64, reply: &Reply) -> Observation {
         key,
         start,
         end: now(),
-        found: reply.bytes().map(Payload::seen_in),
+        found: reply
+            .bytes()
+            .filter(|bytes| !bytes.starts_with(LEASE))
+            .map(Payload::seen_in),
     }
 }

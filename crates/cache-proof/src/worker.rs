@@ -1,10 +1,16 @@
 //! A process that reads and writes until it is told to stop, and writes down what it saw.
 
+mod ask;
 mod cache;
-mod load;
+mod edit;
+mod journal;
+mod load_task;
+mod shared;
+mod source;
+mod task;
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache_core::Cache;
@@ -12,10 +18,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use self::cache::{WRITERS, namespace};
-pub(crate) use self::cache::{build_cache, stored_name};
-use self::load::{Shared, Task};
-use crate::history::{Nanos, Record, Sample, Stall, now, write};
+pub(crate) use self::cache::{all_keys, build_cache, stored_name};
+use self::load_task::{LOAD_TASKS, LoadTask};
+use self::shared::Shared;
+pub(crate) use self::source::Source;
+use self::task::Task;
+use crate::history::{Nanos, Record, Sample, Stall, now};
 use crate::payload::Payload;
 use crate::plan::{COMMAND_TIMEOUT, Order};
 
@@ -23,7 +31,7 @@ use crate::plan::{COMMAND_TIMEOUT, Order};
 const TASKS: u32 = 16;
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// How long it may take to connect.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(5);
 
 /// What the runner says, a line each.
@@ -57,21 +65,14 @@ async fn carry_out(order: Order) {
     let cache = connect(&order).await;
     say(READY);
     let (phase, of_tasks) = watch::channel(Phase::All);
-    let namespaces = (0..WRITERS).map(|writer| cache.namespace(namespace(writer)));
-    let namespaces: Result<_, _> = namespaces.collect();
-    let shared = Arc::new(Shared {
-        namespaces: namespaces.expect("their names are good"),
-        cache,
-        order,
-        phase: of_tasks.clone(),
-    });
-    let measured = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::new(Shared::new(order, cache, of_tasks));
     let watchers = [
-        tokio::spawn(feel_stalls(shared.order.process, Arc::clone(&measured))),
-        tokio::spawn(count(Arc::clone(&shared), Arc::clone(&measured))),
+        tokio::spawn(feel_stalls(Arc::clone(&shared))),
+        tokio::spawn(count(Arc::clone(&shared))),
     ];
-    let tasks = (0..TASKS).map(|number| tokio::spawn(Task::new(&shared, number).run()));
-    let tasks: Vec<_> = tasks.collect();
+    let writers = (0..TASKS).map(|number| tokio::spawn(Task::new(&shared, number).run()));
+    let loaders = (0..LOAD_TASKS).map(|number| tokio::spawn(LoadTask::new(&shared, number).run()));
+    let tasks: Vec<_> = writers.chain(loaders).collect();
 
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let mut is_complete = false;
@@ -87,20 +88,16 @@ async fn carry_out(order: Order) {
         };
     }
     phase.send_replace(Phase::Nothing);
-    let mut records = Vec::new();
     for task in tasks {
-        records.extend(task.await.expect("no task panics"));
+        task.await.expect("no task panics");
     }
     if is_complete {
-        records.extend(load::read_all(&shared).await);
+        task::read_all(&shared).await;
     }
     for watcher in watchers {
         watcher.abort();
     }
-    let measured = std::mem::take(&mut *measured.lock().unwrap_or_else(PoisonError::into_inner));
-    let operations = records.into_iter().map(Record::Operation);
-    let records = operations.chain(measured);
-    write(&shared.order.history, records).expect("the history is written");
+    shared.journal.flush();
 }
 
 /// Connects before anything is measured, as often as a busy machine makes it necessary.
@@ -109,7 +106,8 @@ async fn connect(order: &Order) -> Cache<Payload> {
     loop {
         match build_cache(order, COMMAND_TIMEOUT).await {
             Ok(cache) => return cache,
-            Err(error) if error.is_transient() && Instant::now() < limit => sleep(TICK).await,
+            // A process that takes the place of one that has died begins amid other faults.
+            Err(_) if Instant::now() < limit => sleep(TICK).await,
             Err(error) => panic!("the cache does not connect: {error:?}"),
         }
     }
@@ -121,13 +119,9 @@ fn say(word: &str) {
     out.flush().expect("the runner listens");
 }
 
-async fn feel_stalls(process: u32, measured: Arc<Mutex<Vec<Record>>>) {
-    watch_stalls(process, |stall| note(&measured, Record::Stall(stall))).await;
-}
-
-fn note(measured: &Mutex<Vec<Record>>, record: Record) {
-    let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
-    measured.push(record);
+async fn feel_stalls(shared: Arc<Shared>) {
+    let note = |stall| shared.journal.note(&Record::Stall(stall));
+    watch_stalls(shared.order.process, note).await;
 }
 
 /// Notes when the machine does not run a task that should run: that is nobody's delay.
@@ -147,7 +141,7 @@ pub(crate) async fn watch_stalls(process: u32, mut note: impl FnMut(Stall)) {
     }
 }
 
-async fn count(shared: Arc<Shared>, measured: Arc<Mutex<Vec<Record>>>) {
+async fn count(shared: Arc<Shared>) {
     loop {
         let stats = shared.cache.stats();
         // With a single tier, the first is what there is.
@@ -159,7 +153,8 @@ async fn count(shared: Arc<Shared>, measured: Arc<Mutex<Vec<Record>>>) {
             l2_hits,
             misses: stats.misses,
         };
-        note(&measured, Record::Sample(sample));
+        shared.journal.note(&Record::Sample(sample));
+        shared.journal.flush();
         sleep(SAMPLE_EVERY).await;
     }
 }

@@ -64,6 +64,11 @@ pub(crate) enum End {
 type Chunk = (Option<Instant>, Vec<u8>);
 
 impl Faults {
+    /// Tells whether new connections are accepted, be they silent.
+    pub(crate) fn listens(&self) -> bool {
+        self.arrivals != Arrivals::Refuse
+    }
+
     const fn way(self, direction: Direction) -> Way {
         match direction {
             Direction::Request => self.request,

@@ -147,12 +147,19 @@ impl Proxy {
         self.shared.faults.send_modify(change);
     }
 
+    /// Waits until it listens or does not, or until somebody else wants it otherwise.
     async fn listens(&self, expected: bool) {
         let mut listening = self.shared.listening.subscribe();
-        let changed = listening.wait_for(|is| *is == expected);
+        let mut faults = self.shared.faults.subscribe();
+        let changed = async {
+            tokio::select! {
+                running = listening.wait_for(|is| *is == expected) => running.is_ok(),
+                running = faults.wait_for(|faults| faults.listens() != expected) => running.is_ok(),
+            }
+        };
         let changed = timeout(Duration::from_secs(10), changed).await;
-        let running = changed.expect("the port is free and the runtime runs");
-        running.expect("the sender is in self");
+        let is_running = changed.expect("the port is free and the runtime runs");
+        assert!(is_running, "the senders are in self");
     }
 }
 
@@ -181,8 +188,7 @@ async fn serve(shared: Arc<Shared>, port: u16, listener: TcpListener) {
     let mut listener = Some(Listener(listener));
     let mut faults = shared.faults.subscribe();
     loop {
-        let arrivals = faults.borrow_and_update().arrivals;
-        if arrivals == Arrivals::Refuse {
+        if !faults.borrow_and_update().listens() {
             listener = None;
         } else if listener.is_none() {
             listener = Some(Listener(bind_again(port).await));

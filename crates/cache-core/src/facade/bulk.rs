@@ -119,8 +119,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         }
         self.raw_many(OPERATION, &keys)?;
         let last: BTreeMap<&str, V> = keys.iter().map(AsRef::as_ref).zip(values).collect();
-        let write = |(key, value)| self.write(OPERATION, key, value, options);
-        let writes = stream::iter(last).map(write).buffer_unordered(AT_ONCE);
+        let writes = last.into_iter();
+        let writes = writes.map(|(key, value)| self.write(OPERATION, key, value, options));
+        // Collected: with a closure of borrowed keys in it, the call could not go from one thread to another.
+        let writes: Vec<_> = writes.collect();
+        let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
         let count = |all, written| async move { Ok(all + u64::from(written)) };
         writes.try_fold(0, count).await
     }

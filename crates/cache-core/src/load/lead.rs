@@ -157,13 +157,10 @@ where
         }
         let grant = match self.cache.claim(lead, &self.options, self.deadline).await {
             Err(error) if is_of_caller(&error) => Err(error),
+            // Refused or not answered: by the time that the value is there, it may be too old.
             Err(error) => {
-                let is_away = error.is_transient();
                 let passed = self.cache.go_past_outage(&self.options, error);
-                passed.map(|()| match is_away {
-                    true => Grant::PastOutage,
-                    false => Grant::Load(None),
-                })
+                passed.map(|()| Grant::PastOutage)
             }
             grant => grant,
         };

@@ -16,4 +16,5 @@ mod reads;
 mod sealed;
 #[cfg(feature = "serde")]
 mod settings;
+mod spawned;
 mod update;

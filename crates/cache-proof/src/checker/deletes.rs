@@ -21,13 +21,15 @@ impl Checker<'_> {
             let is_over = |delete: &&Operation| {
                 let by_itself = delete.process == read.process && delete.end < read.start;
                 let begin = read.start.saturating_sub(time);
-                by_itself || (delete.end < begin && self.health.is_healthy(begin, read.end))
+                let is_done_by_now = delete.end < begin && self.health.is_healthy(begin, read.end);
+                // Who has died repeats nothing.
+                by_itself || (is_done_by_now && !self.writes.has_died(delete.process))
             };
             let mut failed = self.writes.failed_deletes(key, version);
             let Some(delete) = failed.find(is_over) else {
                 continue;
             };
-            if write.is_open() {
+            if write.may_come_late() {
                 self.report.exempt(Rule::FailedDelete, OPEN);
             } else if self.writes.has_lost_since(delete, read.end) {
                 self.report.exempt(Rule::FailedDelete, LOST);

@@ -1,8 +1,9 @@
 //! H1, H2, H3 and H6: what was read.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::health::Health;
 use super::{Checker, LOST, OPEN};
 use crate::history::{Kind, Nanos, Operation, Seen};
 use crate::report::{Rule, Spread};
@@ -12,6 +13,38 @@ use crate::report::{Rule, Spread};
 struct Ages {
     healthy: Vec<Nanos>,
     faulty: Vec<Nanos>,
+}
+
+/// The versions of a key that a process knows.
+#[derive(Default)]
+struct Known {
+    written: BTreeSet<u64>,
+    found: BTreeSet<u64>,
+    /// By what the source said, and since when.
+    loaded: BTreeMap<u64, Nanos>,
+}
+
+impl Known {
+    fn note(&mut self, read: &Operation, version: u64) {
+        if read.kind == Kind::Load {
+            self.loaded.entry(version).or_insert(read.start);
+        } else {
+            self.found.insert(version);
+        }
+    }
+
+    /// Returns the versions that are too new for a read of this one: of its process for a load, as it may join one
+    /// that began before it read something else. What a load found may be ahead of the store if that was away.
+    fn newer_than(&self, version: u64, read: &Operation, health: &Health<'_>) -> BTreeSet<u64> {
+        let mut newer: BTreeSet<u64> = self.written.range(version + 1..).copied().collect();
+        if read.kind != Kind::Load {
+            newer.extend(self.found.range(version + 1..));
+            let loaded = self.loaded.range(version + 1..);
+            let loaded = loaded.filter(|(_, since)| health.is_healthy(**since, read.end));
+            newer.extend(loaded.map(|(version, _)| version));
+        }
+        newer
+    }
 }
 
 impl<'h> Checker<'h> {
@@ -24,7 +57,7 @@ impl<'h> Checker<'h> {
             };
             if let Some((version, write)) = self.integrity(read, seen) {
                 self.lifetime(read, write);
-                self.staleness(read, version, write.is_open(), &mut ages);
+                self.staleness(read, version, write.may_come_late(), &mut ages);
             }
         }
         self.report.healthy = Spread::of(ages.healthy);
@@ -56,13 +89,11 @@ impl<'h> Checker<'h> {
 
     /// H6: a value that is served when its time is over.
     fn lifetime(&mut self, read: &Operation, write: &Operation) {
-        // When a write of unknown outcome took effect, if it did, is not known.
-        let Some(ttl) = write.ttl.filter(|_| write.is_done()) else {
+        let Some(end) = self.writes.nature(write).latest_end else {
             return;
         };
-        let over = write.end + ttl + self.limits.lifetime_slack;
-        if read.start > over {
-            let late = Duration::from_nanos(read.start - write.end - ttl);
+        if read.start > end + self.limits.lifetime_slack {
+            let late = Duration::from_nanos(read.start - end);
             let story = self.story(Rule::Lifetime, read.key, write.start, read.end);
             let text = format!("{late:?} after its time: {read:?}{story}");
             self.report.violate(Rule::Lifetime, text);
@@ -77,8 +108,12 @@ impl<'h> Checker<'h> {
         let since = newer.kept.map_or(read.start, |write| write.end);
         let is_healthy = self.health.is_healthy(since, read.end);
         let most = match read.kind {
-            // What was replaced is read by the store itself.
-            Kind::Swap => 0,
+            kind if kind.reads_store() => 0,
+            // A tag takes no lease away: a load that began before is joined until it ends.
+            Kind::Load if newer.kept.is_some_and(|write| write.kind.is_of_tag()) => {
+                self.limits.stale_loaded * 2
+            }
+            Kind::Load => self.limits.stale_loaded,
             _ if is_healthy => {
                 let held_up = self.health.held_up(read.process, since, read.end);
                 self.limits
@@ -102,7 +137,9 @@ impl<'h> Checker<'h> {
         } else {
             &mut ages.faulty
         };
-        of_class.push(age);
+        if read.kind != Kind::Load {
+            of_class.push(age);
+        }
         if age > most {
             let (age, most) = (Duration::from_nanos(age), Duration::from_nanos(most));
             let story = self.story(Rule::Staleness, read.key, since, read.end);
@@ -129,22 +166,26 @@ impl<'h> Checker<'h> {
 
     fn order_of(&mut self, calls: &[&Operation], ended: &[&Operation]) {
         let mut ended = ended.iter().peekable();
-        let mut known = BTreeSet::new();
+        let mut known = Known::default();
         for read in calls {
             while let Some(before) = ended.next_if(|before| before.end < read.start) {
-                known.extend(before.wrote.filter(|_| before.is_done()));
-                known.extend(self.written_version(before));
+                known
+                    .written
+                    .extend(before.wrote.filter(|_| before.is_done()));
+                if let Some(version) = self.written_version(before) {
+                    known.note(before, version);
+                }
             }
             let Some(version) = self.written_version(read) else {
                 continue;
             };
-            let newer = known.range(version + 1..).copied();
-            let newer = self.writes.concerning(read.key, version, newer);
+            let newer = known.newer_than(version, read, &self.health);
+            let newer = self.writes.concerning(read.key, version, newer.into_iter());
             let Some(&newest) = newer.last() else {
                 continue;
             };
             let write = self.writes.value(read.key, version);
-            if write.is_some_and(Operation::is_open) {
+            if write.is_some_and(Operation::may_come_late) {
                 self.report.exempt(Rule::Order, OPEN);
             } else if self.writes.are_lost(read.key, newer, read.end) {
                 self.report.exempt(Rule::Order, LOST);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Checker, LOST, OPEN};
+use super::{Checker, LOST, OPEN, TAKEN_ALONG};
 use crate::history::{Kind, Nanos, Observation, Operation, Outcome, Seen};
 use crate::report::Rule;
 
@@ -16,7 +16,9 @@ impl Checker<'_> {
         for seen in &self.history.observed {
             if let Some(version) = self.acceptable(seen, Rule::Store) {
                 let known = known.entry((seen.run, seen.key)).or_default();
-                if known.range(version + 1..).next().is_some() && !self.is_open(seen.key, version) {
+                if known.range(version + 1..).next().is_some()
+                    && !self.may_come_late(seen.key, version)
+                {
                     self.violate_at(Rule::Store, "the store went back", seen);
                 }
                 known.insert(version);
@@ -37,20 +39,37 @@ impl Checker<'_> {
     /// H4: after all faults, each cache answers with what the store holds, or nothing.
     fn convergence(&mut self, read: &Operation, settled: Option<&Vec<Option<Seen>>>) {
         let problem = match (&read.outcome, settled) {
-            (Outcome::Unknown(_) | Outcome::Hung, _) => "still fails".to_owned(),
+            (Outcome::Unknown(_) | Outcome::Hung | Outcome::Dropped, _) => "still fails".to_owned(),
             (_, Some(settled)) if read.found.is_some() && !settled.contains(&read.found) => {
                 format!("the store holds {settled:?}")
             }
             _ => return,
         };
-        let write = match read.found {
-            Some(Seen::Whole { version, .. }) => self.writes.value(read.key, version),
+        let version = match read.found {
+            Some(Seen::Whole { version, .. }) => Some(version),
             _ => None,
         };
+        let write = version.and_then(|version| self.writes.value(read.key, version));
+        if write.is_some_and(|write| self.is_last_of_source(write, read)) {
+            // It may have been loaded since, or have expired.
+            return;
+        }
+        let is_taken_along = |version| self.writes.are_taken_along(read.key, version);
+        if !self.limits.tells_of_dead && !read.is_open() && version.is_some_and(is_taken_along) {
+            self.report.exempt(Rule::Convergence, TAKEN_ALONG);
+            return;
+        }
         let from = write.map_or(read.start.saturating_sub(BEFORE), |write| write.start);
         let story = self.story(Rule::Convergence, read.key, from, read.end);
         let text = format!("{problem}: {read:?}{story}");
         self.report.violate(Rule::Convergence, text);
+    }
+
+    /// Tells whether a read has found what the source holds.
+    fn is_last_of_source(&self, write: &Operation, read: &Operation) -> bool {
+        let version = write.wrote.unwrap_or_default();
+        let newer = self.writes.newer(read.key, version, read.start, read.end);
+        write.kind.renews() && newer.kept.is_none() && !read.is_open()
     }
 
     /// Finds a store that lacks what it acknowledged, and returns the version that it holds.
@@ -66,7 +85,7 @@ impl Checker<'_> {
         let newer = self.writes.newer_in_store(seen.key, version, start, end);
         match (newer.kept, newer.lost) {
             (None, None) => {}
-            _ if self.is_open(seen.key, version) => self.report.exempt(rule, OPEN),
+            _ if self.may_come_late(seen.key, version) => self.report.exempt(rule, OPEN),
             (None, Some(_)) => self.report.exempt(rule, LOST),
             (Some(_), _) => {
                 self.violate_at(rule, "the store lacks an acknowledged write", seen);
@@ -75,9 +94,9 @@ impl Checker<'_> {
         Some(version)
     }
 
-    fn is_open(&self, key: u32, version: u64) -> bool {
+    fn may_come_late(&self, key: u32, version: u64) -> bool {
         let write = self.writes.value(key, version);
-        write.is_some_and(Operation::is_open)
+        write.is_some_and(Operation::may_come_late)
     }
 
     fn violate_at(&mut self, rule: Rule, problem: &str, seen: &Observation) {

@@ -3,6 +3,8 @@
 mod absence;
 mod calls;
 mod deletes;
+mod lives;
+mod loads;
 mod reads;
 mod stories;
 
@@ -14,12 +16,15 @@ const MS: Nanos = 1_000_000;
 
 const LIMITS: Limits = Limits {
     stale: 1100 * MS,
+    stale_loaded: 1100 * MS,
     stale_healthy: 250 * MS,
     stale_healthy_p99: Nanos::MAX,
     recovery: 2000 * MS,
     lifetime_slack: 5 * MS,
     deadline: 550 * MS,
+    load_deadline: 10_000 * MS,
     repeat_deletes: Some(10_000 * MS),
+    tells_of_dead: true,
     hit_reads: 100,
     hit_ratio: 0.5,
     l1_ratio: 0.3,

@@ -2,12 +2,34 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::history::{History, Kind, Loss, Nanos, Operation, Outcome};
+use crate::history::{Death, History, Kind, Loss, Nanos, Operation, Outcome, Seen};
 
 /// The writes of each key by their versions.
 pub(super) struct Writes<'h> {
     by_key: HashMap<u32, BTreeMap<u64, &'h Operation>>,
     losses: &'h [Loss],
+    deaths: &'h [Death],
+}
+
+/// How a value goes away by itself, and with what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nature {
+    /// Whether it carries the tags of its task; `None` if that is not known.
+    pub(super) tagged: Option<bool>,
+    /// From when on its time may be over, if it has one.
+    pub(super) earliest_end: Option<Nanos>,
+    /// When its time is over, if it has one and that is known.
+    pub(super) latest_end: Option<Nanos>,
+}
+
+impl Default for Nature {
+    fn default() -> Self {
+        Self {
+            tagged: Some(false),
+            earliest_end: None,
+            latest_end: None,
+        }
+    }
 }
 
 /// What makes a version old.
@@ -30,13 +52,15 @@ impl<'h> Writes<'h> {
         Self {
             by_key,
             losses: &history.losses,
+            deaths: &history.deaths,
         }
     }
 
     /// Returns the call that wrote a version, if there may be such a value.
     pub(super) fn value(&self, key: u32, version: u64) -> Option<&'h Operation> {
         let write = *self.by_key.get(&key)?.get(&version)?;
-        let has_value = !write.kind.removes() && (write.is_done() || write.is_open());
+        let is_written = !write.kind.removes() && (write.is_done() || write.is_open());
+        let has_value = is_written || write.kind.renews();
         has_value.then_some(write)
     }
 
@@ -44,8 +68,35 @@ impl<'h> Writes<'h> {
     /// values that do not carry it, and which value the store held then is not known: an old snapshot may
     /// have brought back any.
     fn concerns(&self, write: &Operation, key: u32, version: u64) -> bool {
-        let is_tagged = |write: &Operation| write.tagged;
+        let is_tagged = |value: &Operation| self.nature(value).tagged == Some(true);
         write.kind != Kind::Invalidate || self.value(key, version).is_none_or(is_tagged)
+    }
+
+    /// Returns what is known of the value that a call has written, or may have.
+    pub(super) fn nature(&self, write: &Operation) -> Nature {
+        if write.kind != Kind::UpdateKeeping {
+            return Nature {
+                tagged: Some(write.tagged),
+                earliest_end: write.ttl.map(|ttl| write.start + ttl),
+                // When a write of unknown outcome took effect, if it did, is not known.
+                latest_end: write
+                    .ttl
+                    .map(|ttl| write.end + ttl)
+                    .filter(|_| write.is_done()),
+            };
+        }
+        match write.found {
+            // It was not answered: it has the nature of any.
+            _ if !write.is_done() => Nature {
+                tagged: None,
+                earliest_end: Some(0),
+                latest_end: None,
+            },
+            Some(Seen::Whole { key, version }) if Some(version) < write.wrote => self
+                .value(key, version)
+                .map_or_else(Nature::default, |replaced| self.nature(replaced)),
+            _ => Nature::default(),
+        }
     }
 
     /// Returns which of these newer versions make an older one wrong.
@@ -71,7 +122,8 @@ impl<'h> Writes<'h> {
         })
     }
 
-    /// Finds the deletes of unknown outcome that would make a version wrong if they had succeeded.
+    /// Finds the deletes that have failed and would make a version wrong if they had succeeded. What was dropped
+    /// has not failed.
     pub(super) fn failed_deletes(
         &self,
         key: u32,
@@ -80,14 +132,9 @@ impl<'h> Writes<'h> {
         let of_key = self.by_key.get(&key).into_iter();
         let newer = of_key.flat_map(move |of_key| of_key.range(version + 1..));
         let failed = newer.map(|(_, write)| *write);
-        let failed = failed.filter(|write| write.kind.removes() && write.is_open());
+        let failed = failed.filter(|write| write.kind.is_repeated() && write.is_open());
+        let failed = failed.filter(|write| write.outcome != Outcome::Dropped);
         failed.filter(move |write| self.concerns(write, key, version))
-    }
-
-    /// Returns the process that writes a key.
-    pub(super) fn owner(&self, key: u32) -> Option<u32> {
-        let (_, first) = self.by_key.get(&key)?.first_key_value()?;
-        Some(first.process)
     }
 
     /// Returns the last write of a key that was acknowledged before `since`, if nothing that is known here can
@@ -102,8 +149,8 @@ impl<'h> Writes<'h> {
             if write.outcome == Outcome::Refused {
                 continue;
             }
-            let is_over = |ttl: Nanos| write.start + ttl <= until;
-            if write.kind.removes() || write.ttl.is_some_and(is_over) {
+            let is_over = |end: Nanos| end <= until;
+            if write.kind.removes() || self.nature(write).earliest_end.is_some_and(is_over) {
                 last = None;
             } else if write.is_done() && write.end < since {
                 last = Some(*write);
@@ -112,12 +159,45 @@ impl<'h> Writes<'h> {
         last
     }
 
+    /// Returns a write and those of the same key that had begun since by this time.
+    pub(super) fn written_since(
+        &self,
+        write: &Operation,
+        until: Nanos,
+    ) -> impl Iterator<Item = &'h Operation> {
+        let of_key = self.by_key.get(&write.key).into_iter();
+        let version = write.wrote.unwrap_or_default();
+        let since = of_key.flat_map(move |of_key| of_key.range(version..));
+        let since = since.map(|(_, write)| *write);
+        since.take_while(move |write| write.start < until)
+    }
+
     /// Returns the writes of unknown outcome before another one of the same key.
     pub(super) fn open_before(&self, write: &Operation) -> impl Iterator<Item = &'h Operation> {
         let of_key = self.by_key.get(&write.key).into_iter();
         let version = write.wrote.unwrap_or_default();
         let earlier = of_key.flat_map(move |of_key| of_key.range(..version));
         earlier.map(|(_, call)| *call).filter(|call| call.is_open())
+    }
+
+    /// Tells whether a process may have died with what it had to tell of the writes after a version: none of them
+    /// was acknowledged, and one was of a process that has died.
+    pub(super) fn are_taken_along(&self, key: u32, version: u64) -> bool {
+        let newer = self.by_key.get(&key).into_iter();
+        let newer = newer.flat_map(|of_key| of_key.range(version + 1..));
+        let mut is_any = false;
+        for (_, write) in newer {
+            if write.is_done() {
+                return false;
+            }
+            is_any |= write.is_open() && self.has_died(write.process);
+        }
+        is_any
+    }
+
+    /// Tells whether a process was killed.
+    pub(super) fn has_died(&self, process: u32) -> bool {
+        self.deaths.iter().any(|death| death.process == process)
     }
 
     /// Tells whether a store may have forgotten something, before a read has ended, that was written at some time
@@ -135,7 +215,7 @@ impl<'h> Writes<'h> {
         start: Nanos,
         end: Nanos,
     ) -> Newer<'h> {
-        let overwrites = |write: &Operation| write.kind != Kind::Invalidate;
+        let overwrites = |write: &Operation| !write.kind.is_of_tag();
         self.newer_than(key, version, (start, end), overwrites)
     }
 

@@ -28,6 +28,8 @@ impl<'a> Strike<'a> {
             match self.fault {
                 Fault::Delay => each(directions, |direction| proxy.delay(direction, delay)),
                 Fault::Stall => each(directions, |direction| proxy.stall(direction)),
+                Fault::LoseRequests => proxy.stall(Direction::Request),
+                Fault::LoseReplies => proxy.stall(Direction::Reply),
                 Fault::Fade => proxy.delay(Direction::Reply, FADING),
                 Fault::BusDown | Fault::Refuse => proxy.refuse().await,
                 Fault::Silent => proxy.accept_then_silent().await,
@@ -40,7 +42,7 @@ impl<'a> Strike<'a> {
                 proxy.stall(Direction::Reply);
             }
             sleep_until(end).await;
-        } else if matches!(self.fault, Fault::Delay | Fault::Stall) {
+        } else if self.fault.is_steady() {
             sleep_until(end).await;
         } else {
             while Instant::now() < end {
@@ -49,6 +51,10 @@ impl<'a> Strike<'a> {
             }
         }
         for proxy in proxies {
+            if matches!(self.fault, Fault::LoseRequests | Fault::LoseReplies) {
+                // What was held never arrives.
+                proxy.reset_all();
+            }
             proxy.forward().await;
         }
     }

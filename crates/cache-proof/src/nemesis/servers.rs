@@ -24,6 +24,14 @@ impl Strike<'_> {
         match (self.fault, self.topology) {
             (Fault::Failover, topology) => return Some(self.fail_over(topology).await),
             (Fault::MoveSlots, Topology::Cluster(cluster)) => return self.move_slots(cluster),
+            (Fault::Empty, topology) => {
+                let servers = topology.servers().into_iter();
+                let masters = servers.filter(|server| server.info("role") == "master");
+                let masters: Vec<&Server> = masters.collect();
+                if let Some(server) = self.random.choice(masters) {
+                    server.command(&["FLUSHALL"]).assert_ok();
+                }
+            }
             (Fault::KillClients, topology) => {
                 for server in topology.servers() {
                     kill_clients(server, |_| true);
@@ -52,9 +60,6 @@ impl Strike<'_> {
                 server.pause();
                 sleep(self.time.min(LONGEST_PAUSE)).await;
                 server.resume();
-            }
-            Fault::Empty => {
-                server.command(&["FLUSHALL"]).assert_ok();
             }
             Fault::NoMemory => {
                 let limit = |bytes| {

@@ -29,7 +29,7 @@ where
         }
     };
     // Room for all but a few, so that some are evicted.
-    let entries = u64::from(order.keys) * 9 / 10;
+    let entries = u64::from(all_keys(order.keys)) * 9 / 10;
     let l1 = LocalBackend::new(LocalConfig::new().max_entries(entries))?;
     let backend = Arc::new(TieredBackend::new(l1, l2, tiers)?);
     backend.ready().await;
@@ -69,9 +69,19 @@ pub(crate) fn name(key: u32) -> String {
     format!("key:{key}")
 }
 
+/// Returns how many keys there are if so many are written: those that are loaded come after them.
+pub(crate) const fn all_keys(keys: u32) -> u32 {
+    keys + keys / 4
+}
+
+/// Tells whether a key that is loaded has a tag, by which its writer invalidates it at times.
+pub(crate) const fn is_loaded_with_tag(key: u32, keys: u32) -> bool {
+    key >= keys + keys / 8
+}
+
 /// Tells whether a key of so many is in a namespace that its writer clears at times.
 pub(crate) const fn is_cleared(key: u32, keys: u32) -> bool {
-    key >= keys / 2
+    keys / 2 <= key && key < keys
 }
 
 /// Returns the name of the namespace of a key that is cleared: of each writer its own.

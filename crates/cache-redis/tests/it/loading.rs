@@ -9,6 +9,7 @@ use cache_conformance::{Fault, FaultyBackend};
 use cache_core::{Cache, EncodedBackend, ErrorKind, LoadError, LoadOptions, MsgPackCodec};
 use cache_redis::RedisStore;
 use cache_testbed::{Flavor, Server};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -324,4 +325,33 @@ async fn what_is_loaded_without_an_answer_to_the_claim_is_not_stored() {
     // The next one is.
     cache.get_or_insert_with("key", async || 2).await.unwrap();
     assert_eq!(cache.get("key").await.unwrap(), Some(2));
+}
+
+#[tokio::test]
+async fn what_is_loaded_though_its_claim_was_refused_is_not_stored_after_a_delete_elsewhere() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let (here, elsewhere) = (cache(&server).await, cache(&server).await);
+    let limit = |bytes| {
+        let command = ["CONFIG", "SET", "maxmemory", bytes];
+        server.command(&command).assert_ok();
+    };
+    limit("1");
+    let (begins, begun) = oneshot::channel();
+    let (ends, end) = oneshot::channel();
+    let load = async move |_| {
+        begins.send(()).expect("the test waits");
+        end.await.expect("the test says when");
+        Ok::<_, io::Error>(1)
+    };
+    let entry = tokio::spawn({
+        let cache = here.clone();
+        async move { cache.entry("key").or_load(load).await }
+    });
+    begun.await.unwrap();
+    limit("0");
+    elsewhere.delete("key").await.unwrap();
+    ends.send(()).unwrap();
+    assert_eq!(entry.await.unwrap().unwrap(), Some(1));
+    assert_eq!(elsewhere.get("key").await.unwrap(), None);
+    assert_eq!(here.stats().loads.past_outage, 1);
 }

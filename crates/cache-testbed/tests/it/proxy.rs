@@ -211,3 +211,13 @@ async fn a_dropped_proxy_closes_its_connections_and_port() {
     let error = Client::connect(&address).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_want_it_otherwise_at_the_same_time_neither_waits_for_ever() {
+    let proxy = Proxy::start("127.0.0.1:1").await;
+    // Each panics after a while if what it waits for does not come.
+    for _ in 0..100 {
+        tokio::join!(proxy.refuse(), proxy.accept_then_silent());
+        tokio::join!(proxy.refuse(), proxy.forward());
+    }
+}

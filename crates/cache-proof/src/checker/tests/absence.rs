@@ -92,6 +92,13 @@ fn h13_lets_a_call_of_unknown_outcome_come_late() {
         miss(0, 9_000, 9_001),
     ];
     finds(&history(untagged), &[Rule::Absence]);
+    let later = [
+        unknown(invalidate(1, 0, 500)),
+        swap(2, 7_000, 7_010),
+        set(3, 8_500, 8_510),
+        miss(1, 9_000, 9_001),
+    ];
+    assert_eq!(exempted(&finds(&history(later), &[])), [Rule::Absence]);
 }
 
 #[test]
@@ -117,6 +124,25 @@ fn h13_knows_a_store_that_was_emptied_or_has_lost_something() {
         ..history([set(1, 5, 10), miss(0, 3_000, 3_001)])
     };
     assert_eq!(exempted(&finds(&damaged, &[])), [Rule::Absence]);
+    // What was to be found may be a later write, which has the tag.
+    let later = History {
+        faults: vec![span_of(Fault::FlipBytes, 0, 1)],
+        ..history([swap(1, 5, 10), set(2, 2_000, 2_010), miss(1, 3_000, 3_001)])
+    };
+    assert_eq!(exempted(&finds(&later, &[])), [Rule::Absence]);
+    let untagged = History {
+        operations: vec![swap(1, 5, 10), swap(2, 2_000, 2_010), miss(1, 3_000, 3_001)],
+        ..later
+    };
+    finds(&untagged, &[Rule::Absence]);
+    // The answer itself is damaged while the fault is there.
+    for (end, found) in [(2_999, Some(Rule::Absence)), (3_000, None)] {
+        let flipped = History {
+            faults: vec![span_of(Fault::FlipBytes, 2_500, end)],
+            ..history([swap(1, 5, 10), miss(1, 3_000, 3_001)])
+        };
+        finds(&flipped, found.as_slice());
+    }
     let before = History {
         faults: vec![span_of(Fault::Empty, 0, 1)],
         ..history([

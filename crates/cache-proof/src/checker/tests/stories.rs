@@ -89,8 +89,8 @@ fn a_history_that_is_kept_is_the_one_that_was_checked() {
     write(&runner, whole.of_the_runner()).expect("a file is written");
     write(&worker, of_a_worker).expect("a file is written");
     let mut read = History::default();
-    read.read(&runner).expect("a file is read");
-    read.read(&worker).expect("a file is read");
+    read.read(&runner, None).expect("a file is read");
+    read.read(&worker, None).expect("a file is read");
     let expected = History {
         operations: vec![call(1, Kind::Get, 3, 4)],
         samples: read.samples.clone(),
