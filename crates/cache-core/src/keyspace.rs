@@ -86,13 +86,20 @@ impl Keyspace {
         Ok(Cow::Owned(self.join(key)))
     }
 
+    /// Tells whether a user's key is a good one, and the backend's key too.
+    #[inline]
+    pub(crate) fn is_raw(&self, key: &str) -> bool {
+        let (first, length) = (key.as_bytes().first(), key.len());
+        self.0.is_none() && length <= MAX_KEY_BYTES && first.is_some_and(|first| *first != MARK)
+    }
+
     /// Checks a user's key and lends the backend's key, without an allocation.
     #[inline]
     pub(crate) fn lend<T>(&self, key: &str, take: impl FnOnce(&str) -> T) -> Result<T> {
-        check_bytes("key", key, MAX_KEY_BYTES)?;
-        if self.0.is_none() && key.as_bytes()[0] != MARK {
+        if self.is_raw(key) {
             return Ok(take(key));
         }
+        check_bytes("key", key, MAX_KEY_BYTES)?;
         // The room is taken away for the time of the call, which may come here again.
         // A thread that ends has none left.
         let mut joined = JOINED.try_with(Cell::take).unwrap_or_default();

@@ -51,16 +51,24 @@ impl Server {
     /// Returns the slowest logged command of a client with the time it took.
     #[must_use]
     pub fn slowest_command(&self) -> Option<(Duration, Vec<String>)> {
+        self.logged_commands()
+            .into_iter()
+            .max_by_key(|(time, _)| *time)
+    }
+
+    /// Returns the logged commands of clients with the times they took, the last first. The server keeps the last
+    /// 128, or as many as `slowlog-max-len` says.
+    #[must_use]
+    pub fn logged_commands(&self) -> Vec<(Duration, Vec<String>)> {
         let log = self.command(&["SLOWLOG", "GET", "-1"]);
         let entries = log.array().iter().map(Reply::array);
-        entries
-            .filter(|entry| entry[5].text() != ADMIN)
-            .map(|entry| {
-                let micros = u64::try_from(entry[2].integer()).unwrap_or_default();
-                let arguments = entry[3].array().iter().map(Reply::text).collect();
-                (Duration::from_micros(micros), arguments)
-            })
-            .max_by_key(|(time, _)| *time)
+        let entries = entries.filter(|entry| entry[5].text() != ADMIN);
+        let timed = entries.map(|entry| {
+            let micros = u64::try_from(entry[2].integer()).unwrap_or_default();
+            let arguments = entry[3].array().iter().map(Reply::text).collect();
+            (Duration::from_micros(micros), arguments)
+        });
+        timed.collect()
     }
 
     fn client_calls(&self) -> HashMap<String, u64> {
