@@ -10,7 +10,7 @@ use serde::de::{Deserialize, IntoDeserializer};
 use crate::{Fault, Mode, Plan, Rule, Setup, run};
 
 /// Within how long a bug is found.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(300);
 /// How long there are faults before it is checked whether the bug was found.
 const ROUND: Duration = Duration::from_secs(8);
 
@@ -88,7 +88,7 @@ impl Mutant {
         })
     }
 
-    /// Looks for the bug in workers that have it, for three minutes; returns after how long it was found,
+    /// Looks for the bug in workers that have it, for five minutes; returns after how long it was found,
     /// which rules it broke and how often.
     #[must_use]
     pub fn hunt(&self, worker: &Path) -> Option<(Duration, Vec<(Rule, usize)>)> {
