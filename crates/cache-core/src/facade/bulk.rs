@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{FuturesUnordered, TryStreamExt};
 
 use super::raw_keys::borrowed;
 use super::{Cache, When};
@@ -119,13 +119,19 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         }
         self.raw_many(OPERATION, &keys)?;
         let last: BTreeMap<&str, V> = keys.iter().map(AsRef::as_ref).zip(values).collect();
-        let writes = last.into_iter();
-        let writes = writes.map(|(key, value)| self.write(OPERATION, key, value, options));
-        // Collected: with a closure of borrowed keys in it, the call could not go from one thread to another.
-        let writes: Vec<_> = writes.collect();
-        let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
-        let count = |all, written| async move { Ok(all + u64::from(written)) };
-        writes.try_fold(0, count).await
+        // No stream of the pairs: with a closure of borrowed keys in it, the call could not go from one thread to
+        // another.
+        let (mut writes, mut written) = (FuturesUnordered::new(), 0);
+        for (key, value) in last {
+            if writes.len() == AT_ONCE {
+                written += u64::from(writes.try_next().await? == Some(true));
+            }
+            writes.push(self.write(OPERATION, key, value, options));
+        }
+        while let Some(one) = writes.try_next().await? {
+            written += u64::from(one);
+        }
+        Ok(written)
     }
 
     /// Writes pairs, whose keys are checked before anything is written.
