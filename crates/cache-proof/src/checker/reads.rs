@@ -15,9 +15,6 @@ struct Ages {
     faulty: Vec<Nanos>,
 }
 
-/// How long a loader takes at most.
-const LONGEST_LOAD: Nanos = 2_500_000_000;
-
 /// The versions of a key that a process knows.
 #[derive(Default)]
 struct Known {
@@ -116,8 +113,6 @@ impl<'h> Checker<'h> {
             Kind::Load if newer.kept.is_some_and(|write| write.kind.is_of_tag()) => {
                 self.limits.stale_loaded * 2
             }
-            // Past an outage a load has no lease to lose: it is joined until it ends.
-            Kind::Load if !is_healthy => self.limits.stale_loaded.saturating_add(LONGEST_LOAD),
             Kind::Load => self.limits.stale_loaded,
             _ if is_healthy => {
                 let held_up = self.health.held_up(read.process, since, read.end);
