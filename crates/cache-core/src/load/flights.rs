@@ -38,8 +38,8 @@ const STRIPES: usize = if cfg!(shuttle) { 2 } else { 64 };
 /// time it is wanted.
 const MAX_HELD_OFF: usize = 1024;
 const MAX_HELD_OFF_KEY_BYTES: usize = 1024;
-/// For how long a flight is joined after its lease was known to be held: a change of the key by another
-/// process takes the lease away. It is the bound that two tiers have unless they are told another.
+/// For how long a flight is joined after its lease was known to be held, or after a load past an outage has begun,
+/// which has none: a change of the key by another process takes the lease away. It is the bound that two tiers have unless they are told another.
 pub(crate) const JOINED_UNSEEN: Duration = Duration::from_secs(1);
 /// For how long a writer waits for a leader that is writing to the backend.
 const MAX_STORE_WAIT: Duration = Duration::from_secs(2);
@@ -94,8 +94,8 @@ enum Slot<V> {
         seats: usize,
         /// The leader is writing to the backend. A writer waits until it has.
         is_storing: bool,
-        /// When its lease was known to be held, if it has one.
-        leased_at: Option<Instant>,
+        /// When it was last known that no other process had changed the key, if others can.
+        current_at: Option<Instant>,
     },
     HeldOff(HoldOff),
 }
@@ -200,12 +200,12 @@ impl<V: Send + Sync> Flights<V> {
             flight,
             seats,
             is_storing,
-            leased_at,
+            current_at,
         }) = slots.get_mut(key)
         {
             let is_fresh = |seen: Instant| seen.elapsed() <= JOINED_UNSEEN;
             // What is being stored is only stored if the lease is still held.
-            if *is_storing || leased_at.is_none_or(is_fresh) {
+            if *is_storing || current_at.is_none_or(is_fresh) {
                 *seats += 1;
                 let flight = Arc::clone(flight);
                 return Boarding::Join(Join::new(self.seat(flight), self.tags.now()));
@@ -268,7 +268,7 @@ impl<V: Send + Sync> Flights<V> {
             flight: Arc::clone(&flight),
             seats: 1,
             is_storing: false,
-            leased_at: None,
+            current_at: None,
         };
         if slots.insert(Arc::clone(&flight.key), slot).is_none() {
             self.slots.fetch_add(1, Ordering::SeqCst);

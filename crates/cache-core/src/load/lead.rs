@@ -108,6 +108,10 @@ where
                 return Err(LoadError::Cache(self.named(error)));
             }
         };
+        if self.before.is_outage {
+            // Nothing will tell whether another process changes the key.
+            lead.was_current_at(Instant::now());
+        }
         let context = LoadContext {
             key: self.key.clone(),
             reason: self.before.reason,

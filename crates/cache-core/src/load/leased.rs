@@ -67,7 +67,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             match leases.claim(raw, ttl).await? {
                 Claim::Found(value) => return Ok(Grant::Found(value)),
                 Claim::Granted(lease) => {
-                    lead.was_leased_at(asked);
+                    lead.was_current_at(asked);
                     return Ok(Grant::Load(Some(Leased {
                         cache: self.clone(),
                         raw: raw.to_owned(),
@@ -119,7 +119,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Leased<V, B> {
             sleep(pause).await;
             let asked = Instant::now();
             match leases.extend(&self.raw, self.lease, self.ttl).await {
-                Ok(true) => lead.was_leased_at(asked),
+                Ok(true) => lead.was_current_at(asked),
                 Ok(false) => {
                     lead.detach();
                     break;

@@ -199,11 +199,11 @@ impl<V: Send + Sync> Lead<V> {
         wait.map(Some).ok_or_else(|| ErrorKind::LoadCycle.into())
     }
 
-    /// Notes when the lease of the flight was still held.
-    pub(crate) fn was_leased_at(&self, moment: Instant) {
+    /// Notes when no other process had changed the key yet.
+    pub(crate) fn was_current_at(&self, moment: Instant) {
         self.seat.with_slot(|slots| {
-            if let Some(Slot::Flight { leased_at, .. }) = slots.get_mut(&self.seat.flight.key) {
-                *leased_at = Some(moment);
+            if let Some(Slot::Flight { current_at, .. }) = slots.get_mut(&self.seat.flight.key) {
+                *current_at = Some(moment);
             }
         });
     }

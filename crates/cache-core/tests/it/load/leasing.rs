@@ -233,3 +233,12 @@ async fn a_load_whose_lease_was_not_seen_for_a_second_is_not_joined() {
         (2, Duration::ZERO)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_load_past_an_outage_is_joined_for_no_more_than_a_second() {
+    // It begins after the second that its claim takes.
+    let joined = asks_after(Fate::Refused, 2 * SECOND).await;
+    assert_eq!(joined, (1, 59 * SECOND));
+    let alone = asks_after(Fate::Refused, 2 * SECOND + MS).await;
+    assert_eq!(alone, (2, SECOND), "a claim of its own");
+}
