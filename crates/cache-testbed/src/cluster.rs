@@ -192,7 +192,9 @@ impl Cluster {
         assert!(self.try_end_move(to, slot), "it is a master");
     }
 
-    fn try_end_move(&self, to: &Server, slot: u16) -> bool {
+    /// Does the same, and tells whether the slot has moved whole: `to` may be no master any more, and a node that has
+    /// taken over from the old owner meanwhile still has keys, which it drops.
+    pub fn try_end_move(&self, to: &Server, slot: u16) -> bool {
         wait_for("knowledge of the latest epoch", LIMIT, || {
             let running = self.nodes.iter().filter(|node| node.is_running());
             let latest = running.map(|node| epoch(node, "my")).max();
@@ -200,17 +202,27 @@ impl Cluster {
         });
         let (slot, id) = (slot.to_string(), self.id(to));
         let others = self.nodes.iter().filter(|node| node.port() != to.port());
-        let tell = |node: &Server| {
-            is_done_by_master(&node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]))
+        let others: Vec<&Server> = others.filter(|node| node.is_running()).collect();
+        // Asked before: a node that hears of the end from `to` drops them without a word.
+        let has_keys = |node: &&Server| {
+            let count = node.command(&["CLUSTER", "COUNTKEYSINSLOT", &slot]);
+            count.integer() > 0 && node.info("role") == "master"
         };
-        if !tell(to) {
+        let mut is_whole = !others.iter().any(has_keys);
+        let tell = |node: &Server| node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
+        if !is_done_by_master(&tell(to)) {
             return false;
         }
-        for node in others.filter(|node| node.is_running()) {
-            // A replica hears of it from its master.
-            tell(node);
+        for node in others {
+            let reply = tell(node);
+            if still_has_keys(&reply) {
+                is_whole = false;
+            } else {
+                // A replica hears of it from its master.
+                is_done_by_master(&reply);
+            }
         }
-        true
+        is_whole
     }
 
     /// Moves a slot with its keys while clients go on, and tells whether that was done: another node may take
@@ -322,6 +334,11 @@ fn is_done_by_master(reply: &Reply) -> bool {
     let is_replica = text.starts_with("READONLY") || text.contains("only with masters");
     assert!(is_replica, "{text}");
     false
+}
+
+/// Tells whether a node refuses to give a slot away because it has keys of it.
+fn still_has_keys(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(text) if text.contains("still hold keys"))
 }
 
 impl ClusterBuilder {

@@ -77,6 +77,18 @@ fn a_slot_that_has_moved_stays_although_its_old_owner_had_the_later_epoch() {
 }
 
 #[test]
+fn a_slot_of_which_its_old_owner_still_has_keys_has_not_moved_whole() {
+    let cluster = Cluster::builder(Flavor::Redis7).replicas(0).start();
+    let slot = slot_of_key("user:1");
+    let from = cluster.master_of_slot(slot);
+    let mut others = cluster.nodes().iter();
+    let to = others.find(|node| node.port() != from.port()).unwrap();
+    from.command(&["SET", "user:1", "Alice"]).assert_ok();
+    cluster.begin_move(from, to, slot);
+    assert!(!cluster.try_end_move(to, slot));
+}
+
+#[test]
 fn a_replica_follows_a_master_that_was_killed() {
     let cluster = Cluster::builder(Flavor::Valkey9)
         .node_timeout(Duration::from_millis(500))
