@@ -5,11 +5,11 @@ use super::{Cache, Shared};
 use crate::ErrorKind::{InvalidInput, TooLarge};
 use crate::{BackendWrite, CacheBackend, Condition, Result, SetNow, SetOptions, Ttl};
 
-/// What is left of a plain write that could not be done at once.
+/// What is left of a write that could not be done at once.
 enum Rest<V> {
-    /// The write.
+    /// The write itself.
     Write(V),
-    /// To detach a load that began during the write, which has ended so.
+    /// The write is done, with this result; a load that began meanwhile has to be detached.
     Detach(Result<()>),
 }
 
@@ -32,10 +32,10 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// A dropped write has happened or not, never in part.
     pub async fn set(&self, key: impl AsRef<str>, value: impl Into<V>) -> Result<()> {
-        let ttl = Ttl::DEFAULT;
-        if let Some(rest) = self.write_now("set", key.as_ref(), value.into(), ttl)? {
+        let options = SetOptions::new();
+        if let Some(rest) = self.write_now("set", key.as_ref(), value.into(), options.ttl)? {
             // Boxed: inline it would enlarge the future of every write, which its caller moves.
-            Box::pin(self.write_later("set", key.as_ref(), rest, ttl)).await?;
+            Box::pin(self.write_later("set", key.as_ref(), rest, options)).await?;
         }
         Ok(())
     }
@@ -63,9 +63,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         value: impl Into<V>,
         ttl: impl Into<Ttl>,
     ) -> Result<()> {
-        let ttl = ttl.into();
-        if let Some(rest) = self.write_now("set_ex", key.as_ref(), value.into(), ttl)? {
-            Box::pin(self.write_later("set_ex", key.as_ref(), rest, ttl)).await?;
+        let options = SetOptions::new().ttl(ttl);
+        if let Some(rest) = self.write_now("set_ex", key.as_ref(), value.into(), options.ttl)? {
+            Box::pin(self.write_later("set_ex", key.as_ref(), rest, options)).await?;
         }
         Ok(())
     }
@@ -191,24 +191,15 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         value: V,
         options: SetOptions<'_>,
     ) -> Result<bool> {
-        if options.is_plain() {
-            return match self.write_now(operation, key, value, options.ttl)? {
-                Some(rest) => Box::pin(self.write_later(operation, key, rest, options.ttl)).await,
-                None => Ok(true),
-            };
-        }
-        let expiry = self.resolve(operation, key, options.ttl)?;
-        let raw = self.raw(operation, key)?;
-        let write = BackendWrite::new(expiry, options.condition.into());
-        let write = write.with_kept_expiry(options.keeps_ttl);
-        let written = if options.tags.is_empty() {
-            let set = self.shared.backend.set(&raw, value, write);
-            self.superseding(&[key], &[&*raw], set, |written| *written)
-                .await
+        let rest = if options.is_plain() {
+            match self.write_now(operation, key, value, options.ttl)? {
+                Some(rest) => rest,
+                None => return Ok(true),
+            }
         } else {
-            Box::pin(self.write_tagged((key, &raw), value, write, options.tags)).await
+            Rest::Write(value)
         };
-        self.counted(operation, key, written)
+        self.write_later(operation, key, rest, options).await
     }
 
     /// Writes a value at once, or returns what is left to do.
@@ -248,16 +239,21 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         operation: &'static str,
         key: &str,
         rest: Rest<V>,
-        ttl: Ttl,
+        options: SetOptions<'_>,
     ) -> Result<bool> {
+        let expiry = self.resolve(operation, key, options.ttl)?;
         let raw = self.raw(operation, key)?;
         let written = match rest {
             Rest::Write(value) => {
-                let expiry = self.resolve(operation, key, ttl)?;
-                let write = BackendWrite::new(expiry, Condition::Always);
-                let set = self.shared.backend.set(&raw, value, write);
-                self.superseding(&[key], &[&*raw], set, |written| *written)
-                    .await
+                let write = BackendWrite::new(expiry, options.condition.into());
+                let write = write.with_kept_expiry(options.keeps_ttl);
+                if options.tags.is_empty() {
+                    let set = self.shared.backend.set(&raw, value, write);
+                    self.superseding(&[key], &[&*raw], set, |written| *written)
+                        .await
+                } else {
+                    Box::pin(self.write_tagged((key, &raw), value, write, options.tags)).await
+                }
             }
             Rest::Detach(written) => {
                 self.detach_many(&[raw]).await;
