@@ -1,6 +1,6 @@
-//! What is logged: loads run in spans, hits in none, and values that do not come back are told of once. Alone in
-//! their program: the first test takes what the whole program logs, and for the second nobody else may cause what it
-//! waits for.
+//! What is logged: loads run in spans, hits in none, and a value that does not come back is reported once. These tests
+//! have a program of their own: the first takes what the whole program logs, and nothing else may cause what the
+//! second waits for.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io;

@@ -264,7 +264,7 @@ impl<V> Handle<V> {
         }
     }
 
-    /// Copies what is wanted, or returns a share of the entry, of which that is copied after the lock.
+    /// Copies what is wanted, or returns a share of the entry to copy it from after the lock.
     #[inline]
     pub(crate) fn hold<R>(&self, copy: impl Fn(&Entry<V>) -> R) -> Result<R, Arc<Entry<V>>> {
         match self {

@@ -36,7 +36,7 @@ use crate::report::{Report, Rule, SHOWN};
 pub(crate) struct Limits {
     /// How stale a read may be whatever happens.
     pub(crate) stale: Nanos,
-    /// How stale may be what is loaded in another process than the one that changed it.
+    /// How stale a load may be in a process other than the one that has changed its key.
     pub(crate) stale_loaded: Nanos,
     /// How stale a read may be while nothing is wrong, at most and for 99 %.
     pub(crate) stale_healthy: Nanos,

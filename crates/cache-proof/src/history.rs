@@ -215,6 +215,11 @@ impl FaultSpan {
     pub(crate) fn is(&self, fault: Fault) -> bool {
         self.name == name_of(fault)
     }
+
+    /// Tells whether it was there at some time from here to there.
+    pub(crate) const fn was_there(&self, from: Nanos, until: Nanos) -> bool {
+        self.start <= until && self.end >= from
+    }
 }
 
 /// Returns the name of a fault in a history.

@@ -78,7 +78,7 @@ impl<'h> Checker<'h> {
             _ => call.end,
         };
         let faults = self.history.faults.iter();
-        let during = faults.filter(|fault| fault.start <= end && fault.end >= call.start);
+        let during = faults.filter(|fault| fault.was_there(call.start, end));
         let ends = during.map(|fault| fault.end).chain([end]);
         ends.max().unwrap_or(end).saturating_add(LATE)
     }
@@ -93,10 +93,7 @@ impl<'h> Checker<'h> {
     /// Tells whether a byte of the answer to this read may be flipped.
     fn is_flipped(&self, read: &Operation) -> bool {
         let mut faults = self.history.faults.iter();
-        faults.any(|fault| {
-            let is_there = fault.start <= read.end && fault.end >= read.start;
-            fault.is(Fault::FlipBytes) && is_there
-        })
+        faults.any(|fault| fault.is(Fault::FlipBytes) && fault.was_there(read.start, read.end))
     }
 
     /// Tells whether the store has lost all that it held at some time from here to there.
@@ -104,7 +101,7 @@ impl<'h> Checker<'h> {
         let mut faults = self.history.faults.iter();
         faults.any(|fault| {
             let empties = fault.is(Fault::Empty) || fault.is(Fault::RestartEmpty);
-            empties && fault.start <= until && fault.end >= from
+            empties && fault.was_there(from, until)
         })
     }
 }

@@ -54,16 +54,8 @@ impl LoadTask {
     }
 
     pub(super) async fn run(mut self) {
-        // As often as another task.
-        let pause = Duration::from_secs(1) * TASKS / self.shared.order.rate.max(1);
-        let mut phase = self.shared.phase.clone();
-        loop {
-            let now = *phase.borrow_and_update();
-            if now == Phase::Nothing {
-                return;
-            }
-            self.step(now == Phase::ReadsOnly).await;
-            sleep(pause.mul_f64(self.random.f64() * 2.0)).await;
+        while let Some(phase) = self.shared.next_turn(&mut self.random).await {
+            self.step(phase == Phase::ReadsOnly).await;
         }
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use cache_core::Cache;
 use fastrand::Rng;
 use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::time::sleep;
 
 use super::cache::{WRITERS, all_keys, is_cleared, namespace};
 use super::journal::Journal;
@@ -49,6 +51,15 @@ impl Shared {
             order,
             phase,
         }
+    }
+
+    /// Waits until a task acts next, and returns the phase; `None` if nothing more is to be done.
+    pub(super) async fn next_turn(&self, random: &mut Rng) -> Option<Phase> {
+        let pause = Duration::from_secs(1) * TASKS / self.order.rate.max(1);
+        // Uneven, so that tasks do not keep in step.
+        sleep(pause.mul_f64(random.f64() * 2.0)).await;
+        let phase = *self.phase.borrow();
+        (phase != Phase::Nothing).then_some(phase)
     }
 
     /// Returns the choices of one of the tasks.

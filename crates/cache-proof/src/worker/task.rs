@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::time::sleep;
 
 use super::ask::{Patience, ask, call};
 use super::cache::{WRITERS, name};
@@ -43,16 +42,8 @@ impl Task {
 
     /// Reads and writes until the phase says otherwise.
     pub(super) async fn run(mut self) {
-        let pause = Duration::from_secs(1) * TASKS / self.shared.order.rate.max(1);
-        let mut phase = self.shared.phase.clone();
-        loop {
-            let now = *phase.borrow_and_update();
-            if now == Phase::Nothing {
-                return;
-            }
-            self.step(now == Phase::ReadsOnly).await;
-            // Uneven, so that tasks do not keep in step.
-            sleep(pause.mul_f64(self.random.f64() * 2.0)).await;
+        while let Some(phase) = self.shared.next_turn(&mut self.random).await {
+            self.step(phase == Phase::ReadsOnly).await;
         }
     }
 
