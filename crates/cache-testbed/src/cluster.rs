@@ -192,45 +192,50 @@ impl Cluster {
         assert!(self.try_end_move(to, slot), "it is a master");
     }
 
-    /// Does the same, and tells whether the slot has moved whole: `to` may be no master any more, and a node that has
-    /// taken over from the old owner meanwhile still has keys, which it drops.
-    pub fn try_end_move(&self, to: &Server, slot: u16) -> bool {
+    fn try_end_move(&self, to: &Server, slot: u16) -> bool {
         wait_for("knowledge of the latest epoch", LIMIT, || {
             let running = self.nodes.iter().filter(|node| node.is_running());
             let latest = running.map(|node| epoch(node, "my")).max();
             (Some(epoch(to, "current")) >= latest).then_some(())
         });
         let (slot, id) = (slot.to_string(), self.id(to));
-        let others = self.nodes.iter().filter(|node| node.port() != to.port());
-        let others: Vec<&Server> = others.filter(|node| node.is_running()).collect();
-        // Asked before: a node that hears of the end from `to` drops them without a word.
-        let has_keys = |node: &&Server| {
-            let count = node.command(&["CLUSTER", "COUNTKEYSINSLOT", &slot]);
-            count.integer() > 0 && node.info("role") == "master"
-        };
-        let mut is_whole = !others.iter().any(has_keys);
         let tell = |node: &Server| node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
         if !is_done_by_master(&tell(to)) {
             return false;
         }
-        for node in others {
+        for node in self.running_but(to) {
             let reply = tell(node);
-            if still_has_keys(&reply) {
-                is_whole = false;
-            } else {
-                // A replica hears of it from its master.
-                is_done_by_master(&reply);
-            }
+            // A replica hears of it from its master, and a node that still has keys of the slot from `to`.
+            let _is_told = still_has_keys(&reply) || is_done_by_master(&reply);
         }
-        is_whole
+        true
+    }
+
+    /// Tells whether another master than `to` has keys of a slot. It drops them when it hears that the slot is that
+    /// of `to`.
+    #[must_use]
+    pub fn has_keys_elsewhere(&self, to: &Server, slot: u16) -> bool {
+        let slot = slot.to_string();
+        self.running_but(to).any(|node| {
+            let count = node.command(&["CLUSTER", "COUNTKEYSINSLOT", &slot]);
+            count.integer() > 0 && node.info("role") == "master"
+        })
+    }
+
+    fn running_but(&self, one: &Server) -> impl Iterator<Item = &Server> {
+        let others = self.nodes.iter().filter(|node| node.is_running());
+        others.filter(|node| node.port() != one.port())
     }
 
     /// Moves a slot with its keys while clients go on, and tells whether that was done: another node may take
-    /// over from one of these meanwhile.
+    /// over from one of these meanwhile, and then has keys that were moved.
     pub fn try_move_slot(&self, from: &Server, to: &Server, slot: u16) -> bool {
-        self.try_begin_move(from, to, slot)
-            && self.try_move_keys(from, to, slot)
-            && self.try_end_move(to, slot)
+        if !self.try_begin_move(from, to, slot) || !self.try_move_keys(from, to, slot) {
+            return false;
+        }
+        // Asked before the end: who hears of that drops them without a word.
+        let is_whole = !self.has_keys_elsewhere(to, slot);
+        self.try_end_move(to, slot) && is_whole
     }
 
     /// Moves slots with their keys from one master to another while clients go on.
