@@ -43,19 +43,29 @@ impl<S: ByteStore, C: Send + Sync + 'static> Locks for EncodedBackend<S, C> {
 
     async fn extend(&self, name: &str, token: LockToken, ttl: Duration) -> Result<bool> {
         let key = lock_key(name);
-        let Some(held) = self.held_by(&key, token).await? else {
-            return Ok(false);
-        };
-        let options = BackendWrite::new(Expiry::After(ttl), held);
-        self.store.set(&key, encode(token), options).await
+        let mut races = Races::default();
+        while let Some(held) = self.held_by(&key, token).await? {
+            let options = BackendWrite::new(Expiry::After(ttl), held);
+            if self.store.set(&key, encode(token), options).await? {
+                return Ok(true);
+            }
+            // Lost to another `extend`, maybe: then the token still holds the lock.
+            races.lose().await?;
+        }
+        Ok(false)
     }
 
     async fn release(&self, name: &str, token: LockToken) -> Result<bool> {
         let key = lock_key(name);
-        match self.held_by(&key, token).await? {
-            Some(held) => self.store.delete(&key, held).await,
-            None => Ok(false),
+        let mut races = Races::default();
+        while let Some(held) = self.held_by(&key, token).await? {
+            if self.store.delete(&key, held).await? {
+                return Ok(true);
+            }
+            // Lost to an `extend`, maybe: then the token still holds the lock.
+            races.lose().await?;
         }
+        Ok(false)
     }
 
     async fn released(&self, name: &str, at_most: Duration) {

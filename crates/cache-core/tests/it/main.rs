@@ -9,6 +9,7 @@ mod hostile;
 mod input;
 mod limits;
 mod load;
+mod locks;
 mod lossy;
 #[cfg(all(feature = "json", feature = "msgpack"))]
 mod plain;
