@@ -13,6 +13,7 @@ mod idle;
 mod key_entry;
 mod keys;
 mod lock_request;
+mod now_or_later;
 pub(crate) mod raw_keys;
 mod read;
 mod set_options;

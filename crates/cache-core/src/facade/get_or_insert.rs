@@ -1,6 +1,9 @@
 //! The short forms of the verbs that load what is absent.
 
+use std::ops::ControlFlow::{Break, Continue};
+
 use super::Cache;
+use super::now_or_later::NowOrLater;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
 use crate::{CacheBackend, LoadError, Result};
@@ -37,12 +40,19 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Cancel safety
     /// A dropped call drops its loader; one of those who wait then runs its own.
-    pub async fn get_or_insert_with<F, Fut>(&self, key: impl AsRef<str>, load: F) -> Result<V>
+    #[inline]
+    pub fn get_or_insert_with<K, F, Fut>(&self, key: K, load: F) -> impl Future<Output = Result<V>>
     where
+        K: AsRef<str>,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = V> + Send,
     {
-        self.entry(key).insert("get_or_insert_with", load).await
+        const OPERATION: &str = "get_or_insert_with";
+        NowOrLater::new(move || match self.hit_now(OPERATION, key.as_ref()) {
+            Ok(Some(value)) => Break(Ok(value)),
+            Ok(None) => Continue(self.entry(key).insert(OPERATION, load)),
+            Err(error) => Break(Err(error)),
+        })
     }
 
     /// Returns the value of `key`; if it is absent, what `load` returns, which is stored unless it
@@ -68,17 +78,23 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Cancel safety
     /// A dropped call drops its loader; one of those who wait then runs its own.
-    pub async fn get_or_try_insert_with<F, Fut, E>(
+    #[inline]
+    pub fn get_or_try_insert_with<K, F, Fut, E>(
         &self,
-        key: impl AsRef<str>,
+        key: K,
         load: F,
-    ) -> Result<V, LoadError<E>>
+    ) -> impl Future<Output = Result<V, LoadError<E>>>
     where
+        K: AsRef<str>,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<V, E>> + Send,
         E: Send + Sync + 'static,
     {
-        let entry = self.entry(key);
-        entry.try_insert("get_or_try_insert_with", load).await
+        const OPERATION: &str = "get_or_try_insert_with";
+        NowOrLater::new(move || match self.hit_now(OPERATION, key.as_ref()) {
+            Ok(Some(value)) => Break(Ok(value)),
+            Ok(None) => Continue(self.entry(key).try_insert(OPERATION, load)),
+            Err(error) => Break(Err(error.into())),
+        })
     }
 }

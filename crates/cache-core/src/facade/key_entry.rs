@@ -148,7 +148,11 @@ where
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = V> + Send,
     {
-        self.insert("or_insert_with", load).await
+        const OPERATION: &str = "or_insert_with";
+        if let Some(value) = self.cache.hit_now(OPERATION, self.key.as_ref())? {
+            return Ok(value);
+        }
+        self.insert(OPERATION, load).await
     }
 
     /// Returns the value of the key; if it is absent, what `load` returns, which is stored unless it is an
@@ -175,7 +179,11 @@ where
         Fut: Future<Output = Result<V, E>> + Send,
         E: Send + Sync + 'static,
     {
-        self.try_insert("or_try_insert_with", load).await
+        const OPERATION: &str = "or_try_insert_with";
+        if let Some(value) = self.cache.hit_now(OPERATION, self.key.as_ref())? {
+            return Ok(value);
+        }
+        self.try_insert(OPERATION, load).await
     }
 
     /// Returns the value of the key, loading it if need be; `None` if the loader finds nothing.
@@ -277,7 +285,7 @@ where
             .await
     }
 
-    /// Does what `or_insert_with` does, under the name of the operation.
+    /// Does what `or_insert_with` does of a key that is not in memory, under the name of the operation.
     pub(super) async fn insert<F, Fut>(self, operation: &'static str, load: F) -> Result<V>
     where
         F: FnOnce() -> Fut + Send,
@@ -291,7 +299,7 @@ where
         }
     }
 
-    /// Does what `or_try_insert_with` does, under the name of the operation.
+    /// Does what `or_try_insert_with` does of a key that is not in memory, under the name of the operation.
     pub(super) async fn try_insert<F, Fut, E>(
         self,
         operation: &'static str,
@@ -303,9 +311,6 @@ where
         E: Send + Sync + 'static,
     {
         let (cache, key) = (self.cache, self.key.as_ref());
-        if let Some(value) = cache.hit_now(operation, key)? {
-            return Ok(value);
-        }
         let raw = cache.raw(operation, key)?;
         let options = self.options.or(&cache.shared.load_options);
         let lookup = Lookup::new(cache, operation, key, &raw, options, None)?;

@@ -1,6 +1,9 @@
 //! The verbs that read one key.
 
+use std::ops::ControlFlow::{Break, Continue};
+
 use super::Cache;
+use super::now_or_later::NowOrLater;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::InvalidInput;
 use crate::{CacheBackend, Expiry, Hit, ReadNow, Result};
@@ -23,22 +26,27 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// Cancel safe: a dropped read changes nothing.
     #[inline]
-    pub async fn get(&self, key: impl AsRef<str>) -> Result<Option<V>> {
-        // Each answer leaves on its own: joining them first would copy the value twice, which
-        // costs more than the lookup.
-        match self.read_now("get", key.as_ref())? {
-            ReadNow::Answer(Ok(Some(value))) => Ok(self.hit(value)),
-            ReadNow::Answer(Ok(None)) => Ok(self.miss()),
-            ReadNow::Answer(Err(error)) => Err(error.during("get").for_key(key.as_ref())),
-            // Boxed: inline it would enlarge the future of every read, which its caller moves.
-            ReadNow::WouldWait => Box::pin(self.get_later(key.as_ref())).await,
-        }
+    pub fn get<K: AsRef<str>>(&self, key: K) -> impl Future<Output = Result<Option<V>>> {
+        NowOrLater::new(move || match self.read_now("get", key.as_ref()) {
+            Ok(ReadNow::Answer(Ok(Some(value)))) => Break(Ok(self.hit(value))),
+            Ok(ReadNow::Answer(Ok(None))) => Break(Ok(self.miss())),
+            answer => Continue(self.get_later(key, answer)),
+        })
     }
 
     /// Asks a backend that does not answer at once.
-    async fn get_later(&self, key: &str) -> Result<Option<V>> {
-        let raw = self.raw("get", key)?;
-        match self.answer(&raw).await {
+    #[cold]
+    async fn get_later(
+        &self,
+        key: impl AsRef<str>,
+        answer: Result<ReadNow<V>>,
+    ) -> Result<Option<V>> {
+        let key = key.as_ref();
+        let found = match answer? {
+            ReadNow::Answer(answer) => answer,
+            ReadNow::WouldWait => self.answer(&self.raw("get", key)?).await,
+        };
+        match found {
             Ok(Some(value)) => Ok(self.hit(value)),
             Ok(None) => Ok(self.miss()),
             Err(error) => Err(error.during("get").for_key(key)),

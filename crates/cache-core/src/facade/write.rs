@@ -1,5 +1,8 @@
 //! The verbs that write and delete one key.
 
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::now_or_later::NowOrLater;
 use super::{Cache, Shared};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge};
@@ -31,13 +34,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Cancel safety
     /// A dropped write has happened or not, never in part.
-    pub async fn set(&self, key: impl AsRef<str>, value: impl Into<V>) -> Result<()> {
-        let options = SetOptions::new();
-        if let Some(rest) = self.write_now("set", key.as_ref(), value.into(), options.ttl)? {
-            // Boxed: inline it would enlarge the future of every write, which its caller moves.
-            Box::pin(self.write_later("set", key.as_ref(), rest, options)).await?;
-        }
-        Ok(())
+    #[inline]
+    pub fn set<K: AsRef<str>>(
+        &self,
+        key: K,
+        value: impl Into<V>,
+    ) -> impl Future<Output = Result<()>> {
+        self.write_plain("set", key, value, Ttl::DEFAULT)
     }
 
     /// Writes `value` with a time to live of its own.
@@ -57,17 +60,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Cancel safety
     /// A dropped write has happened or not, never in part.
-    pub async fn set_ex(
+    #[inline]
+    pub fn set_ex<K: AsRef<str>>(
         &self,
-        key: impl AsRef<str>,
+        key: K,
         value: impl Into<V>,
         ttl: impl Into<Ttl>,
-    ) -> Result<()> {
-        let options = SetOptions::new().ttl(ttl);
-        if let Some(rest) = self.write_now("set_ex", key.as_ref(), value.into(), options.ttl)? {
-            Box::pin(self.write_later("set_ex", key.as_ref(), rest, options)).await?;
-        }
-        Ok(())
+    ) -> impl Future<Output = Result<()>> {
+        self.write_plain("set_ex", key, value, ttl)
     }
 
     /// Writes `value` if `key` is absent, with the default time to live, and tells whether it did.
@@ -184,6 +184,36 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         self.remove("delete", key.as_ref(), Condition::Always).await
     }
 
+    #[inline]
+    fn write_plain<K: AsRef<str>>(
+        &self,
+        operation: &'static str,
+        key: K,
+        value: impl Into<V>,
+        ttl: impl Into<Ttl>,
+    ) -> impl Future<Output = Result<()>> {
+        NowOrLater::new(move || {
+            let ttl = ttl.into();
+            match self.write_now(operation, key.as_ref(), value.into(), ttl) {
+                Break(written) => Break(written),
+                Continue(rest) => Continue(self.write_plain_later(operation, key, rest, ttl)),
+            }
+        })
+    }
+
+    #[cold]
+    async fn write_plain_later(
+        &self,
+        operation: &'static str,
+        key: impl AsRef<str>,
+        rest: Rest<V>,
+        ttl: Ttl,
+    ) -> Result<()> {
+        let options = SetOptions::new().ttl(ttl);
+        let written = self.write_later(operation, key.as_ref(), rest, options);
+        written.await.map(drop)
+    }
+
     pub(super) async fn write(
         &self,
         operation: &'static str,
@@ -192,9 +222,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         options: SetOptions<'_>,
     ) -> Result<bool> {
         let rest = if options.is_plain() {
-            match self.write_now(operation, key, value, options.ttl)? {
-                Some(rest) => rest,
-                None => return Ok(true),
+            match self.write_now(operation, key, value, options.ttl) {
+                Continue(rest) => rest,
+                Break(written) => return written.map(|()| true),
             }
         } else {
             Rest::Write(value)
@@ -210,8 +240,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         key: &str,
         value: V,
         ttl: Ttl,
-    ) -> Result<Option<Rest<V>>> {
-        let expiry = self.resolve(operation, key, ttl)?;
+    ) -> ControlFlow<Result<()>, Rest<V>> {
+        let expiry = match self.resolve(operation, key, ttl) {
+            Ok(expiry) => expiry,
+            Err(error) => return Break(Err(error)),
+        };
         let Shared {
             backend,
             flights,
@@ -219,17 +252,24 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             ..
         } = &*self.shared;
         if keep_stale.is_some() || !flights.is_idle() {
-            return Ok(Some(Rest::Write(value)));
+            return Continue(Rest::Write(value));
         }
-        let write = |raw: &str| backend.set_now(raw, value, expiry);
-        let written = self.keyspace.lend(key, write);
-        match written.map_err(|error| error.during(operation))? {
-            SetNow::Done(written) if flights.is_idle() => {
-                self.counted(operation, key, written.map(|()| true))?;
-                Ok(None)
+        let written = if self.keyspace.is_raw(key) {
+            backend.set_now(key, value, expiry)
+        } else {
+            let write = |raw: &str| backend.set_now(raw, value, expiry);
+            match self.keyspace.lend(key, write) {
+                Ok(written) => written,
+                Err(error) => return Break(Err(error.during(operation))),
             }
-            SetNow::Done(written) => Ok(Some(Rest::Detach(written))),
-            SetNow::WouldWait(value) => Ok(Some(Rest::Write(value))),
+        };
+        match written {
+            SetNow::Done(written) if flights.is_idle() => {
+                let written = self.counted(operation, key, written.map(|()| true));
+                Break(written.map(drop))
+            }
+            SetNow::Done(written) => Continue(Rest::Detach(written)),
+            SetNow::WouldWait(value) => Continue(Rest::Write(value)),
         }
     }
 
