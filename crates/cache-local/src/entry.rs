@@ -101,12 +101,6 @@ impl<V> Entry<V> {
         }
     }
 
-    /// Makes this the entry of another key, and returns what it was.
-    pub(crate) fn refill(&mut self, key: &str, content: Content<V>, place: Place) -> (SmolStr, V) {
-        let key = mem::replace(&mut self.key, SmolStr::new(key));
-        (key, self.overwrite(content, place))
-    }
-
     /// Replaces all but the key, and returns the old value.
     pub(crate) fn overwrite(&mut self, content: Content<V>, place: Place) -> V {
         self.tags = content.tags;
@@ -229,7 +223,7 @@ const _: () = assert!((MAX_HITS as u32) < 1 << HITS_BITS);
 /// The version stands here, where the choice of the variant leaves room for it. It wraps around after 4 G
 /// writes of one shard; only a caller that holds on to a version for exactly so many is misled.
 pub(crate) enum Handle<V> {
-    Owned(u32, Box<Entry<V>>),
+    Owned(u32, Entry<V>),
     Shared(u32, Arc<Entry<V>>),
 }
 
@@ -239,7 +233,7 @@ impl<V> Handle<V> {
         if shared && needs_drop::<V>() {
             Self::Shared(version, Arc::new(entry))
         } else {
-            Self::Owned(version, Box::new(entry))
+            Self::Owned(version, entry)
         }
     }
 

@@ -15,8 +15,7 @@ mod ghosts;
 
 use self::ghosts::Ghosts;
 use crate::entry::{Entry, Line};
-use crate::list::{Nodes, Queue};
-use crate::shards::Table;
+use crate::rows::{Queue, Rows};
 
 /// Hits after which an entry at the end of the small queue is kept.
 const PROMOTION_HITS: u8 = 2;
@@ -30,7 +29,6 @@ const MAX_SMALL: f64 = 0.5;
 
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
-    nodes: Nodes,
     small: Queue,
     main: Queue,
     ghosts: Ghosts,
@@ -47,20 +45,15 @@ impl Policy {
         self.small.weight + self.main.weight
     }
 
-    /// Returns the hash of the entry in a slot, or `None` if the slot is free.
-    pub(crate) fn hash(&self, slot: u32) -> Option<u64> {
-        self.nodes.hash(slot)
-    }
-
-    /// Returns how many slots there are, free ones included.
-    pub(crate) fn slots(&self) -> u32 {
-        self.nodes.slots()
-    }
-
     /// Takes a newcomer in: gives it a slot and a place in a queue; `None` if no slot is left.
     #[inline]
-    pub(crate) fn admit(&mut self, hash: u64, weight: u64) -> Option<(u32, Line)> {
-        let slot = self.nodes.take(hash)?;
+    pub(crate) fn admit<V>(
+        &mut self,
+        rows: &mut Rows<V>,
+        hash: u64,
+        weight: u64,
+    ) -> Option<(u32, Line)> {
+        let slot = rows.take(hash)?;
         let line = match self.ghosts.recall(hash) {
             None => Line::Small,
             Some(left) => {
@@ -68,23 +61,20 @@ impl Policy {
                 Line::Main
             }
         };
-        self.push(line, slot, weight);
+        self.queue(line).push(rows, slot, weight);
         Some((slot, line))
     }
 
     /// While there is room, lets what the small queue holds too much of grow the main queue.
-    pub(crate) fn settle<V>(&mut self, table: &Table<'_, V>, share: u64) {
+    pub(crate) fn settle<V>(&mut self, rows: &mut Rows<V>, share: u64) {
         for _ in 0..2 {
             if self.small.weight <= self.small_target(share) {
                 return;
             }
-            let Some((slot, hash)) = self.small.oldest(&self.nodes) else {
+            let Some(slot) = self.small.oldest() else {
                 return;
             };
-            let Some(entry) = table.at(hash, slot) else {
-                return;
-            };
-            self.move_to(Line::Main, entry, 0);
+            self.promote(rows, slot, 0);
         }
     }
 
@@ -92,40 +82,39 @@ impl Policy {
     /// absent already; the caller removes it.
     pub(crate) fn victim<V>(
         &mut self,
-        table: &Table<'_, V>,
+        rows: &mut Rows<V>,
         share: u64,
         except: Option<u32>,
-    ) -> Option<(u32, u64)> {
+    ) -> Option<u32> {
         if self.len() <= u64::from(except.is_some()) {
             return None;
         }
         let target = self.small_target(share);
         for moves in 0.. {
             let spared_alone = except.is_some() && self.main.len == 1;
-            let main_is_used_up = self.main.len == 0
-                || (spared_alone && self.main.oldest(&self.nodes).map(|(slot, _)| slot) == except);
+            let main_is_used_up =
+                self.main.len == 0 || (spared_alone && self.main.oldest() == except);
             let from_small = self.small.len > 0 && (self.small.weight > target || main_is_used_up);
             let line = if from_small { Line::Small } else { Line::Main };
-            let queue = if from_small { &self.small } else { &self.main };
-            let (slot, hash) = queue.oldest(&self.nodes)?;
-            let entry = table.at(hash, slot)?;
+            let slot = self.queue(line).oldest()?;
+            let entry = rows.at(slot)?;
             let spared = Some(slot) == except;
             if !spared && entry.is_invalidated() {
-                return Some((slot, hash));
+                return Some(slot);
             }
             match (line, entry.hits()) {
-                (Line::Small, hits) if spared => self.move_to(Line::Main, entry, hits),
-                (Line::Main, _) if spared => self.main.rotate(&self.nodes),
+                (Line::Small, hits) if spared => self.promote(rows, slot, hits),
+                (Line::Main, _) if spared => self.main.rotate(rows),
                 (Line::Small, PROMOTION_HITS..) if moves < MAX_MOVES => {
-                    self.move_to(Line::Main, entry, 0);
+                    self.promote(rows, slot, 0);
                 }
                 (Line::Main, hits @ 1..) if moves < MAX_MOVES => {
-                    self.main.rotate(&self.nodes);
                     entry.requeue(Line::Main, hits - 1);
+                    self.main.rotate(rows);
                 }
                 _ => {
-                    self.ghosts.remember(hash, line, self.len());
-                    return Some((slot, hash));
+                    self.ghosts.remember(rows.hash(slot), line, self.len());
+                    return Some(slot);
                 }
             }
         }
@@ -133,27 +122,31 @@ impl Policy {
     }
 
     /// Forgets an entry that was removed from the table.
-    pub(crate) fn remove<V>(&mut self, entry: &Entry<V>) {
-        self.unlink(entry.line(), entry.slot(), entry.weight());
-        self.nodes.give_back(entry.slot());
+    pub(crate) fn remove<V>(&mut self, rows: &mut Rows<V>, entry: &Entry<V>) {
+        let queue = self.queue(entry.line());
+        queue.unlink(rows, entry.slot(), entry.weight());
+        rows.give_back(entry.slot());
     }
 
     /// Takes an entry out of its queue, so that it is not evicted. Its slot stays its own.
-    pub(crate) fn lift<V>(&mut self, entry: &Entry<V>) {
-        self.unlink(entry.line(), entry.slot(), entry.weight());
+    pub(crate) fn lift<V>(&mut self, rows: &mut Rows<V>, slot: u32) {
+        if let Some(entry) = rows.at(slot) {
+            let (line, weight) = (entry.line(), entry.weight());
+            self.queue(line).unlink(rows, slot, weight);
+        }
     }
 
     /// Puts an entry that was lifted at the end of its queue.
-    pub(crate) fn put_back<V>(&mut self, entry: &Entry<V>) {
-        self.push(entry.line(), entry.slot(), entry.weight());
+    pub(crate) fn put_back<V>(&mut self, rows: &mut Rows<V>, slot: u32) {
+        if let Some(entry) = rows.at(slot) {
+            let (line, weight) = (entry.line(), entry.weight());
+            self.queue(line).push(rows, slot, weight);
+        }
     }
 
     /// Takes note that an entry weighs something else now.
     pub(crate) fn reweigh<V>(&mut self, entry: &Entry<V>, old: u64) {
-        let queue = match entry.line() {
-            Line::Small => &mut self.small,
-            Line::Main => &mut self.main,
-        };
+        let queue = self.queue(entry.line());
         queue.weight = queue.weight - old + entry.weight();
     }
 
@@ -173,29 +166,21 @@ impl Policy {
         self.small_part = Some(part.clamp(0.0, MAX_SMALL));
     }
 
-    fn push(&mut self, line: Line, slot: u32, weight: u64) {
-        let Self {
-            nodes, small, main, ..
-        } = self;
+    fn queue(&mut self, line: Line) -> &mut Queue {
         match line {
-            Line::Small => small.push(nodes, slot, weight),
-            Line::Main => main.push(nodes, slot, weight),
+            Line::Small => &mut self.small,
+            Line::Main => &mut self.main,
         }
     }
 
-    fn unlink(&mut self, line: Line, slot: u32, weight: u64) {
-        let Self {
-            nodes, small, main, ..
-        } = self;
-        match line {
-            Line::Small => small.unlink(nodes, slot, weight),
-            Line::Main => main.unlink(nodes, slot, weight),
-        }
-    }
-
-    fn move_to<V>(&mut self, line: Line, entry: &Entry<V>, hits: u8) {
-        self.unlink(entry.line(), entry.slot(), entry.weight());
-        self.push(line, entry.slot(), entry.weight());
-        entry.requeue(line, hits);
+    /// Moves an entry from the small queue to the main one, with so many hits left.
+    fn promote<V>(&mut self, rows: &mut Rows<V>, slot: u32, hits: u8) {
+        let Some(entry) = rows.at(slot) else {
+            return;
+        };
+        let weight = entry.weight();
+        entry.requeue(Line::Main, hits);
+        self.small.unlink(rows, slot, weight);
+        self.main.push(rows, slot, weight);
     }
 }

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::mem;
 
-use smol_str::SmolStr;
-
-use crate::entry::{Content, Entry, Handle, Place};
+use crate::entry::Handle;
 
 /// Why an entry left the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,33 +53,19 @@ pub(crate) type Listener<V> = dyn Fn(Removal<'_, V>) + Send + Sync;
 /// An entry on its way out. Nothing of it is dropped or shown to anyone before the locks are
 /// released, because both run the user's code.
 pub(crate) struct Removed<V> {
-    body: Body<V>,
+    entry: Handle<V>,
     cause: RemovalCause,
-}
-
-enum Body<V> {
-    /// As it stood in the table; a reader may still hold on to it.
-    Entry(Handle<V>),
-    /// Taken out of its allocation, which lives on with another entry.
-    Parts(SmolStr, V),
 }
 
 impl<V> Removed<V> {
     pub(crate) const fn new(entry: Handle<V>, cause: RemovalCause) -> Self {
-        Self {
-            body: Body::Entry(entry),
-            cause,
-        }
+        Self { entry, cause }
     }
 
     pub(crate) fn tell(&self, listener: &Listener<V>) {
-        let (key, value) = match &self.body {
-            Body::Entry(entry) => (entry.key(), &entry.value),
-            Body::Parts(key, value) => (key.as_str(), value),
-        };
         listener(Removal {
-            key,
-            value,
+            key: self.entry.key(),
+            value: &self.entry.value,
             cause: self.cause,
         });
     }
@@ -162,41 +146,6 @@ impl<V> Outbox<V> {
             self.first = Some(removed);
         } else {
             self.more.push(removed);
-        }
-    }
-
-    /// Makes an entry, in the allocation of one that has just left if nobody else holds it.
-    pub(crate) fn recycle(
-        &mut self,
-        key: &str,
-        content: Content<V>,
-        place: Place,
-        version: u32,
-        shared: bool,
-    ) -> Handle<V> {
-        match self.first.take() {
-            Some(Removed {
-                body: Body::Entry(mut entry),
-                cause,
-            }) => {
-                let (entry, body) = match entry.get_mut() {
-                    Some(left) => {
-                        let (key, value) = left.refill(key, content, place);
-                        entry.set_version(version);
-                        (entry, Body::Parts(key, value))
-                    }
-                    None => (
-                        Handle::new(Entry::new(key, content, place), version, shared),
-                        Body::Entry(entry),
-                    ),
-                };
-                self.first = Some(Removed { body, cause });
-                entry
-            }
-            other => {
-                self.first = other;
-                Handle::new(Entry::new(key, content, place), version, shared)
-            }
         }
     }
 

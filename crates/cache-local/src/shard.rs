@@ -13,10 +13,10 @@ use self::arrivals::Arrivals;
 pub(crate) use self::held::{Commit, Committed, Held, State, Watched};
 use self::walk::Walk;
 use crate::budget::Budget;
-use crate::entry::{Content, Handle, NEVER, Place};
+use crate::entry::{Content, Entry, Handle, NEVER, Place};
 use crate::policy::Policy;
 use crate::removal::{Outbox, RemovalCause, Removed, Replaced};
-use crate::shards::TableMut;
+use crate::shards::Table;
 use crate::timers::Timers;
 
 /// Expired entries that one write frees on the side.
@@ -28,8 +28,7 @@ const WALKED_PER_WRITE: u32 = 64;
 /// Times that one write evicts, or frees expired entries, while it holds the locks of a shard.
 const EVICTED_PER_WRITE: usize = 64;
 
-/// What a shard knows of its entries beyond the table, under a mutex of its own. The table is
-/// locked first: exclusively to change the ledger, shared to look at it.
+/// What a shard knows of its entries beyond the table.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) policy: Policy,
@@ -133,7 +132,7 @@ fn holds<V>(condition: &Condition, entry: &Handle<V>) -> bool {
 }
 
 pub(crate) struct Locked<'a, V> {
-    pub(crate) table: TableMut<'a, V>,
+    pub(crate) table: &'a mut Table<V>,
     pub(crate) ledger: &'a mut Ledger,
     pub(crate) outbox: &'a mut Outbox<V>,
     pub(crate) budget: &'a Budget,
@@ -179,7 +178,7 @@ impl<V> Locked<'_, V> {
             };
             if let Some(cause) = place.ended(self.clock) {
                 let slot = place.slot();
-                self.remove(write.hash, slot, cause);
+                self.remove(slot, cause);
                 continue;
             }
             if !holds(&write.condition, place) {
@@ -205,15 +204,15 @@ impl<V> Locked<'_, V> {
 
     /// Finds the slot of a key, whatever the state of its entry.
     pub(crate) fn slot(&self, hash: u64, key: &str) -> Option<u32> {
-        self.table.shared().get(hash, key).map(|entry| entry.slot())
+        self.table.get(hash, key).map(|entry| entry.slot())
     }
 
     /// Finds the slot of a key; an entry that is absent is removed instead.
     fn live(&mut self, hash: u64, key: &str) -> Option<u32> {
-        let entry = self.table.shared().get(hash, key)?;
+        let entry = self.table.get(hash, key)?;
         let slot = entry.slot();
         if let Some(cause) = entry.ended(self.clock) {
-            self.remove(hash, slot, cause);
+            self.remove(slot, cause);
             return None;
         }
         Some(slot)
@@ -227,12 +226,12 @@ impl<V> Locked<'_, V> {
         let is_due = match condition {
             Condition::Always => true,
             condition => {
-                let entry = self.table.shared().get(hash, key);
+                let entry = self.table.get(hash, key);
                 entry.is_some_and(|entry| holds(condition, entry))
             }
         };
         if is_due {
-            self.remove(hash, slot, RemovalCause::Deleted);
+            self.remove(slot, RemovalCause::Deleted);
         }
         is_due
     }
@@ -245,7 +244,7 @@ impl<V> Locked<'_, V> {
         look: impl FnOnce(&Handle<V>) -> R,
     ) -> Option<R> {
         self.live(hash, key)?;
-        self.table.shared().get(hash, key).map(look)
+        self.table.get(hash, key).map(look)
     }
 
     /// Changes the deadline of a live entry, and tells whether that changed anything.
@@ -263,8 +262,8 @@ impl<V> Locked<'_, V> {
     }
 
     /// Removes an entry by slot, whatever its state.
-    pub(crate) fn remove(&mut self, hash: u64, slot: u32, cause: RemovalCause) {
-        if let Some(entry) = self.unlink(hash, slot) {
+    pub(crate) fn remove(&mut self, slot: u32, cause: RemovalCause) {
+        if let Some(entry) = self.unlink(slot) {
             self.budget.release(entry.weight());
             self.put_out(entry, cause);
         }
@@ -289,17 +288,14 @@ impl<V> Locked<'_, V> {
             let Some(slot) = self.ledger.timers.next_fired(now) else {
                 return (removed, false);
             };
-            let Some(hash) = self.ledger.policy.hash(slot) else {
-                continue;
-            };
-            let Some(entry) = self.table.shared().at(hash, slot) else {
+            let Some(entry) = self.table.rows.at(slot) else {
                 continue;
             };
             match entry.deadline() {
                 NEVER => {}
                 deadline if deadline > now => self.ledger.timers.file(slot, deadline, self.clock),
                 _ => {
-                    self.remove(hash, slot, RemovalCause::Expired);
+                    self.remove(slot, RemovalCause::Expired);
                     removed += 1;
                 }
             }
@@ -311,17 +307,14 @@ impl<V> Locked<'_, V> {
     pub(crate) fn clear(&mut self, scope: &Scope, slots: Range<u32>) -> u64 {
         let mut cleared = 0;
         for slot in slots {
-            let Some(hash) = self.ledger.policy.hash(slot) else {
-                continue;
-            };
-            let Some(entry) = self.table.shared().at(hash, slot) else {
+            let Some(entry) = self.table.rows.at(slot) else {
                 continue;
             };
             if !scope.contains(entry.key()) {
                 continue;
             }
             let ended = entry.ended(self.clock);
-            self.remove(hash, slot, ended.unwrap_or(RemovalCause::Cleared));
+            self.remove(slot, ended.unwrap_or(RemovalCause::Cleared));
             cleared += u64::from(ended.is_none());
         }
         cleared
@@ -344,9 +337,9 @@ impl<V> Locked<'_, V> {
     /// Evicts an entry, but not the one in the slot `except`, and returns its weight, which
     /// stays reserved.
     fn evict(&mut self, cause: RemovalCause, except: Option<u32>) -> Option<u64> {
-        let table = self.table.shared();
-        let (slot, hash) = self.ledger.policy.victim(&table, self.share, except)?;
-        let entry = self.unlink(hash, slot)?;
+        let rows = &mut self.table.rows;
+        let slot = self.ledger.policy.victim(rows, self.share, except)?;
+        let entry = self.unlink(slot)?;
         let cause = entry.ended(self.clock).unwrap_or(cause);
         let weight = entry.weight();
         self.put_out(entry, cause);
@@ -377,7 +370,7 @@ impl<V> Locked<'_, V> {
             }
             if self.budget.reserve(need - *credit) {
                 *credit = need;
-                self.ledger.policy.settle(&self.table.shared(), self.share);
+                self.ledger.policy.settle(&mut self.table.rows, self.share);
                 return true;
             }
             if self.expire(FREED_PER_WRITE).0 > 0 {
@@ -404,7 +397,8 @@ impl<V> Locked<'_, V> {
 
     #[inline]
     fn insert(&mut self, write: &mut Write<'_, V>) -> bool {
-        let Some((slot, line)) = self.ledger.policy.admit(write.hash, write.weight.into()) else {
+        let (rows, weight) = (&mut self.table.rows, write.weight.into());
+        let Some((slot, line)) = self.ledger.policy.admit(rows, write.hash, weight) else {
             return false;
         };
         let Some(content) = write.content.take() else {
@@ -423,10 +417,8 @@ impl<V> Locked<'_, V> {
         self.ledger.arrivals.note(write.hash);
         let version = self.ledger.next_version();
         let shared = self.clones_after;
-        let entry = self
-            .outbox
-            .recycle(write.key, content, place, version, shared);
-        self.table.insert(write.hash, entry);
+        let entry = Handle::new(Entry::new(write.key, content, place), version, shared);
+        self.table.insert(slot, entry);
         self.ledger
             .timers
             .set(slot, NEVER, write.deadline, self.clock);
@@ -436,9 +428,9 @@ impl<V> Locked<'_, V> {
 
     /// Takes an entry out of table, policy and timers.
     #[inline]
-    fn unlink(&mut self, hash: u64, slot: u32) -> Option<Handle<V>> {
-        let entry = self.table.remove(hash, slot)?;
-        self.ledger.policy.remove(&entry);
+    fn unlink(&mut self, slot: u32) -> Option<Handle<V>> {
+        let entry = self.table.remove(slot)?;
+        self.ledger.policy.remove(&mut self.table.rows, &entry);
         self.ledger.timers.clear(slot);
         Some(entry)
     }

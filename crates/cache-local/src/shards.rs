@@ -1,45 +1,47 @@
-//! The map: DashMap's shards, reached by hash, one closure at a time.
+//! The map: shards, each with a lock of its own, reached by hash, one closure at a time.
 //!
-//! This file alone knows the map of the entries. It is used through its raw shards, so that a key is hashed
-//! once, and one lock covers "find, decide, write"; no guard leaves it.
+//! A key is hashed once, and one lock covers "find, decide, write"; no guard leaves this file.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
-use dashmap::SharedValue;
+use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
-use hashbrown::raw::RawTable;
+use hashbrown::HashTable;
 
 use crate::entry::Handle;
-
-#[cfg(not(shuttle))]
-type Map<V> = dashmap::DashMap<Handle<V>, (), RandomState>;
-#[cfg(shuttle)]
-type Map<V> = Box<[shuttle::sync::RwLock<RawTable<Row<V>>>]>;
-
-type Row<V> = (Handle<V>, SharedValue<()>);
+use crate::rows::Rows;
+use crate::shard::Ledger;
+use crate::sync::RwLock;
 
 pub(crate) struct Shards<V> {
-    map: Map<V>,
-    /// DashMap has two shards at least; a cache that wants one uses the first alone.
-    mask: usize,
+    /// As many as a power of two.
+    shards: Box<[CachePadded<RwLock<Shard<V>>>]>,
     hasher: RandomState,
+}
+
+/// What one lock guards.
+pub(crate) struct Shard<V> {
+    pub(crate) table: Table<V>,
+    pub(crate) ledger: Ledger,
 }
 
 impl<V> Shards<V> {
     /// Creates `count` shards, a power of two.
     pub(crate) fn new(count: usize) -> Self {
-        let hasher = RandomState::default();
-        #[cfg(not(shuttle))]
-        let map = Map::with_capacity_and_hasher_and_shard_amount(0, hasher.clone(), count.max(2));
-        #[cfg(shuttle)]
-        let map = (0..count)
-            .map(|_| shuttle::sync::RwLock::new(RawTable::new()))
-            .collect();
+        let shard = || Shard {
+            table: Table::default(),
+            ledger: Ledger::default(),
+        };
         Self {
-            map,
-            mask: count - 1,
-            hasher,
+            shards: (0..count)
+                .map(|_| CachePadded::new(RwLock::new(shard())))
+                .collect(),
+            hasher: RandomState::default(),
         }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.len()
     }
 
     pub(crate) fn hash(&self, key: &str) -> u64 {
@@ -49,143 +51,96 @@ impl<V> Shards<V> {
     /// Returns the number of the shard that a hash belongs to.
     #[inline]
     pub(crate) fn of(&self, hash: u64) -> usize {
-        #[cfg(not(shuttle))]
-        return self.map.determine_shard(hash as usize) & self.mask;
-        #[cfg(shuttle)]
-        return (hash >> 40) as usize & self.mask;
+        // Neither the place in the table, nor the tag there, nor a fingerprint is made of these bits.
+        (hash >> SHARD_SHIFT) as usize & (self.shards.len() - 1)
     }
 
     /// Runs `look` on a shard that others may read at the same time.
     #[inline]
-    pub(crate) fn read<R>(&self, shard: usize, look: impl FnOnce(Table<'_, V>) -> R) -> R {
-        #[cfg(not(shuttle))]
-        let guard = self.map.shards()[shard].read();
-        #[cfg(shuttle)]
-        let guard = self.map[shard].read().unwrap();
-        look(Table(&guard))
+    pub(crate) fn read<R>(&self, shard: usize, look: impl FnOnce(&Shard<V>) -> R) -> R {
+        look(&self.shards[shard].read())
     }
 
     /// Runs `change` on a shard that nobody else can reach meanwhile.
     #[inline]
-    pub(crate) fn write<R>(&self, shard: usize, change: impl FnOnce(TableMut<'_, V>) -> R) -> R {
-        #[cfg(not(shuttle))]
-        let mut guard = self.map.shards()[shard].write();
-        #[cfg(shuttle)]
-        let mut guard = self.map[shard].write().unwrap();
-        change(TableMut {
-            rows: &mut guard,
-            hasher: &self.hasher,
-        })
+    pub(crate) fn write<R>(&self, shard: usize, change: impl FnOnce(&mut Shard<V>) -> R) -> R {
+        change(&mut self.shards[shard].write())
     }
 
     /// Runs `look` on several shards at one moment; their numbers ascend, as for everyone who takes
     /// more than one lock.
-    pub(crate) fn read_all<R>(
-        &self,
-        shards: &[usize],
-        look: impl FnOnce(&[Table<'_, V>]) -> R,
-    ) -> R {
-        #[cfg(not(shuttle))]
-        let guard = |shard: &usize| self.map.shards()[*shard].read();
-        #[cfg(shuttle)]
-        let guard = |shard: &usize| self.map[*shard].read().unwrap();
+    pub(crate) fn read_all<R>(&self, shards: &[usize], look: impl FnOnce(&[&Shard<V>]) -> R) -> R {
+        let guard = |shard: &usize| self.shards[*shard].read();
         let guards: Vec<_> = shards.iter().map(guard).collect();
-        let tables: Vec<_> = guards.iter().map(|guard| Table(guard)).collect();
-        look(&tables)
+        let shards: Vec<_> = guards.iter().map(|guard| &**guard).collect();
+        look(&shards)
     }
 
     /// Runs `change` on several shards that nobody else can reach meanwhile; their numbers ascend.
     pub(crate) fn write_all<R>(
         &self,
         shards: &[usize],
-        change: impl FnOnce(Vec<TableMut<'_, V>>) -> R,
+        change: impl FnOnce(Vec<&mut Shard<V>>) -> R,
     ) -> R {
-        #[cfg(not(shuttle))]
-        let guard = |shard: &usize| self.map.shards()[*shard].write();
-        #[cfg(shuttle)]
-        let guard = |shard: &usize| self.map[*shard].write().unwrap();
+        let guard = |shard: &usize| self.shards[*shard].write();
         let mut guards: Vec<_> = shards.iter().map(guard).collect();
-        let table = |rows| TableMut {
-            rows,
-            hasher: &self.hasher,
-        };
-        change(guards.iter_mut().map(|guard| table(&mut **guard)).collect())
+        change(guards.iter_mut().map(|guard| &mut **guard).collect())
     }
 }
 
-/// A shard to read.
-pub(crate) struct Table<'a, V>(&'a RawTable<Row<V>>);
+/// Where the bits of a hash begin that choose the shard.
+const SHARD_SHIFT: u32 = 47;
 
-impl<'a, V> Table<'a, V> {
-    #[inline]
-    pub(crate) fn get(&self, hash: u64, key: &str) -> Option<&'a Handle<V>> {
-        self.0
-            .get(hash, |(entry, _)| entry.is_for(key))
-            .map(|(entry, _)| entry)
-    }
-
-    /// Finds the entry that the eviction policy knows by its slot.
-    pub(crate) fn at(&self, hash: u64, slot: u32) -> Option<&'a Handle<V>> {
-        self.0
-            .get(hash, |(entry, _)| entry.slot() == slot)
-            .map(|(entry, _)| entry)
-    }
+/// The entries of a shard, and how they are found by key.
+pub(crate) struct Table<V> {
+    /// The slots of the entries.
+    index: HashTable<u32>,
+    pub(crate) rows: Rows<V>,
 }
 
-/// A shard to change.
-pub(crate) struct TableMut<'a, V> {
-    rows: &'a mut RawTable<Row<V>>,
-    hasher: &'a RandomState,
-}
-
-impl<V> TableMut<'_, V> {
-    pub(crate) const fn reborrow(&mut self) -> TableMut<'_, V> {
-        TableMut {
-            rows: self.rows,
-            hasher: self.hasher,
+impl<V> Default for Table<V> {
+    fn default() -> Self {
+        Self {
+            index: HashTable::new(),
+            rows: Rows::default(),
         }
     }
+}
 
+impl<V> Table<V> {
     #[inline]
-    pub(crate) fn shared(&self) -> Table<'_, V> {
-        Table(self.rows)
+    pub(crate) fn get(&self, hash: u64, key: &str) -> Option<&Handle<V>> {
+        let mut found = None;
+        self.index.find(hash, |slot| {
+            found = self.rows.at(*slot).filter(|entry| entry.is_for(key));
+            found.is_some()
+        });
+        found
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, hash: u64, key: &str) -> Option<&mut Handle<V>> {
-        self.rows
-            .get_mut(hash, |(entry, _)| entry.is_for(key))
-            .map(|(entry, _)| entry)
+        let is_for = |slot: &u32| self.rows.at(*slot).is_some_and(|entry| entry.is_for(key));
+        let slot = *self.index.find(hash, is_for)?;
+        self.rows.at_mut(slot)
     }
 
+    /// Puts an entry into the slot that was taken for it.
     #[inline]
-    pub(crate) fn insert(&mut self, hash: u64, entry: Handle<V>) {
-        let hasher = self.hasher;
-        self.rows
-            .insert(hash, (entry, SharedValue::new(())), |(entry, _)| {
-                hasher.hash_one(entry.key())
-            });
+    pub(crate) fn insert(&mut self, slot: u32, entry: Handle<V>) {
+        let Self { index, rows } = self;
+        rows.fill(slot, entry);
+        index.insert_unique(rows.hash(slot), slot, |slot| rows.hash(*slot));
     }
 
+    /// Takes an entry out, whose slot is to be given back.
     #[inline]
-    pub(crate) fn remove(&mut self, hash: u64, slot: u32) -> Option<Handle<V>> {
-        self.rows
-            .remove_entry(hash, |(entry, _)| entry.slot() == slot)
-            .map(|(entry, _)| entry)
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Handle<V>> {
+        let entry = self.rows.empty(slot)?;
+        let hash = self.rows.hash(slot);
+        if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
+            found.remove();
+        }
+        Some(entry)
     }
 }
-
-// DashMap asks these of its keys; an entry is found by its key alone.
-impl<V> Hash for Handle<V> {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
-}
-
-impl<V> PartialEq for Handle<V> {
-    fn eq(&self, other: &Self) -> bool {
-        self.is_for(other.key())
-    }
-}
-
-impl<V> Eq for Handle<V> {}

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::{BackendStats, Clock, Count, Expiry, Result};
-use crossbeam_utils::CachePadded;
 
 pub(crate) use self::scan::Progress;
 use crate::budget::{Budget, UNBOUNDED};
@@ -21,9 +20,9 @@ use crate::config::{Limits, LocalConfig, Weigher};
 use crate::counters::CounterTable;
 use crate::entry::NEVER;
 use crate::removal::{Listener, Outbox, Replaced};
-use crate::shard::{Ledger, Locked};
-use crate::shards::Shards;
-use crate::sync::{AtomicU64, Guarded, Ordering};
+use crate::shard::Locked;
+use crate::shards::{Shard, Shards};
+use crate::sync::{AtomicU64, Ordering};
 use crate::tags::TagTable;
 
 /// What was thrown.
@@ -34,7 +33,6 @@ const SLOTS_PER_HOLD: u32 = 256;
 
 pub(crate) struct Store<V> {
     shards: Shards<V>,
-    ledgers: Box<[CachePadded<Guarded<Ledger>>]>,
     budget: Budget,
     clock: Clock,
     weigher: Option<Arc<Weigher<V>>>,
@@ -50,7 +48,6 @@ impl<V> Store<V> {
         let Limits { capacity, shards } = limits;
         Self {
             shards: Shards::new(shards),
-            ledgers: (0..shards).map(|_| CachePadded::default()).collect(),
             budget: Budget::new(capacity),
             clock: config.clock,
             weigher: config.weigher,
@@ -97,11 +94,10 @@ impl<V> Store<V> {
         change: impl FnOnce(&mut Locked<'_, V>) -> R,
     ) -> R {
         let (share, invalidations) = (self.share(), self.tags.now());
-        self.shards.write(shard, |table| {
-            let mut ledger = self.ledgers[shard].lock();
+        self.shards.write(shard, |Shard { table, ledger }| {
             change(&mut Locked {
                 table,
-                ledger: &mut ledger,
+                ledger,
                 outbox,
                 budget: &self.budget,
                 clock: &self.clock,
@@ -153,15 +149,11 @@ impl<V> Store<V> {
     /// The weight of a shard that has its fair share of the capacity.
     fn share(&self) -> u64 {
         // The number of shards is a power of two.
-        (self.budget.capacity() >> self.ledgers.len().trailing_zeros()).max(1)
+        (self.budget.capacity() >> self.shards.len().trailing_zeros()).max(1)
     }
 
     pub(crate) const fn tags(&self) -> &TagTable {
         &self.tags
-    }
-
-    fn shards(&self) -> usize {
-        self.ledgers.len()
     }
 
     pub(crate) fn count(&self, name: &str, by: i64, window: Expiry) -> Result<Count> {
@@ -188,9 +180,8 @@ impl<V> Store<V> {
     pub(crate) fn stats(&self) -> BackendStats {
         let mut stats = BackendStats::default();
         let mut entries = 0;
-        for (shard, ledger) in self.ledgers.iter().enumerate() {
-            self.shards.read(shard, |_| {
-                let ledger = ledger.lock();
+        for shard in 0..self.shards.len() {
+            self.shards.read(shard, |Shard { ledger, .. }| {
                 entries += ledger.policy.len();
                 stats.evicted_for_capacity += ledger.evicted_for_capacity;
                 stats.evicted_by_resize += ledger.evicted_by_resize;

@@ -2,10 +2,10 @@
 
 use cache_core::Clock;
 
-use super::{EVICTED_PER_WRITE, FREED_PER_WRITE, Ledger, Locked, Write};
+use super::{EVICTED_PER_WRITE, FREED_PER_WRITE, Locked, Write};
 use crate::budget::Budget;
 use crate::removal::{Outbox, RemovalCause};
-use crate::shards::TableMut;
+use crate::shards::Shard;
 
 /// A key that is watched.
 #[derive(Debug)]
@@ -49,12 +49,11 @@ pub(crate) enum Committed {
     NoRoom(u64),
 }
 
-/// An entry that is spared while others are evicted: place of its shard, hash, slot.
-type Spared = (usize, u64, u32);
+/// An entry that is spared while others are evicted: place of its shard, slot.
+type Spared = (usize, u32);
 
 pub(crate) struct Held<'a, V> {
-    pub(crate) tables: Vec<TableMut<'a, V>>,
-    pub(crate) ledgers: Vec<&'a mut Ledger>,
+    pub(crate) shards: Vec<&'a mut Shard<V>>,
     pub(crate) outbox: &'a mut Outbox<V>,
     pub(crate) budget: &'a Budget,
     pub(crate) clock: &'a Clock,
@@ -68,9 +67,10 @@ pub(crate) struct Held<'a, V> {
 
 impl<V> Held<'_, V> {
     fn at(&mut self, place: usize) -> Locked<'_, V> {
+        let Shard { table, ledger } = &mut *self.shards[place];
         Locked {
-            table: self.tables[place].reborrow(),
-            ledger: self.ledgers[place],
+            table,
+            ledger,
             outbox: self.outbox,
             budget: self.budget,
             clock: self.clock,
@@ -90,13 +90,13 @@ impl<V> Held<'_, V> {
         if commit.watched.iter().any(has_changed) {
             return Committed::Conflict;
         }
-        for place in 0..self.tables.len() {
+        for place in 0..self.shards.len() {
             self.at(place).expire(FREED_PER_WRITE);
         }
         let old = |(place, write): &(usize, Write<'_, V>)| {
             let mut locked = self.at(*place);
             locked.live(write.hash, write.key);
-            let entry = locked.table.shared().get(write.hash, write.key);
+            let entry = locked.table.get(write.hash, write.key);
             entry.map_or(0, |entry| entry.weight())
         };
         let old: u64 = commit.writes.iter().map(old).sum();
@@ -117,12 +117,12 @@ impl<V> Held<'_, V> {
     fn make_room(&mut self, need: u64, commit: &mut Commit<'_, V>, last: bool) -> bool {
         if commit.credit < need && !self.reserve(need, commit) {
             let spared = self.spared(commit, last);
-            for (place, hash, slot) in &spared {
-                self.at(*place).lift(*hash, *slot);
+            for (place, slot) in &spared {
+                self.at(*place).lift(*slot);
             }
             self.evict(need, commit, last);
-            for (place, hash, slot) in &spared {
-                self.at(*place).put_back(*hash, *slot);
+            for (place, slot) in &spared {
+                self.at(*place).put_back(*slot);
             }
         }
         commit.credit >= need
@@ -133,10 +133,10 @@ impl<V> Held<'_, V> {
         let is_there = self.budget.reserve(need - commit.credit);
         if is_there {
             commit.credit = need;
-            for place in 0..self.tables.len() {
+            for place in 0..self.shards.len() {
                 let locked = self.at(place);
-                let table = locked.table.shared();
-                locked.ledger.policy.settle(&table, locked.share);
+                let rows = &mut locked.table.rows;
+                locked.ledger.policy.settle(rows, locked.share);
             }
         }
         is_there
@@ -151,7 +151,7 @@ impl<V> Held<'_, V> {
         let watched = watched.map(|(place, watched)| (*place, watched.hash, &*watched.key));
         let spared = written.chain(watched).filter_map(|(place, hash, key)| {
             let slot = self.at(place).slot(hash, key)?;
-            Some((place, hash, slot))
+            Some((place, slot))
         });
         let mut spared: Vec<Spared> = spared.collect();
         spared.sort_unstable();
@@ -159,11 +159,17 @@ impl<V> Held<'_, V> {
         spared
     }
 
+    /// Returns what each shard holds.
+    fn weights(&self) -> impl Iterator<Item = u64> {
+        let weight = |shard: &&mut Shard<V>| shard.ledger.policy.weight();
+        self.shards.iter().map(weight)
+    }
+
     /// Evicts until the credit is enough: from the shard that holds most, of those that have enough.
     fn evict(&mut self, need: u64, commit: &mut Commit<'_, V>, last: bool) {
         if last {
             commit.credit += self.budget.reserve_most(need - commit.credit);
-            let held: u64 = self.ledgers.iter().map(|held| held.policy.weight()).sum();
+            let held: u64 = self.weights().sum();
             if commit.credit.saturating_add(held) < need {
                 return;
             }
@@ -174,8 +180,8 @@ impl<V> Held<'_, V> {
                 commit.credit = commit.credit.max(need);
                 return;
             }
-            let weight = |place: &usize| self.ledgers[*place].policy.weight();
-            let Some(fullest) = (0..self.ledgers.len()).max_by_key(weight) else {
+            let Some((fullest, _)) = self.weights().enumerate().max_by_key(|(_, weight)| *weight)
+            else {
                 return;
             };
             let mut locked = self.at(fullest);
@@ -194,7 +200,7 @@ impl<V> Locked<'_, V> {
     fn has_changed(&mut self, watched: &Watched) -> bool {
         match watched.state {
             State::Present(version) => {
-                let entry = self.table.shared().get(watched.hash, &watched.key);
+                let entry = self.table.get(watched.hash, &watched.key);
                 !entry.is_some_and(|entry| {
                     entry.version() == version && entry.ended(self.clock).is_none()
                 })
@@ -203,16 +209,12 @@ impl<V> Locked<'_, V> {
         }
     }
 
-    fn lift(&mut self, hash: u64, slot: u32) {
-        if let Some(entry) = self.table.shared().at(hash, slot) {
-            self.ledger.policy.lift(entry);
-        }
+    fn lift(&mut self, slot: u32) {
+        self.ledger.policy.lift(&mut self.table.rows, slot);
     }
 
-    fn put_back(&mut self, hash: u64, slot: u32) {
-        if let Some(entry) = self.table.shared().at(hash, slot) {
-            self.ledger.policy.put_back(entry);
-        }
+    fn put_back(&mut self, slot: u32) {
+        self.ledger.policy.put_back(&mut self.table.rows, slot);
     }
 
     /// Does a write of a commit, for which all is reserved that it needs.
@@ -236,7 +238,7 @@ impl<V> Locked<'_, V> {
             return;
         }
         let slot = entry.slot();
-        if let Some(entry) = self.unlink(write.hash, slot) {
+        if let Some(entry) = self.unlink(slot) {
             self.put_out(entry, RemovalCause::Deleted);
         }
     }

@@ -26,20 +26,17 @@ impl<V> Locked<'_, V> {
             walk.aim = invalidations;
         }
         let first = walk.next_slot;
-        let end = first.saturating_add(limit).min(self.ledger.policy.slots());
+        let end = first.saturating_add(limit).min(self.table.rows.slots());
         let mut freed = 0;
         for slot in first..end {
-            let Some(hash) = self.ledger.policy.hash(slot) else {
-                continue;
-            };
-            let entry = self.table.shared().at(hash, slot);
+            let entry = self.table.rows.at(slot);
             if entry.is_some_and(|entry| entry.is_invalidated()) {
-                self.remove(hash, slot, RemovalCause::Invalidated);
+                self.remove(slot, RemovalCause::Invalidated);
                 freed += 1;
             }
         }
         let walk = &mut self.ledger.walk;
-        if end == self.ledger.policy.slots() {
+        if end == self.table.rows.slots() {
             (walk.done, walk.next_slot) = (walk.aim, 0);
         } else {
             walk.next_slot = end;

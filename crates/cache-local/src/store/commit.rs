@@ -21,12 +21,9 @@ impl<V> Store<V> {
         change: impl FnOnce(&mut Held<'_, V>) -> R,
     ) -> R {
         let (share, invalidations) = (self.share(), self.tags.now());
-        self.shards.write_all(shards, |tables| {
-            let ledger = |shard: &usize| self.ledgers[*shard].lock();
-            let mut ledgers: Vec<_> = shards.iter().map(ledger).collect();
+        self.shards.write_all(shards, |shards| {
             change(&mut Held {
-                tables,
-                ledgers: ledgers.iter_mut().map(|ledger| &mut **ledger).collect(),
+                shards,
                 outbox,
                 budget: &self.budget,
                 clock: &self.clock,
@@ -152,7 +149,7 @@ impl<V> Store<V> {
     /// concern: first those that have enough, then any.
     fn evict_beside(&self, need: u64, commit: &mut Commit<'_, V>, outbox: &mut Outbox<V>) {
         for last in [false, true] {
-            for shard in 0..self.ledgers.len() {
+            for shard in 0..self.shards.len() {
                 if commit.credit >= need {
                     return;
                 }
@@ -172,10 +169,9 @@ impl<V: Clone> Store<V> {
         let hashes: Vec<u64> = keys.iter().map(|key| self.shards.hash(key)).collect();
         let shards = self.shards_of(hashes.iter().copied());
         let copy = |entry: &Entry<V>| entry.value.clone();
-        let held: Vec<_> = self.shards.read_all(&shards, |tables| {
-            let find = |(key, hash): (&&str, &u64)| {
-                tables[place_of(&shards, self.shards.of(*hash))].get(*hash, key)
-            };
+        let held: Vec<_> = self.shards.read_all(&shards, |held| {
+            let of = |hash: u64| held[place_of(&shards, self.shards.of(hash))];
+            let find = |(key, hash): (&&str, &u64)| of(*hash).table.get(*hash, key);
             let mut found: Vec<_> = keys.iter().zip(&hashes).map(find).collect();
             self.drop_ended(&mut found);
             let hold = |(hash, found): (&u64, Option<&Handle<V>>)| match found {
@@ -183,10 +179,7 @@ impl<V: Clone> Store<V> {
                     handle.hit();
                     (Some(handle.hold(copy)), State::Present(handle.version()))
                 }
-                None => {
-                    let mut ledger = self.ledgers[self.shards.of(*hash)].lock();
-                    (None, State::Absent(ledger.arrivals.count(*hash)))
-                }
+                None => (None, State::Absent(of(*hash).ledger.arrivals.count(*hash))),
             };
             hashes.iter().zip(found).map(hold).collect()
         });

@@ -13,8 +13,8 @@ impl<V> Store<V> {
     #[inline]
     fn read<R>(&self, key: &str, look: impl FnOnce(&Handle<V>) -> R) -> Option<R> {
         let hash = self.shards.hash(key);
-        self.shards.read(self.shards.of(hash), |table| {
-            let entry = table.get(hash, key)?;
+        self.shards.read(self.shards.of(hash), |shard| {
+            let entry = shard.table.get(hash, key)?;
             if entry.ended(&self.clock).is_some() {
                 return None;
             }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use cache_core::{Cursor, Page, Scope};
 
 use super::{SLOTS_PER_HOLD, Store};
+use crate::shards::Shard;
 
 /// Where the shard begins in the position of a scan; slots need fewer bits.
 const SHARD_SHIFT: u32 = 40;
@@ -31,29 +32,28 @@ impl<V> Store<V> {
             _ => 0,
         };
         let shard = (position >> SHARD_SHIFT) as usize;
-        if shard >= self.ledgers.len() {
+        if shard >= self.shards.len() {
             return Page::new(Vec::new(), None);
         }
         let first = (position & ((1 << SHARD_SHIFT) - 1)) as u32;
         let visit = u32::try_from(limit)
             .unwrap_or(u32::MAX)
             .clamp(1, SLOTS_PER_HOLD);
-        let (keys, more) = self.shards.read(shard, |table| {
-            let ledger = self.ledgers[shard].lock();
-            let end = first.saturating_add(visit).min(ledger.policy.slots());
-            let entries = (first..end).filter_map(|slot| table.at(ledger.policy.hash(slot)?, slot));
+        let (keys, more) = self.shards.read(shard, |Shard { table, .. }| {
+            let end = first.saturating_add(visit).min(table.rows.slots());
+            let entries = (first..end).filter_map(|slot| table.rows.at(slot));
             let live = entries.filter(|entry| entry.ended(&self.clock).is_none());
             let keys = live.filter(|entry| scope.contains(entry.key()));
             (
                 keys.map(|entry| entry.key().to_owned()).collect(),
-                end < ledger.policy.slots(),
+                end < table.rows.slots(),
             )
         });
         let next = match more {
             true => position + u64::from(visit),
             false => (shard as u64 + 1) << SHARD_SHIFT,
         };
-        let done = !more && shard + 1 == self.ledgers.len();
+        let done = !more && shard + 1 == self.shards.len();
         Page::new(keys, (!done).then_some(Cursor::Position(next)))
     }
 
@@ -62,9 +62,11 @@ impl<V> Store<V> {
     pub(crate) fn clear_some(&self, scope: &Scope, progress: &mut Progress) -> Option<u64> {
         while progress.slots.is_empty() {
             let shard = progress.next_shard;
-            let ledger = self.ledgers.get(shard)?;
+            if shard >= self.shards.len() {
+                return None;
+            }
             // Slots that appear later hold entries that are newer than the call.
-            progress.slots = 0..self.shards.read(shard, |_| ledger.lock().policy.slots());
+            progress.slots = 0..self.shards.read(shard, |shard| shard.table.rows.slots());
             progress.next_shard += 1;
         }
         let Range { start, end } = progress.slots;

@@ -9,12 +9,12 @@ const FREED_PER_HOLD: usize = 64;
 impl<V> Store<V> {
     /// Returns how many parts a sweep has: the shards of the entries and those of the counters.
     pub(crate) fn parts(&self) -> usize {
-        self.shards() + self.counters.shards()
+        self.shards.len() + self.counters.shards()
     }
 
     /// Frees some of what is absent in one part; returns how many entries, and whether there may be more.
     pub(crate) fn sweep_part(&self, part: usize, invalidations: u64) -> (u64, bool) {
-        match part.checked_sub(self.shards()) {
+        match part.checked_sub(self.shards.len()) {
             None => self.sweep_some(part, invalidations),
             Some(shard) => (0, self.counters.sweep_some(shard, &self.clock)),
         }
@@ -49,7 +49,7 @@ impl<V> Store<V> {
     /// Changes the capacity, and evicts what exceeds it.
     pub(crate) fn resize(&self, capacity: u64) {
         self.budget.set_capacity(capacity);
-        let count = self.ledgers.len();
+        let count = self.shards.len();
         let mut idle = 0;
         for shard in (0..count).cycle() {
             if !self.budget.is_exceeded() {

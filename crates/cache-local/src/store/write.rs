@@ -122,7 +122,7 @@ impl<V> Store<V> {
         write: &mut Write<'_, V>,
         outbox: &mut Outbox<V>,
     ) -> bool {
-        let (count, before) = (self.ledgers.len(), write.credit);
+        let (count, before) = (self.shards.len(), write.credit);
         for last in [false, true] {
             for step in 1..=count {
                 let enough = self.lock((from + step) % count, outbox, |locked| {
