@@ -21,7 +21,7 @@ use crate::locks::LockTable;
 use crate::store::{Progress, Store};
 use crate::sweeper::Sweeper;
 
-/// The in-process backend: values as they are, in a `DashMap`.
+/// The in-process backend: values as they are, in a sharded map.
 ///
 /// A read takes the shared lock of one shard, touches no queue and never does maintenance.
 /// Entries that expire, and those of which a tag is invalidated, are absent at once; they are freed

@@ -168,8 +168,8 @@ impl<V> LocalConfig<V> {
     /// no longer than the lookup, as it does for plain data, for an `Arc`, and for text of some hundred bytes; a write
     /// to the same shard waits for it. Set this for values whose clone is slow (a `Vec` of many kilobytes), and for
     /// those whose `Clone` calls the cache itself, which under the lock would wait for ever. Each read then takes and
-    /// gives back a share of the entry, which costs two atomic counts, and each entry takes 16 bytes more. Or keep
-    /// such values in an `Arc`.
+    /// gives back a share of the entry, which costs two atomic counts, and each entry has an allocation of its own
+    /// besides its row. Or keep such values in an `Arc`.
     ///
     /// ```
     /// use cache_local::{LocalBackend, LocalConfig};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use cache_core::Clock;
 use smol_str::SmolStr;
 
-use crate::removal::RemovalCause;
+use crate::removal::{RemovalCause, Replaced};
 use crate::tags::EntryTags;
 
 /// The deadline of an entry that never expires.
@@ -237,11 +237,25 @@ impl<V> Handle<V> {
         }
     }
 
-    /// Returns the entry to be changed, unless a reader has a share of it.
-    pub(crate) fn get_mut(&mut self) -> Option<&mut Entry<V>> {
+    /// Replaces all but the key.
+    #[inline]
+    pub(crate) fn replace(
+        &mut self,
+        content: Content<V>,
+        place: Place,
+        version: u32,
+    ) -> Replaced<V> {
+        let (Self::Owned(number, _) | Self::Shared(number, _)) = self;
+        *number = version;
         match self {
-            Self::Owned(_, entry) => Some(entry),
-            Self::Shared(_, entry) => Arc::get_mut(entry),
+            Self::Owned(_, entry) => Replaced::Value(entry.overwrite(content, place)),
+            Self::Shared(_, entry) => match Arc::get_mut(entry) {
+                Some(entry) => Replaced::Value(entry.overwrite(content, place)),
+                None => {
+                    let successor = Arc::new(entry.successor(content, place));
+                    Replaced::Entry(mem::replace(entry, successor))
+                }
+            },
         }
     }
 
@@ -249,12 +263,6 @@ impl<V> Handle<V> {
     pub(crate) const fn version(&self) -> u32 {
         match self {
             Self::Owned(version, _) | Self::Shared(version, _) => *version,
-        }
-    }
-
-    pub(crate) const fn set_version(&mut self, new: u32) {
-        match self {
-            Self::Owned(version, _) | Self::Shared(version, _) => *version = new,
         }
     }
 

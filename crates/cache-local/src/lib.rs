@@ -1,4 +1,4 @@
-//! The in-process backend of Buildscale Cache: a bounded, expiring, typed `DashMap`.
+//! The in-process backend of Buildscale Cache: a bounded, expiring, typed concurrent map.
 //!
 //! [`LocalBackend`] keeps values as they are, so a hit decodes nothing, and answers every read
 //! without waiting. See its documentation for expiry and eviction, and [`LocalConfig`] for what

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 
-use crate::entry::Handle;
+use crate::entry::{Entry, Handle};
 
 /// Why an entry left the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,7 +76,7 @@ impl<V> Removed<V> {
 pub(crate) enum Replaced<V> {
     Value(V),
     /// As it stood in the table, because a reader held on to it.
-    Entry(Handle<V>),
+    Entry(Arc<Entry<V>>),
 }
 
 impl<V> Replaced<V> {

@@ -6,15 +6,24 @@ use crate::entry::{Handle, MAX_SLOTS};
 
 const NIL: u32 = u32::MAX;
 /// The most bytes of a block, unless a single row is larger.
-const BLOCK_BYTES: usize = 64 * 1024;
+const BLOCK_BYTES: usize = 16 * 1024;
 
 /// The rows of a shard. The number of a row is its *slot*.
 ///
-/// They stand in blocks, so that the slab grows without moving what it holds.
+/// They stand in blocks, so that the slab grows without moving what it holds, and a block that nobody uses is
+/// freed.
 pub(crate) struct Rows<V> {
-    blocks: Vec<Vec<Row<V>>>,
-    /// The first free slot; `next` leads to the others.
+    blocks: Vec<Block<V>>,
+    /// The blocks that have room.
+    open: Vec<u32>,
+}
+
+struct Block<V> {
+    rows: Vec<Row<V>>,
+    /// The first of its slots that is free again; `next` leads to the others.
     free: u32,
+    /// How many of its slots are taken.
+    taken: u32,
 }
 
 struct Row<V> {
@@ -28,7 +37,7 @@ impl<V> Default for Rows<V> {
     fn default() -> Self {
         Self {
             blocks: Vec::new(),
-            free: NIL,
+            open: Vec::new(),
         }
     }
 }
@@ -48,44 +57,72 @@ impl<V> Rows<V> {
     #[inline]
     fn get(&self, slot: u32) -> Option<&Row<V>> {
         let (block, at) = Self::place(slot);
-        self.blocks.get(block)?.get(at)
+        self.blocks.get(block)?.rows.get(at)
     }
 
     #[inline]
     fn row(&mut self, slot: u32) -> &mut Row<V> {
         let (block, at) = Self::place(slot);
-        &mut self.blocks[block][at]
+        &mut self.blocks[block].rows[at]
     }
 
     /// Takes a free slot for an entry, or `None` if the slab is full.
     pub(crate) fn take(&mut self, hash: u64) -> Option<u32> {
-        if self.free != NIL {
-            let slot = self.free;
-            let row = self.row(slot);
+        let number = match self.open.last() {
+            Some(number) => *number,
+            None => self.add_block()?,
+        };
+        let block = &mut self.blocks[number as usize];
+        block.taken += 1;
+        let slot = block.free;
+        let slot = if slot == NIL {
+            block.rows.push(Row {
+                hash,
+                prev: NIL,
+                next: NIL,
+                entry: None,
+            });
+            (number << Self::SHIFT) + (block.rows.len() - 1) as u32
+        } else {
+            let row = &mut block.rows[Self::place(slot).1];
             row.hash = hash;
-            self.free = row.next;
-            return Some(slot);
+            block.free = row.next;
+            slot
+        };
+        if block.taken == 1 << Self::SHIFT {
+            self.open.pop();
         }
-        let slot = self.slots();
-        if slot >= MAX_SLOTS {
+        Some(slot)
+    }
+
+    #[cold]
+    fn add_block(&mut self) -> Option<u32> {
+        let number = u32::try_from(self.blocks.len()).ok()?;
+        if number >= MAX_SLOTS >> Self::SHIFT {
             return None;
         }
-        if Self::place(slot).1 == 0 {
-            self.blocks.push(Vec::new());
-        }
-        self.blocks.last_mut()?.push(Row {
-            hash,
-            prev: NIL,
-            next: NIL,
-            entry: None,
+        self.blocks.push(Block {
+            rows: Vec::new(),
+            free: NIL,
+            taken: 0,
         });
-        Some(slot)
+        self.open.push(number);
+        Some(number)
     }
 
     /// Gives a slot back that was taken, unlinked and emptied.
     pub(crate) fn give_back(&mut self, slot: u32) {
-        let free = mem::replace(&mut self.free, slot);
-        self.row(slot).next = free;
+        let (number, at) = Self::place(slot);
+        let block = &mut self.blocks[number];
+        if block.taken == 1 << Self::SHIFT {
+            self.open.push(slot >> Self::SHIFT);
+        }
+        block.taken -= 1;
+        if block.taken == 0 {
+            (block.rows, block.free) = (Vec::new(), NIL);
+        } else {
+            block.rows[at].next = mem::replace(&mut block.free, slot);
+        }
     }
 
     /// Puts an entry into the slot that was taken for it.
@@ -117,13 +154,13 @@ impl<V> Rows<V> {
         self.get(slot).map_or(0, |row| row.hash)
     }
 
-    /// Returns how many slots there are, free ones included.
+    /// Returns the least number above all slots that were taken lately.
     pub(crate) fn slots(&self) -> u32 {
         let Some(last) = self.blocks.last() else {
             return 0;
         };
         // At most `MAX_SLOTS`.
-        (((self.blocks.len() - 1) << Self::SHIFT) + last.len()) as u32
+        (((self.blocks.len() - 1) << Self::SHIFT) + last.rows.len()) as u32
     }
 }
 
@@ -198,8 +235,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_queue_behaves_like_a_deque(ops in proptest::collection::vec((0..4u8, any::<usize>()), 0..200)) {
-            // Rows so large that a block holds four.
-            let mut rows = Rows::<[u64; 2000]>::default();
+            // Values so large that a block holds four.
+            let mut rows = Rows::<[u64; 400]>::default();
             let (mut queue, mut model) = (Queue::default(), VecDeque::new());
             for (op, pick) in ops {
                 if op == 1 && let Some(oldest) = model.pop_back() {
@@ -219,6 +256,11 @@ mod tests {
                 prop_assert_eq!((queue.len, queue.weight), (model.len() as u64, 2 * model.len() as u64));
             }
             prop_assert!(rows.slots() as usize <= 200);
+            for (slot, _) in model {
+                queue.unlink(&mut rows, slot, 2);
+                rows.give_back(slot);
+            }
+            prop_assert!(rows.blocks.iter().all(|block| block.rows.capacity() == 0));
         }
     }
 }

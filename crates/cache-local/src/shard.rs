@@ -99,15 +99,7 @@ impl<V> Write<'_, V> {
             deadline: self.deadline,
             ..entry.place()
         };
-        self.replaced = Some(match entry.get_mut() {
-            Some(entry) => Replaced::Value(entry.overwrite(content, place)),
-            None => {
-                // A reader has a share of it.
-                let successor = Handle::new(entry.successor(content, place), version, true);
-                Replaced::Entry(mem::replace(entry, successor))
-            }
-        });
-        entry.set_version(version);
+        self.replaced = Some(entry.replace(content, place, version));
         // What the old value had and the new one does not need goes back with the credit.
         self.credit = self.credit + weight - u64::from(self.weight);
         weight

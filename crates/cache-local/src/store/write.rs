@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 
 use cache_core::{BackendWrite, Condition, Error, ErrorKind, Expiry, Result};
 
-use super::Store;
+use super::{Panic, Store};
 use crate::entry::Content;
 use crate::removal::{Outbox, Replaced};
 use crate::shard::{Write, Written};
@@ -59,6 +59,7 @@ impl<V> Store<V> {
         })
     }
 
+    #[inline]
     pub(super) fn plan<'k>(
         &self,
         key: &'k str,
@@ -81,27 +82,15 @@ impl<V> Store<V> {
     }
 
     /// Does a write and tells whether its condition held.
+    #[inline]
     fn write(&self, write: &mut Write<'_, V>) -> Result<bool> {
         let shard = self.shards.of(write.hash);
         let (mut outbox, mut panic) = (Outbox::new(), None);
-        let written = loop {
-            let need = match self.lock(shard, &mut outbox, |locked| locked.write(write)) {
-                Written::Done => break Ok(true),
-                Written::Refused => break Ok(false),
-                Written::NoRoom(need) => need,
-            };
-            let (weight, limit) = (write.weight.into(), self.budget.capacity());
-            if weight > limit {
-                // The capacity was lowered meanwhile.
-                break Err(self.refuse(weight, limit));
-            }
-            if write.credit >= need {
-                panic = panic.or(self.clear_out(&mut write.credit, &mut outbox));
-            } else if !self.evict_elsewhere(shard, need, write, &mut outbox) {
-                // All there is belongs to writes that are under way. Whoever holds on to a part
-                // of it while waiting for more may wait for ever.
-                self.budget.release(mem::take(&mut write.credit));
-                yield_now();
+        let written = match self.lock(shard, &mut outbox, |locked| locked.write(write)) {
+            Written::Done => Ok(true),
+            Written::Refused => Ok(false),
+            Written::NoRoom(need) => {
+                self.write_with_room(shard, need, write, &mut outbox, &mut panic)
             }
         };
         // Nothing is reserved any more when the user's code runs.
@@ -110,6 +99,39 @@ impl<V> Store<V> {
         match panic {
             Some(panic) => resume_unwind(panic),
             None => written,
+        }
+    }
+
+    /// Raises the credit of a write to `need`, and then does it.
+    #[cold]
+    fn write_with_room(
+        &self,
+        shard: usize,
+        mut need: u64,
+        write: &mut Write<'_, V>,
+        outbox: &mut Outbox<V>,
+        panic: &mut Option<Panic>,
+    ) -> Result<bool> {
+        loop {
+            let (weight, limit) = (write.weight.into(), self.budget.capacity());
+            if weight > limit {
+                // The capacity was lowered meanwhile.
+                return Err(self.refuse(weight, limit));
+            }
+            if write.credit >= need {
+                let thrown = self.clear_out(&mut write.credit, outbox);
+                *panic = panic.take().or(thrown);
+            } else if !self.evict_elsewhere(shard, need, write, outbox) {
+                // All there is belongs to writes that are under way. Whoever holds on to a part
+                // of it while waiting for more may wait for ever.
+                self.budget.release(mem::take(&mut write.credit));
+                yield_now();
+            }
+            need = match self.lock(shard, outbox, |locked| locked.write(write)) {
+                Written::Done => return Ok(true),
+                Written::Refused => return Ok(false),
+                Written::NoRoom(need) => need,
+            };
         }
     }
 
