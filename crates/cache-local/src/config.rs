@@ -12,6 +12,8 @@ use crate::removal::{Listener, Removal};
 
 /// Entries that a shard should have at least: with fewer, the eviction policy sees too little.
 const ENTRIES_PER_SHARD: u64 = 128;
+/// Entries that a shard should have at the most: while its table grows, nobody reads the shard.
+const MOST_ENTRIES_PER_SHARD: u64 = 1 << 16;
 const LEAST_SHARDS: usize = 1;
 const MOST_SHARDS: usize = 1024;
 /// Counters that a cache holds at the most unless it is told otherwise.
@@ -156,7 +158,7 @@ impl<V> LocalConfig<V> {
 
     /// Sets the number of shards: a power of two from 1 to 1024.
     ///
-    /// The default is four for each core, or fewer in a small cache.
+    /// The default is four for each core, or fewer in a small cache, or as many as 65,536 entries each need.
     pub const fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
@@ -237,10 +239,14 @@ impl<V> LocalConfig<V> {
         let Some(Capacity { limit, .. }) = self.capacity else {
             return wanted;
         };
-        let filled = usize::try_from(limit / ENTRIES_PER_SHARD).unwrap_or(usize::MAX);
         // The next lower power of two.
-        let filled = 1 << filled.max(1).ilog2();
-        wanted.min(filled).max(LEAST_SHARDS)
+        let with = |entries: u64| 1 << (limit / entries).clamp(1, MOST_SHARDS as u64).ilog2();
+        let wanted = match self.weigher {
+            None => wanted.max(with(MOST_ENTRIES_PER_SHARD)),
+            // How many entries there will be is not known.
+            Some(_) => wanted,
+        };
+        wanted.min(with(ENTRIES_PER_SHARD))
     }
 }
 
@@ -261,5 +267,27 @@ impl<V> fmt::Debug for LocalConfig<V> {
             .field("weigher", &self.weigher.is_some())
             .field("listener", &self.listener.is_some())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Limits, LocalConfig};
+
+    fn shards(config: LocalConfig<u8>) -> usize {
+        let Limits { shards, .. } = config.limits();
+        shards
+    }
+
+    #[test]
+    fn a_shard_has_enough_entries_to_choose_from_and_not_too_many_to_grow() {
+        let with = |entries: u64| shards(LocalConfig::new().max_entries(entries));
+        assert_eq!([1, 100, 256].map(with), [1, 1, 2]);
+        assert_eq!(
+            [1 << 24, 100_000_000, u64::MAX].map(with),
+            [256, 1024, 1024]
+        );
+        let by_weight = |weight| shards(LocalConfig::new().max_weight(weight, |_, _| 1));
+        assert_eq!(by_weight(u64::MAX), shards(LocalConfig::new()));
     }
 }
