@@ -274,20 +274,20 @@ impl<V> fmt::Debug for LocalConfig<V> {
 mod tests {
     use super::{Limits, LocalConfig};
 
-    fn shards(config: LocalConfig<u8>) -> usize {
+    fn shards(config: &LocalConfig<u8>) -> usize {
         let Limits { shards, .. } = config.limits();
         shards
     }
 
     #[test]
     fn a_shard_has_enough_entries_to_choose_from_and_not_too_many_to_grow() {
-        let with = |entries: u64| shards(LocalConfig::new().max_entries(entries));
+        let with = |entries: u64| shards(&LocalConfig::new().max_entries(entries));
         assert_eq!([1, 100, 256].map(with), [1, 1, 2]);
         assert_eq!(
             [1 << 24, 100_000_000, u64::MAX].map(with),
             [256, 1024, 1024]
         );
-        let by_weight = |weight| shards(LocalConfig::new().max_weight(weight, |_, _| 1));
-        assert_eq!(by_weight(u64::MAX), shards(LocalConfig::new()));
+        let by_weight = |weight| shards(&LocalConfig::new().max_weight(weight, |_, _| 1));
+        assert_eq!(by_weight(u64::MAX), shards(&LocalConfig::new()));
     }
 }
