@@ -373,6 +373,7 @@ macro_rules! __facade_tests {
                 mset_with_gives_tags
                 mset_with_checks_all_before_it_writes
                 scan_entries_returns_keys_with_their_values
+                retain_deletes_what_is_refused_in_its_namespace_alone
             }
             $crate::__tests! { $attributes facade::stats as stats:
                 hits_misses_sets_and_deletes_are_counted

@@ -1,13 +1,14 @@
 //! The verbs over all keys of a namespace.
 
 use futures_core::Stream;
-use futures_util::stream::{self, TryStreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Cache;
+use super::bulk::AT_ONCE;
 use super::raw_keys::borrowed;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::Unsupported;
-use crate::{CacheBackend, Cursor, Result};
+use crate::{CacheBackend, Condition, Cursor, Error, Result, Version};
 
 /// How many keys the facade asks a backend for at a time.
 const SCAN_PAGE: usize = 512;
@@ -153,6 +154,68 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let cleared = cleared.map_err(|error| error.during("clear"))?;
         self.shared.counters.deletes(cleared);
         Ok(cleared)
+    }
+
+    /// Deletes the entries of this namespace that `keep` refuses, and returns how many it deleted.
+    ///
+    /// `keep` is told key and value, of each entry once (a shared store may return a key twice), and runs under no
+    /// lock. An entry that is written while it is asked about stays: the new value was not what `keep` has
+    /// refused. Values are read and deleted by their version, so on a shared store each entry costs a read, and
+    /// each that goes a write; where all entries of a kind go, [tags](crate::SetOptions::tags) or a namespace and
+    /// [`clear`](Self::clear) cost far less.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let cache = cache_core::Cache::<u32>::new(cache_local::LocalBackend::default());
+    /// cache.mset(vec![("a", 1_u32), ("b", 2), ("c", 3)]).await?;
+    /// assert_eq!(cache.retain(|_, value| value % 2 == 0).await?, 2);
+    /// assert_eq!(cache.keys().await?, ["b"]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Unsupported`] if the backend cannot scan or has no versions; otherwise what it reports. What was deleted
+    /// until then stays so.
+    ///
+    /// # Cancel safety
+    /// A dropped `retain` has deleted some of the entries.
+    pub async fn retain(&self, mut keep: impl FnMut(&str, &V) -> bool + Send) -> Result<u64> {
+        const OPERATION: &str = "retain";
+        let mut pages = std::pin::pin!(self.pages("", OPERATION));
+        let mut deleted = 0;
+        while let Some(keys) = pages.try_next().await? {
+            let mut refused = self.versions_of(OPERATION, keys).await?;
+            refused.retain(|(key, value, _)| !keep(key, value));
+            let deletes = refused.into_iter().map(|(key, _, version)| async move {
+                self.remove(OPERATION, &key, Condition::IfVersion(version))
+                    .await
+            });
+            let mut deletes = stream::iter(deletes).buffer_unordered(AT_ONCE);
+            while let Some(was_deleted) = deletes.try_next().await? {
+                deleted += u64::from(was_deleted);
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Reads values and versions of keys, and leaves out what is not there any more or cannot be read.
+    async fn versions_of(
+        &self,
+        operation: &'static str,
+        keys: Vec<String>,
+    ) -> Result<Vec<(String, V, Version)>> {
+        let reads = keys.into_iter().map(|key| async move {
+            let raw = self.raw(operation, &key)?;
+            let found = self.shared.backend.get_versioned(&raw).await;
+            let found = found.map_err(|error| error.during(operation).for_key(&key))?;
+            let found = found.entry.zip(found.version);
+            Ok::<_, Error>(found.map(|(entry, version)| (key, entry.value, version)))
+        });
+        let found: Vec<_> = stream::iter(reads)
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Reads the values of keys, and leaves out what is not there any more.

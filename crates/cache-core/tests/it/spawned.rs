@@ -19,3 +19,15 @@ async fn a_bulk_write_with_options_runs_in_a_task_of_its_own() {
     cache.delete_by_tag("numbers").await.unwrap();
     assert_eq!(cache.get("number:2").await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn retain_runs_in_a_task_of_its_own() {
+    let cache: Cache<u32> = Cache::new(LocalBackend::default());
+    cache.mset(vec![("a", 1_u32), ("b", 2)]).await.unwrap();
+    let deleted = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.retain(|_, value| *value > 1).await }
+    });
+    assert_eq!(deleted.await.unwrap().unwrap(), 1);
+    assert_eq!(cache.get("b").await.unwrap(), Some(2));
+}

@@ -187,3 +187,18 @@ async fn nothing_that_is_shown_of_a_version_or_an_update_is_a_value() {
     let shown = format!("{version:?} {bytes:?} {updated:?}");
     assert!(!shown.contains("4711"), "{shown}");
 }
+
+#[tokio::test]
+async fn retain_leaves_what_was_written_while_it_asked() {
+    let (cache, _) = cache();
+    cache.mset(vec![("a", 1_u64), ("b", 2)]).await.unwrap();
+    let writer = cache.clone();
+    let deleted = cache.retain(move |_, _| {
+        writer.set("b", 3_u64).now_or_never().unwrap().unwrap();
+        false
+    });
+    assert_eq!(deleted.await.unwrap(), 1);
+    assert_eq!(cache.get("a").await.unwrap(), None);
+    assert_eq!(cache.get("b").await.unwrap(), Some(3));
+    assert_eq!(cache.stats().deletes, 1);
+}

@@ -114,3 +114,37 @@ pub async fn scan_entries_returns_keys_with_their_values<F: Fixture>(
     );
     Ok(())
 }
+
+/// `retain` deletes the entries of its namespace that are refused, and no others.
+pub async fn retain_deletes_what_is_refused_in_its_namespace_alone<F: Fixture>(
+    fixture: &F,
+) -> Result<(), Skipped> {
+    let probe = Probe::scanning(fixture).await?;
+    let (cache, inner) = (probe.cache(), probe.cache().namespace("inner"));
+    let inner = inner.expect("a good name");
+    let value = |number: u32| F::Value::from_text(&number.to_string());
+    let entries = |count| (0..count).map(move |number| (format!("user:{number}*"), value(number)));
+    ok("mset", cache.mset(entries(10))).await;
+    ok("mset", inner.mset(entries(700))).await;
+    let mut asked = BTreeMap::new();
+    let keep = |key: &str, value: &F::Value| {
+        asked.insert(key.to_string(), text(value.clone()));
+        !text(value.clone()).ends_with('7')
+    };
+    let promise = "retain deletes what is refused";
+    assert_eq!(ok("retain", inner.retain(keep)).await, 70, "{promise}");
+    let all = entries(700).map(|(key, value)| (key, text(value)));
+    assert!(
+        asked.into_iter().eq(all.collect::<BTreeMap<_, _>>()),
+        "retain asks about each entry"
+    );
+    let left = ok("keys", inner.keys()).await;
+    assert_eq!(left.len(), 630, "{promise}");
+    assert!(!left.iter().any(|key| key.ends_with("7*")), "{promise}");
+    assert_eq!(
+        ok("keys", cache.keys()).await.len(),
+        10,
+        "{promise} in its namespace alone"
+    );
+    Ok(())
+}
