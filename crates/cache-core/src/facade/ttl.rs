@@ -68,8 +68,10 @@ impl Ttl {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for zero, negative and more than [`MAX_TTL`].
     #[inline]
     pub(crate) fn resolve(self, default: Self) -> Result<Expiry> {
-        match self.0 {
-            Repr::Default => default.resolve_as("default_ttl"),
+        match (self.0, default.0) {
+            // The usual case on its own, so that it stays in registers.
+            (Repr::Default, Repr::Never | Repr::Default) => Ok(Expiry::Never),
+            (Repr::Default, _) => default.resolve_as("default_ttl"),
             _ => self.resolve_as("ttl"),
         }
     }
@@ -82,24 +84,28 @@ impl Ttl {
     pub(crate) fn resolve_as(self, field: &'static str) -> Result<Expiry> {
         match self.0 {
             Repr::Never | Repr::Default => Ok(Expiry::Never),
+            Repr::After(ttl) if !ttl.is_zero() && ttl <= MAX_TTL => {
+                Ok(Expiry::After(ttl.max(MIN_TTL)))
+            }
+            Repr::After(ttl) => Err(after_refused(field, ttl)),
             Repr::Negative(seconds) => Err(Error::invalid(
                 field,
                 format!("is {seconds} seconds, the least is 1 ms"),
             )),
-            Repr::After(ttl) if ttl.is_zero() => {
-                Err(Error::invalid(field, "is zero, the least is 1 ms"))
-            }
-            Repr::After(ttl) if ttl > MAX_TTL => Err(Error::invalid(
-                field,
-                format!(
-                    "is {} seconds, the most is {} (100 years)",
-                    ttl.as_secs(),
-                    MAX_TTL.as_secs()
-                ),
-            )),
-            Repr::After(ttl) => Ok(Expiry::After(ttl.max(MIN_TTL))),
         }
     }
+}
+
+#[cold]
+fn after_refused(field: &'static str, ttl: Duration) -> Error {
+    if ttl.is_zero() {
+        return Error::invalid(field, "is zero, the least is 1 ms");
+    }
+    let (seconds, most) = (ttl.as_secs(), MAX_TTL.as_secs());
+    Error::invalid(
+        field,
+        format!("is {seconds} seconds, the most is {most} (100 years)"),
+    )
 }
 
 impl From<Duration> for Ttl {

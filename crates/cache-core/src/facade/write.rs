@@ -6,7 +6,7 @@ use super::now_or_later::NowOrLater;
 use super::{Cache, Shared};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge};
-use crate::{BackendWrite, CacheBackend, Condition, Result, SetNow, SetOptions, Ttl};
+use crate::{BackendWrite, CacheBackend, Condition, Expiry, Result, SetNow, SetOptions, Ttl};
 
 /// What is left of a write that could not be done at once.
 enum Rest<V> {
@@ -40,7 +40,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         key: K,
         value: impl Into<V>,
     ) -> impl Future<Output = Result<()>> {
-        self.write_plain("set", key, value, Ttl::DEFAULT)
+        const OPERATION: &str = "set";
+        NowOrLater::new(move || {
+            match self.write_now(OPERATION, key.as_ref(), value.into(), Ttl::DEFAULT) {
+                Break(written) => Break(written),
+                Continue(rest) => Continue(self.write_rest(OPERATION, key, rest, Ttl::DEFAULT)),
+            }
+        })
     }
 
     /// Writes `value` with a time to live of its own.
@@ -67,7 +73,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         value: impl Into<V>,
         ttl: impl Into<Ttl>,
     ) -> impl Future<Output = Result<()>> {
-        self.write_plain("set_ex", key, value, ttl)
+        const OPERATION: &str = "set_ex";
+        NowOrLater::new(move || {
+            let ttl = ttl.into();
+            match self.write_now(OPERATION, key.as_ref(), value.into(), ttl) {
+                Break(written) => Break(written),
+                Continue(rest) => Continue(self.write_rest(OPERATION, key, rest, ttl)),
+            }
+        })
     }
 
     /// Writes `value` if `key` is absent, with the default time to live, and tells whether it did.
@@ -184,25 +197,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         self.remove("delete", key.as_ref(), Condition::Always).await
     }
 
-    #[inline]
-    fn write_plain<K: AsRef<str>>(
-        &self,
-        operation: &'static str,
-        key: K,
-        value: impl Into<V>,
-        ttl: impl Into<Ttl>,
-    ) -> impl Future<Output = Result<()>> {
-        NowOrLater::new(move || {
-            let ttl = ttl.into();
-            match self.write_now(operation, key.as_ref(), value.into(), ttl) {
-                Break(written) => Break(written),
-                Continue(rest) => Continue(self.write_plain_later(operation, key, rest, ttl)),
-            }
-        })
-    }
-
+    /// Does the rest of a write with no options but a time to live.
     #[cold]
-    async fn write_plain_later(
+    async fn write_rest(
         &self,
         operation: &'static str,
         key: impl AsRef<str>,
@@ -257,8 +254,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         let written = if self.keyspace.is_raw(key) {
             backend.set_now(key, value, expiry)
         } else {
-            let write = |raw: &str| backend.set_now(raw, value, expiry);
-            match self.keyspace.lend(key, write) {
+            match self.set_named(key, value, expiry) {
                 Ok(written) => written,
                 Err(error) => return Break(Err(error.during(operation))),
             }
@@ -271,6 +267,14 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             SetNow::Done(written) => Continue(Rest::Detach(written)),
             SetNow::WouldWait(value) => Continue(Rest::Write(value)),
         }
+    }
+
+    /// Writes under a key that has to be changed or refused first. Out of line: the usual write moves its value
+    /// less often then.
+    #[inline(never)]
+    fn set_named(&self, key: &str, value: V, expiry: Expiry) -> Result<SetNow<V>> {
+        let write = |raw: &str| self.shared.backend.set_now(raw, value, expiry);
+        self.keyspace.lend(key, write)
     }
 
     /// Does the rest of a write that could not be done at once.
