@@ -41,9 +41,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// A dropped call drops its loader; one of those who wait then runs its own.
     #[inline]
-    pub fn get_or_insert_with<K, F, Fut>(&self, key: K, load: F) -> impl Future<Output = Result<V>>
+    pub fn get_or_insert_with<F, Fut>(
+        &self,
+        key: impl AsRef<str>,
+        load: F,
+    ) -> impl Future<Output = Result<V>>
     where
-        K: AsRef<str>,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = V> + Send,
     {
@@ -79,13 +82,12 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// A dropped call drops its loader; one of those who wait then runs its own.
     #[inline]
-    pub fn get_or_try_insert_with<K, F, Fut, E>(
+    pub fn get_or_try_insert_with<F, Fut, E>(
         &self,
-        key: K,
+        key: impl AsRef<str>,
         load: F,
     ) -> impl Future<Output = Result<V, LoadError<E>>>
     where
-        K: AsRef<str>,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<V, E>> + Send,
         E: Send + Sync + 'static,

@@ -26,7 +26,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// Cancel safe: a dropped read changes nothing.
     #[inline]
-    pub fn get<K: AsRef<str>>(&self, key: K) -> impl Future<Output = Result<Option<V>>> {
+    pub fn get(&self, key: impl AsRef<str>) -> impl Future<Output = Result<Option<V>>> {
         NowOrLater::new(move || match self.read_now("get", key.as_ref()) {
             Ok(ReadNow::Answer(Ok(Some(value)))) => Break(Ok(self.hit(value))),
             Ok(ReadNow::Answer(Ok(None))) => Break(Ok(self.miss())),

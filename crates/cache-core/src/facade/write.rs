@@ -35,9 +35,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// A dropped write has happened or not, never in part.
     #[inline]
-    pub fn set<K: AsRef<str>>(
+    pub fn set(
         &self,
-        key: K,
+        key: impl AsRef<str>,
         value: impl Into<V>,
     ) -> impl Future<Output = Result<()>> {
         const OPERATION: &str = "set";
@@ -67,9 +67,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// # Cancel safety
     /// A dropped write has happened or not, never in part.
     #[inline]
-    pub fn set_ex<K: AsRef<str>>(
+    pub fn set_ex(
         &self,
-        key: K,
+        key: impl AsRef<str>,
         value: impl Into<V>,
         ttl: impl Into<Ttl>,
     ) -> impl Future<Output = Result<()>> {
