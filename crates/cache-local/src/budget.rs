@@ -2,7 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicI64, AtomicU64, Guarded, Ordering};
+use crate::sync::{AtomicI64, AtomicU64, Mutex, Ordering};
 
 /// The capacity of a cache without a bound.
 pub(crate) const UNBOUNDED: u64 = u64::MAX;
@@ -18,7 +18,7 @@ pub(crate) struct Budget {
     /// What may still be reserved; negative while a lowered capacity is exceeded.
     room: CachePadded<AtomicI64>,
     /// Held while the capacity changes.
-    resizing: Guarded<()>,
+    resizing: Mutex<()>,
 }
 
 impl Budget {
@@ -26,7 +26,7 @@ impl Budget {
         Self {
             capacity: CachePadded::new(AtomicU64::new(capacity)),
             room: CachePadded::new(AtomicI64::new(signed(capacity))),
-            resizing: Guarded::default(),
+            resizing: Mutex::default(),
         }
     }
 

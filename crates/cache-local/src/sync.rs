@@ -15,29 +15,6 @@ pub(crate) use shuttle::{
     thread::yield_now,
 };
 
-/// A mutex that is next to never contended: whoever changes what it guards holds the lock of a
-/// shard as well. So it spins, and its release is a plain store.
-#[derive(Debug, Default)]
-pub(crate) struct Guarded<T>(Inner<T>);
-
-#[cfg(not(shuttle))]
-type Inner<T> = spin::mutex::SpinMutex<T, spin::relax::Yield>;
-#[cfg(shuttle)]
-type Inner<T> = shuttle::sync::Mutex<T>;
-
-impl<T> Guarded<T> {
-    #[cfg(not(shuttle))]
-    #[inline]
-    pub(crate) fn lock(&self) -> impl DerefMut<Target = T> {
-        self.0.lock()
-    }
-
-    #[cfg(shuttle)]
-    pub(crate) fn lock(&self) -> impl DerefMut<Target = T> {
-        self.0.lock().unwrap()
-    }
-}
-
 /// A mutex on which threads may wait for each other.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(base::Mutex<T>);
