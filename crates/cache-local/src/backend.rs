@@ -30,6 +30,8 @@ use crate::sweeper::Sweeper;
 /// caches: it starts with the first write of an entry that can expire or the first invalidation, and ends when
 /// the last cache is dropped that it sweeps. It needs no runtime. [`sweep`](Self::sweep) frees by hand.
 ///
+/// A value stands in the table itself, so values of many kilobytes want to be in a `Box` or an `Arc`.
+///
 /// A bounded cache never holds more than its bound, over all shards together; what leaves is
 /// chosen by an adaptive S3-FIFO. User code (`Drop` of values, the weigher, the removal listener) runs under no lock,
 /// `Clone` of values excepted: see [`clone_after_lock`](LocalConfig::clone_after_lock).

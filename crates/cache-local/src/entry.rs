@@ -31,7 +31,7 @@ pub(crate) enum Line {
     Main,
 }
 
-/// Key, value and meta data, in one allocation that a reader can hold on to.
+/// Key, value and meta data. It stands in the row of its slot, or in an `Arc` that readers take shares of: see [`Handle`].
 ///
 /// The atomics are written by readers under the shared lock of the shard (hits) or by the one
 /// writer under its exclusive lock (everything), so plain loads and stores suffice: at worst two

@@ -174,8 +174,8 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// ```
     ///
     /// # Errors
-    /// [`Unsupported`] if the backend cannot scan or has no versions; otherwise what it reports. What was deleted
-    /// until then stays so.
+    /// [`Unsupported`] if the backend cannot scan or has no versions; otherwise what it reports. Entries that were
+    /// deleted before the error stay deleted.
     ///
     /// # Cancel safety
     /// A dropped `retain` has deleted some of the entries.
@@ -198,7 +198,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         Ok(deleted)
     }
 
-    /// Reads values and versions of keys, and leaves out what is not there any more or cannot be read.
+    /// Reads the values and versions of keys, and leaves out keys that are absent and values that cannot be read.
     async fn versions_of(
         &self,
         operation: &'static str,
