@@ -107,6 +107,10 @@ pub struct WireStats {
     pub other_errors: u64,
     /// Reads that were sent again because the connection broke.
     pub retries: u64,
+    /// Commands that did several operations together.
+    pub batches: u64,
+    /// Operations that such commands did.
+    pub joined: u64,
     /// Connections that were opened anew after the first.
     pub reconnects: u64,
 }

@@ -22,6 +22,8 @@
 //! | `cache_backend_operations_total` | | operations sent to a remote store |
 //! | `cache_backend_bytes_total` | `direction`: `sent`, `received` | their bytes |
 //! | `cache_backend_errors_total` | `kind`: `timeout`, `unavailable`, `unauthorized`, `other` | how they failed |
+//! | `cache_backend_batches_total` | | commands that did several operations together |
+//! | `cache_backend_joined_total` | | operations that such commands did |
 //! | `cache_backend_reconnects_total` | | connections that were opened anew |
 //!
 //! The values of all labels but `cache` are those in the table: no key becomes one.
@@ -157,6 +159,8 @@ const COUNTERS: &[Row<u64>] = rows! {
     "cache_flushes_total" {} "How often the first tier was declared invalid.": |s| tiers(s, |t| t.flushes);
     "cache_unknown_writes_total" {} "Writes without an answer.": |s| tiers(s, |t| t.unknown_writes);
     "cache_backend_operations_total" {} "Operations sent to the remote store.": |s| wire(s, |w| w.operations);
+    "cache_backend_batches_total" {} "Commands that did several operations together.": |s| wire(s, |w| w.batches);
+    "cache_backend_joined_total" {} "Operations that such commands did.": |s| wire(s, |w| w.joined);
     "cache_backend_bytes_total" { direction = "sent" } "Bytes of keys and values.": |s| wire(s, |w| w.bytes_sent);
     "cache_backend_bytes_total" { direction = "received" } "Bytes of keys and values.": |s| wire(s, |w| w.bytes_received);
     "cache_backend_errors_total" { kind = "timeout" } "Operations that failed.": |s| wire(s, |w| w.timeouts);

@@ -257,10 +257,6 @@ impl Link {
         Ok(answers.map(|answer| answer.map_err(told)).collect())
     }
 
-    pub(crate) const fn command_timeout(&self) -> Duration {
-        self.command_timeout
-    }
-
     /// Sends a command again that the cluster sent elsewhere, and that did nothing yet.
     async fn reroute<T, F>(
         &self,

@@ -14,6 +14,8 @@ pub(crate) struct Counters {
     unauthorized: AtomicU64,
     other_errors: AtomicU64,
     retries: AtomicU64,
+    batches: AtomicU64,
+    joined: AtomicU64,
     reconnects: AtomicU64,
 }
 
@@ -45,6 +47,14 @@ impl Counters {
         add(&self.retries, 1);
     }
 
+    /// Counts operations that one command has done together.
+    pub(crate) fn joined(&self, operations: usize) {
+        if operations > 1 {
+            add(&self.batches, 1);
+            add(&self.joined, operations as u64);
+        }
+    }
+
     pub(crate) fn reconnected(&self, times: u64) {
         add(&self.reconnects, times);
     }
@@ -60,6 +70,8 @@ impl Counters {
         stats.unauthorized = read(&self.unauthorized);
         stats.other_errors = read(&self.other_errors);
         stats.retries = read(&self.retries);
+        stats.batches = read(&self.batches);
+        stats.joined = read(&self.joined);
         stats.reconnects = read(&self.reconnects);
         stats
     }

@@ -4,6 +4,7 @@ mod accept;
 mod bulk;
 mod counted;
 mod joined;
+mod queue;
 mod tags;
 mod transactions;
 mod walk;
@@ -25,7 +26,7 @@ use tracing::instrument::Instrumented;
 
 use self::accept::{entry, version_of};
 use self::bulk::Wanted;
-use self::joined::Adds;
+use self::joined::Queues;
 pub(crate) use self::tags::{ATTEMPTS, contended};
 use crate::client::{Link, Source};
 use crate::keys::Keys;
@@ -64,8 +65,8 @@ use crate::{ConnectionState, RedisConfig};
 /// [`Unauthorized`](ErrorKind::Unauthorized) if the servers refuse the credentials.
 ///
 /// What cannot be a value of this cache (a list, a value over the limit) is a miss and is counted in
-/// [`unreadable`](BackendStats::unreadable); a list is not where it is read by `MGET`, so among many keys and in
-/// a cluster. `set` replaces it; `get_and_set` refuses to replace what is not a string.
+/// [`unreadable`](BackendStats::unreadable); a list is not where it is read by `MGET`, so among many keys, in
+/// a cluster and by reads that come at the same moment. `set` replaces it; `get_and_set` refuses to replace what is not a string.
 #[derive(Clone)]
 pub struct RedisStore {
     link: Arc<Link>,
@@ -73,7 +74,7 @@ pub struct RedisStore {
     max_value_bytes: usize,
     tally: Arc<Tally>,
     leases: Arc<Leases>,
-    adds: Arc<Adds>,
+    queues: Arc<Queues>,
 }
 
 /// What the stores of one namespace count.
@@ -138,7 +139,7 @@ impl RedisStore {
             max_value_bytes: config.max_value_bytes,
             tally: Arc::default(),
             leases: Arc::default(),
-            adds: Arc::default(),
+            queues: Arc::default(),
         }
     }
 
@@ -261,11 +262,7 @@ impl RedisStore {
     /// Reads an entry, and what stands for its version: all that is stored.
     async fn find(&self, key: &str) -> Result<Versioned<Bytes>> {
         self.keys.check(key)?;
-        let found = self.link.read(|connection| {
-            let key = self.keys.join(key);
-            async move { connection.get_with_ttl(key).await }
-        });
-        let (found, expiry) = found.await?;
+        let (found, expiry) = self.found_with_expiry(key).await?;
         let version = version_of(&found);
         let Some((header, value)) = self.accept(found) else {
             return Ok(Versioned::new(None, version));
@@ -300,11 +297,8 @@ impl CacheBackend<Bytes> for RedisStore {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.keys.check(key)?;
         let get = async {
-            let found = self.link.read(|connection| {
-                let key = self.keys.join(key);
-                async move { connection.get(key, Source::Any).await }
-            });
-            self.accept_live(found.await?, Source::Any).await
+            let found = self.found(key).await?;
+            self.accept_live(found, Source::Any).await
         };
         let found = self.observe("get", key.len(), get).await?;
         Ok(found.map(|(_, value)| value))
@@ -328,8 +322,9 @@ impl CacheBackend<Bytes> for RedisStore {
             let put = Box::pin(self.put_if(key, value, options));
             return self.observe("set", bytes, put).await;
         }
-        let put = self.put(key, value, options);
-        self.observe("set", bytes, put).await
+        let write = self.write(key, value, options.expiry);
+        self.observe("set", bytes, write).await?;
+        Ok(true)
     }
 
     async fn swap(&self, key: &str, value: Bytes, expiry: Expiry) -> Result<Option<Bytes>> {

@@ -15,13 +15,15 @@ use fred::clients::Client;
 use fred::interfaces::EventInterface;
 use fred::types::Value;
 use fred::types::config::Server;
+use futures_util::future::join;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::commands::{Answer, milliseconds};
 use super::connection::Connection;
 use super::failure::Lost;
-use super::scripts::SET_MANY;
+use super::scripts::{SET_EACH, SET_MANY};
+use super::slot;
 
 /// How a server writes many keys with a time to live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,42 @@ impl Connection {
         self.eval(&SET_MANY, slot, keys, arguments.collect())
             .await?;
         Ok(())
+    }
+
+    /// Writes pairs of one slot, each with its time to live, in one command.
+    ///
+    /// It is sent when this is first polled: what the server knows is asked for beside it, not before it.
+    pub(crate) async fn set_each(&self, writes: Vec<(Bytes, Bytes, Expiry)>) -> Answer<()> {
+        let Some((key, _, expiry)) = writes.first() else {
+            return Ok(());
+        };
+        let (slot, expiry) = (slot(key), *expiry);
+        let server = self.owner(slot);
+        let known = self.bulk_writes.get(server.as_ref());
+        let is_one_time = writes.iter().all(|(_, _, other)| *other == expiry);
+        if is_one_time && (expiry == Expiry::Never || known == Some(BulkWrite::Command)) {
+            let pairs = writes.into_iter().map(|(key, value, _)| (key, value));
+            return self.set_many(slot, pairs.collect(), expiry).await;
+        }
+        let mut keys = Vec::with_capacity(writes.len());
+        let mut arguments = Vec::with_capacity(writes.len() * 2);
+        for (key, value, expiry) in writes {
+            keys.push(key);
+            let ttl = expiry.remaining().map(milliseconds).map(Value::Integer);
+            arguments.extend([
+                Value::Bytes(value),
+                ttl.unwrap_or(Value::from_static_str("")),
+            ]);
+        }
+        let set = self.eval(&SET_EACH, slot, keys, arguments);
+        let (set, _) = join(set, async {
+            match known {
+                Some(known) => Ok(known),
+                None => self.bulk_write(slot, server.as_ref()).await,
+            }
+        })
+        .await;
+        set.map(drop)
     }
 
     /// Returns the form that the server of a slot knows.

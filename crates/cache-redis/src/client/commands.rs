@@ -40,6 +40,16 @@ pub(crate) enum Found {
     WrongType,
 }
 
+impl Found {
+    /// Returns how many bytes of a value it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Value(value) => value.len(),
+            Self::Nothing | Self::WrongType => 0,
+        }
+    }
+}
+
 /// Which servers may answer a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {

@@ -24,7 +24,7 @@ use self::sources::{
     CLAIM, DISCARD, EXTEND, FILL, GET_EX, GET_WITH_TTL, MARKED, PTTL, RELEASE, SET_EXPIRY, SET_IF,
     SET_IF_EQUAL, SWAP, TAKE, UNLINK, UNLINK_IF_EQUAL,
 };
-pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_MANY, Script};
+pub(super) use self::sources::{GET_MANY_WITH_TTL, SET_EACH, SET_MANY, Script};
 pub(crate) use self::tag_scripts::Lifetime;
 
 /// What a claim needs beside its key.

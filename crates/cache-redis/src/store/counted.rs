@@ -15,7 +15,7 @@ impl Counters for RedisStore {
         // The server counts exactly up to twice of what is allowed.
         Count::after(None, by)?;
         let key = self.counter(name)?;
-        let add = self.adds.send(&self.link, Add { key, by, window });
+        let add = self.add_to(Add { key, by, window });
         let counted = self.observe("counter add", name.len(), add).await?;
         let Counted { value, left } = counted.ok_or_else(Count::out_of_range)?;
         Ok(Count::new(value, left))

@@ -1,172 +1,198 @@
-//! Adds to counters that wait for the round trips of others, and then share one.
-//!
-//! An add goes out at once while few are on their way; it never waits for company. Those that come
-//! meanwhile leave together when one of these is back: a script of its own for each would cost the
-//! server and the client several times as much as what it does.
+//! Which operations share commands, and which commands.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use cache_core::{ErrorKind, Result};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::time;
+use bytes::Bytes;
+use cache_core::{ErrorKind, Expiry, Result};
 
-use crate::client::{Add, Counted, Link};
+use super::RedisStore;
+use super::queue::{Kind, Queue};
+use crate::client::{Add, Counted, Found, Link, Source};
 
-/// Round trips that are on their way at once.
-const MOST_ROUND_TRIPS: usize = 2;
-/// The most adds of one script: it keeps the server from others for some tens of microseconds.
-const MOST_JOINED: usize = 64;
+/// Values of more bytes are written alone: a command of their own costs little beside them.
+const LARGE: usize = 16 * 1024;
 
-/// The adds of stores that share their connections.
+/// The queues of stores that share their connections.
 #[derive(Debug, Default)]
-pub(crate) struct Adds(Mutex<Queue>);
-
-#[derive(Debug, Default)]
-struct Queue {
-    round_trips: usize,
-    waiting: VecDeque<Waiting>,
+pub(super) struct Queues {
+    values: Arc<Queue<Values>>,
+    entries: Arc<Queue<Entries>>,
+    writes: Arc<Queue<Writes>>,
+    adds: Arc<Queue<Adds>>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    add: Add,
-    told: oneshot::Sender<Result<Option<Counted>>>,
-}
+/// Values of keys.
+struct Values;
 
-impl Adds {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // What panics while it is held is the allocator at most.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Values of keys, and the time that each has left.
+struct Entries;
 
-    /// Sends an add, or has it sent with others.
-    pub(super) async fn send(
-        self: &Arc<Self>,
-        link: &Arc<Link>,
-        add: Add,
-    ) -> Result<Option<Counted>> {
-        // In a cluster a script has the keys of one slot.
-        if link.is_cluster {
-            return alone(link, add).await;
-        }
-        let answer = {
-            let mut queue = self.queue();
-            if queue.round_trips < MOST_ROUND_TRIPS {
-                queue.round_trips += 1;
-                None
-            } else {
-                let (told, answer) = oneshot::channel();
-                queue.waiting.push_back(Waiting {
-                    add: add.clone(),
-                    told,
-                });
-                Some(answer)
-            }
+/// Writes without a condition.
+struct Writes;
+
+/// Adds to counters.
+struct Adds;
+
+impl RedisStore {
+    /// Reads what stands under a key.
+    pub(super) async fn found(&self, key: &str) -> Result<Found> {
+        let (link, queue) = (&self.link, &self.queues.values);
+        let Some(_turn) = queue.turn(link) else {
+            return queue.send(link, self.keys.join(key)).await;
         };
-        let Some(answer) = answer else {
-            // Whoever drops this call leaves those who wait to a task of their own.
-            let _turn = Turn::new(self, link);
-            return alone(link, add).await;
+        let get = link.read(|connection| {
+            let key = self.keys.join(key);
+            async move { connection.get(key, Source::Any).await }
+        });
+        get.await
+    }
+
+    /// Reads what stands under a key and the time that it has left, as of one moment.
+    pub(super) async fn found_with_expiry(&self, key: &str) -> Result<(Found, Expiry)> {
+        let (link, queue) = (&self.link, &self.queues.entries);
+        let Some(_turn) = queue.turn(link) else {
+            return queue.send(link, self.keys.join(key)).await;
         };
-        match time::timeout(link.command_timeout(), answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(ErrorKind::Unavailable.into()),
-            Err(_) => Err(ErrorKind::Timeout.into()),
+        let get = link.read(|connection| {
+            let key = self.keys.join(key);
+            async move { connection.get_with_ttl(key).await }
+        });
+        get.await
+    }
+
+    /// Writes a value, whatever is there.
+    pub(super) async fn write(&self, key: Bytes, value: Bytes, expiry: Expiry) -> Result<()> {
+        let (link, queue) = (&self.link, &self.queues.writes);
+        let write = (key, value, expiry);
+        if write.1.len() > LARGE {
+            return Writes::alone(link, write).await;
+        }
+        match queue.turn(link) {
+            Some(_turn) => Writes::alone(link, write).await,
+            None => queue.send(link, write).await,
+        }
+    }
+
+    /// Adds to a counter, and returns what it then counts; `None` if it would be out of range.
+    pub(super) async fn add_to(&self, add: Add) -> Result<Option<Counted>> {
+        let (link, queue) = (&self.link, &self.queues.adds);
+        match queue.turn(link) {
+            Some(_turn) => Adds::alone(link, add).await,
+            None => queue.send(link, add).await,
         }
     }
 }
 
-async fn alone(link: &Link, add: Add) -> Result<Option<Counted>> {
-    let mut answers = link.add_all(vec![add]).await?;
-    answers
-        .pop()
-        .unwrap_or_else(|| Err(ErrorKind::Backend.into()))
-}
+impl Kind for Values {
+    type Ask = Bytes;
+    type Answer = Found;
 
-/// The right to a round trip.
-struct Turn {
-    adds: Arc<Adds>,
-    link: Arc<Link>,
-}
+    const MAY_REPEAT: bool = true;
 
-impl Turn {
-    fn new(adds: &Arc<Adds>, link: &Arc<Link>) -> Self {
-        Self {
-            adds: Arc::clone(adds),
-            link: Arc::clone(link),
-        }
+    async fn alone(link: &Link, key: Bytes) -> Result<Found> {
+        let get = link.read(|connection| {
+            let key = key.clone();
+            async move { connection.get(key, Source::Any).await }
+        });
+        get.await
+    }
+
+    async fn together(link: &Link, keys: &[Bytes]) -> Result<Vec<Result<Found>>> {
+        let get = link.read(|connection| {
+            let keys = keys.to_vec();
+            async move { connection.mget(keys, Source::Any).await }
+        });
+        let found = get.await?.into_iter();
+        Ok(found
+            .map(|found| Ok(found_value(found.map(|(value, _)| value))))
+            .collect())
+    }
+
+    fn bytes(key: &Bytes, found: &Found) -> usize {
+        key.len() + found.len()
     }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut queue = self.adds.queue();
-        if queue.waiting.is_empty() {
-            queue.round_trips -= 1;
-            return;
-        }
-        drop(queue);
-        let runner = Runner {
-            adds: Arc::clone(&self.adds),
-            link: Arc::clone(&self.link),
-            is_over: false,
+impl Kind for Entries {
+    type Ask = Bytes;
+    type Answer = (Found, Expiry);
+
+    const MAY_REPEAT: bool = true;
+
+    async fn alone(link: &Link, key: Bytes) -> Result<(Found, Expiry)> {
+        let get = link.read(|connection| {
+            let key = key.clone();
+            async move { connection.get_with_ttl(key).await }
+        });
+        get.await
+    }
+
+    async fn together(link: &Link, keys: &[Bytes]) -> Result<Vec<Result<(Found, Expiry)>>> {
+        let get = link.read(|connection| {
+            let keys = keys.to_vec();
+            async move { connection.mget_with_ttl(0, keys).await }
+        });
+        let found = get.await?.into_iter();
+        let entry = |found: Option<(Bytes, Expiry)>| {
+            let (value, expiry) = found.unzip();
+            Ok((found_value(value), expiry.unwrap_or(Expiry::Never)))
         };
-        // Without a runtime the runner ends at once.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(runner.run());
-        }
+        Ok(found.map(entry).collect())
+    }
+
+    fn bytes(key: &Bytes, (found, _): &(Found, Expiry)) -> usize {
+        key.len() + found.len()
     }
 }
 
-/// Sends those who wait, until nobody does.
-struct Runner {
-    adds: Arc<Adds>,
-    link: Arc<Link>,
-    is_over: bool,
-}
+impl Kind for Writes {
+    type Ask = (Bytes, Bytes, Expiry);
+    type Answer = ();
 
-impl Runner {
-    async fn run(mut self) {
-        while let Some((adds, told)) = self.next() {
-            let answers: Vec<_> = match self.link.add_all(adds).await {
-                Ok(answers) => answers,
-                Err(error) => told.iter().map(|_| Err(error.clone())).collect(),
-            };
-            for (told, answer) in told.into_iter().zip(answers) {
-                // Nobody may be left who wants to know.
-                let _ = told.send(answer);
-            }
-        }
+    const MAY_REPEAT: bool = true;
+
+    async fn alone(link: &Link, (key, value, expiry): Self::Ask) -> Result<()> {
+        let set = link.write((key, value), |connection, (key, value)| async move {
+            connection.set(key, value, expiry, None).await
+        });
+        set.await.map(drop)
     }
 
-    /// Takes some of those who wait; at the end it gives the round trip back.
-    #[expect(clippy::type_complexity, reason = "two lists of the same length")]
-    fn next(&mut self) -> Option<(Vec<Add>, Vec<oneshot::Sender<Result<Option<Counted>>>>)> {
-        let mut queue = self.adds.queue();
-        let count = queue.waiting.len().min(MOST_JOINED);
-        // What was dropped before it was sent is not sent.
-        let some = queue.waiting.drain(..count);
-        let wanted = some.filter(|waiting| !waiting.told.is_closed());
-        let (adds, told): (Vec<_>, Vec<_>) =
-            wanted.map(|waiting| (waiting.add, waiting.told)).unzip();
-        if adds.is_empty() && queue.waiting.is_empty() {
-            queue.round_trips -= 1;
-            self.is_over = true;
-            return None;
-        }
-        Some((adds, told))
+    async fn together(link: &Link, writes: &[Self::Ask]) -> Result<Vec<Result<()>>> {
+        let set = link.write(writes.to_vec(), |connection, writes| async move {
+            connection.set_each(writes).await
+        });
+        set.await?;
+        Ok(writes.iter().map(|_| Ok(())).collect())
+    }
+
+    fn bytes((key, value, _): &Self::Ask, (): &()) -> usize {
+        key.len() + value.len()
     }
 }
 
-impl Drop for Runner {
-    fn drop(&mut self) {
-        if !self.is_over {
-            // The runtime ends: those who wait hear that nobody answers.
-            let mut queue = self.adds.queue();
-            queue.round_trips -= 1;
-            queue.waiting.clear();
-        }
+impl Kind for Adds {
+    type Ask = Add;
+    type Answer = Option<Counted>;
+
+    /// A script that was ended on its way has done some of them.
+    const MAY_REPEAT: bool = false;
+
+    async fn alone(link: &Link, add: Add) -> Result<Option<Counted>> {
+        let mut answers = link.add_all(vec![add]).await?;
+        let answer = answers.pop();
+        answer.unwrap_or_else(|| Err(ErrorKind::Backend.into()))
     }
+
+    async fn together(link: &Link, adds: &[Add]) -> Result<Vec<Result<Option<Counted>>>> {
+        link.add_all(adds.to_vec()).await
+    }
+
+    fn bytes(add: &Add, _: &Option<Counted>) -> usize {
+        add.key.len()
+    }
+}
+
+fn found_value(value: Option<Bytes>) -> Found {
+    value.map_or(Found::Nothing, Found::Value)
 }

@@ -7,6 +7,7 @@ mod config;
 mod counters;
 mod faults;
 mod found;
+mod joined;
 mod keys;
 mod leases;
 mod loading;

@@ -77,6 +77,14 @@ pub(in crate::client) const SET_MANY: Script = Script {
     sha1: "97239754ecc9775aabeb6934d7e7f3ff8be0a8d4",
 };
 
+/// Writes pairs, each with its time to live in milliseconds or, where that is empty, none.
+pub(in crate::client) const SET_EACH: Script = Script {
+    source: "for i = 1, #KEYS do local px = ARGV[i * 2] \
+             if px == '' then redis.call('SET', KEYS[i], ARGV[i * 2 - 1]) \
+             else redis.call('SET', KEYS[i], ARGV[i * 2 - 1], 'PX', px) end end",
+    sha1: "2f3e21530f02636e3e8e06bc5608dddb6685e169",
+};
+
 /// Removes keys and counts those that held more than a lease, a repeated one once. If there were
 /// values with tags, their headers follow the number.
 pub(super) const UNLINK: Script = script!(
@@ -334,10 +342,11 @@ pub(super) const COUNT: Script = Script {
 };
 
 #[cfg(test)]
-pub(super) const ALL: [Script; 22] = [
+pub(super) const ALL: [Script; 23] = [
     GET_WITH_TTL,
     GET_MANY_WITH_TTL,
     SET_MANY,
+    SET_EACH,
     UNLINK,
     MARKED,
     PTTL,

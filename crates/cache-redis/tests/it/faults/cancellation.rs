@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache_core::{BackendWrite, CacheBackend, Condition, Expiry};
 use cache_redis::RedisStore;
-use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
-use tokio::time::timeout;
+use cache_testbed::{Cluster, Flavor, Proxy, Server, slot_of_key};
+use tokio::time::{sleep, timeout};
 
 use crate::faults::load::{KEYS, counter_of, key, value};
 use crate::faults::{config, connect};
@@ -117,6 +117,71 @@ async fn operations_dropped_while_slots_move_mix_up_no_reply() {
     give_up_in_tasks(&store, 10_000).await;
     cluster.end_move(to, slot);
     write_and_read_all(&store, 2).await;
+}
+
+/// Reads and writes at random, some of it given up, and looks at what is read; returns how much was.
+async fn read_and_write(store: RedisStore, end: Instant) -> usize {
+    let mut read = 0;
+    for round in 0_u64.. {
+        if Instant::now() > end {
+            break;
+        }
+        let key = key(fastrand::usize(..KEYS));
+        let polls = fastrand::usize(1..4);
+        let written = value(&key, round);
+        let found = match fastrand::u8(..6) {
+            0 => poll_only(store.get(&key), polls).await.transpose(),
+            1 => {
+                poll_only(store.set(&key, written, PLAIN), polls).await;
+                continue;
+            }
+            2 => {
+                store.set(&key, written, PLAIN).await.ok();
+                continue;
+            }
+            3 => {
+                let entry = store.get_entry(&key).await;
+                entry.map(|entry| Some(entry.map(|entry| entry.value)))
+            }
+            _ => store.get(&key).await.map(Some),
+        };
+        if let Ok(Some(Some(found))) = found {
+            assert!(counter_of(&key, &found).is_some(), "a value of another key");
+            read += 1;
+        }
+    }
+    read
+}
+
+// Of many tasks most share commands with others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_dropped_while_connections_are_cut_mix_up_no_reply() {
+    const CUTS: u32 = 40;
+    let server = Server::builder(Flavor::Redis7).start();
+    let proxy = Proxy::start(server.address()).await;
+    let store = connect(&format!("redis://{}", proxy.address())).await;
+    write_and_read_all(&store, 0).await;
+    let end = Instant::now() + Duration::from_secs(4);
+    let tasks = (0..32).map(|_| tokio::spawn(read_and_write(store.clone(), end)));
+    let tasks: Vec<_> = tasks.collect();
+    for cut in 0..CUTS {
+        sleep(Duration::from_millis(fastrand::u64(20..80))).await;
+        match cut % 3 {
+            0 => proxy.reset_all(),
+            1 => proxy.close_all(),
+            _ => proxy.drop_replies_then_close(),
+        }
+    }
+    let mut read = 0;
+    for task in tasks {
+        read += task.await.expect("every value is right");
+    }
+    let stats = store.wire_stats();
+    assert!(
+        read > 1_000 && stats.joined > 1_000,
+        "{read} read, {stats:?}"
+    );
+    assert!(stats.reconnects >= 5, "{stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
