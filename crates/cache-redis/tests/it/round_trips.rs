@@ -241,11 +241,27 @@ async fn in_a_cluster_each_slot_is_one_command_and_the_order_is_kept() {
     assert_eq!(cache.mdelete(&asked).await.unwrap(), 100);
 }
 
+/// Counts the arguments of a logged command: of many the log tells the number of those that it leaves out.
+fn arguments(command: &[String]) -> usize {
+    let left_out = command.last().and_then(|last| {
+        let number = last
+            .strip_prefix("... (")?
+            .strip_suffix(" more arguments)")?;
+        number.parse::<usize>().ok()
+    });
+    match left_out {
+        Some(left_out) => command.len() - 2 + left_out,
+        None => command.len() - 1,
+    }
+}
+
 #[tokio::test]
 async fn a_million_keys_are_read_and_written_in_commands_of_bounded_size() {
     let server = Server::builder(Flavor::Valkey9).start();
     let store = connect_patiently(&server).await;
-    server.log_slower_than(Duration::from_millis(10));
+    let longest_log = ["CONFIG", "SET", "slowlog-max-len", "100000"];
+    server.command(&longest_log).assert_ok();
+    server.log_slower_than(Duration::ZERO);
     let keys: Vec<String> = (0..1_000_000).map(|i| format!("key {i}")).collect();
     let pairs = keys
         .iter()
@@ -258,7 +274,26 @@ async fn a_million_keys_are_read_and_written_in_commands_of_bounded_size() {
     let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
     let found = store.get_many(&asked).await.unwrap();
     assert_eq!(found.iter().flatten().count(), 1_000_000);
+    // How long the server is kept from others depends on how many keys one command has.
+    let sizes = |name: &str| -> Vec<usize> {
+        let commands = server.logged_commands().into_iter();
+        let of_name = commands.filter(|(_, command)| command[0] == name);
+        let keys = of_name.map(|(_, command)| match name {
+            "MSETEX" => command[1].parse().unwrap(),
+            "EVALSHA" => command[2].parse().unwrap(),
+            _ => arguments(&command),
+        });
+        keys.collect()
+    };
+    for command in ["MSETEX", "MGET"] {
+        let keys = sizes(command);
+        assert_eq!(keys.iter().sum::<usize>(), 1_000_000, "{command}");
+        assert!(keys.iter().all(|keys| *keys <= 512), "{command}");
+    }
     assert_eq!(store.delete_many(&asked).await.unwrap(), 1_000_000);
+    // What the scripts run has pushed the first of them out of the log.
+    let keys = sizes("EVALSHA");
+    assert!(keys.len() > 100 && keys.iter().all(|keys| *keys <= 512));
     let page = store
         .scan(&Scope::root(), Cursor::Start, 100)
         .await
