@@ -108,8 +108,8 @@ pub use cache_metrics::CacheMetrics;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use cache_redis::{
-    BusConfig, ConnectionState, DEFAULT_NAMESPACE, Protocol, PubSubBus, RedisBackend, RedisConfig,
-    RedisStore, Tls, TrackingBus,
+    BusConfig, ConnectionState, Credentials, DEFAULT_NAMESPACE, Protocol, PubSubBus, RedisBackend,
+    RedisConfig, RedisStore, Tls, TrackingBus,
 };
 #[cfg(feature = "tiered")]
 #[doc(inline)]

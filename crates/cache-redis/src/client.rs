@@ -24,6 +24,7 @@
 //! | in RESP2 it puts `pubsub` in front of such a list within a reply: three or four keys of a `SCAN` | [`commands`] looks whether there is a key of that name |
 //! | in a cluster a lone value that starts with `MOVED` or `ASK` and has two spaces is followed like a redirection | [`commands`] asks by `MGET` and by a script, and scripts answer with lists |
 //! | `READONLY`, `LOADING`, `NOAUTH` and `CLUSTERDOWN` break the connection, and all that is under way fails alike | [`reads`] sends reads again |
+//! | a second login that is refused breaks the connection, as a lost one does | [`settings`] names `NOAUTH` alone among the errors that do |
 //! | its task ends if its queue is full when the connection breaks | [`supervisor`] replaces the client |
 //! | whoever finds no connection is not told why | [`breaks`] keeps what it tells of broken ones |
 //! | a pipeline makes one system call for each command | bulk writes are one MSET, MSETEX or script in [`bulk_write`] |
@@ -48,6 +49,7 @@ mod detour;
 mod failure;
 mod line;
 mod listen;
+mod login;
 mod reads;
 mod scripts;
 mod settings;
@@ -102,6 +104,8 @@ pub(crate) struct Link {
     lanes: Box<[Arc<Lane>]>,
     /// The supervisors of the lanes.
     _watches: Vec<AbortOnDrop<()>>,
+    /// Renews credentials that expire.
+    _login: Option<AbortOnDrop<()>>,
     next: AtomicUsize,
     dedicated: DedicatedPool,
     pub(crate) is_cluster: bool,
@@ -186,8 +190,13 @@ impl Link {
             let watch = supervisor::watch(Arc::clone(lane), settings, counters);
             AbortOnDrop(tokio::spawn(watch))
         };
+        let login = settings.credentials.as_ref().map(|provider| {
+            let renew = login::renew(lanes.clone(), Arc::clone(provider));
+            AbortOnDrop(tokio::spawn(renew))
+        });
         Self {
             _watches: lanes.iter().map(watch).collect(),
+            _login: login,
             lanes,
             next: AtomicUsize::new(0),
             dedicated: DedicatedPool::new(),

@@ -1,6 +1,7 @@
 //! What a store of Redis can be told.
 
 mod check;
+mod credentials;
 #[cfg(feature = "serde")]
 mod deserialize;
 mod tls;
@@ -8,8 +9,11 @@ mod url;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::credentials::Credentials;
+pub(crate) use self::credentials::{BoxError, Provider};
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 pub(crate) use self::tls::Library;
 pub use self::tls::Tls;
@@ -46,6 +50,7 @@ pub struct RedisConfig {
     pub(crate) tls: Option<Tls>,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
+    pub(crate) credentials: Option<Arc<Provider>>,
     pub(crate) database: u8,
     pub(crate) protocol: Protocol,
     pub(crate) client_name: Option<String>,
@@ -182,6 +187,7 @@ impl RedisConfig {
             tls: None,
             username: None,
             password: None,
+            credentials: None,
             database: 0,
             protocol: Protocol::default(),
             client_name: None,
@@ -220,6 +226,39 @@ impl RedisConfig {
     /// ```
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
+        self
+    }
+
+    /// Asks `provider` for the credentials of each new connection, in place of a user name and password that
+    /// stay the same.
+    ///
+    /// It is how tokens that expire are used, such as those of cloud services, and passwords that are rotated.
+    /// If the provider says [for how long](Credentials::valid_for) its credentials are valid, it is asked again
+    /// before they expire, and open connections log in anew; those of buses are opened anew when the
+    /// server ends them, which costs a flush of the memory behind them.
+    ///
+    /// The provider is asked within the [connect timeout](Self::connect_timeout), by each connection: keep a token
+    /// that takes long to get. While it fails, there are no new connections; operations fail as
+    /// [`Unauthorized`](cache_core::ErrorKind::Unauthorized) with its error in their source, which
+    /// should hold no secret. Sentinels have no such provider.
+    ///
+    /// ```
+    /// use cache_redis::{Credentials, RedisConfig};
+    /// use std::{io, time::Duration};
+    ///
+    /// # async fn token() -> io::Result<String> { Ok("token".into()) }
+    /// let config = RedisConfig::standalone("cache.internal", 6379).credentials(|| async {
+    ///     let credentials = Credentials::new(token().await?).username("app");
+    ///     Ok::<_, io::Error>(credentials.valid_for(Duration::from_secs(900)))
+    /// });
+    /// ```
+    pub fn credentials<F, Fut, E>(mut self, provider: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        self.credentials = Some(Arc::new(Provider::new(provider)));
         self
     }
 
@@ -494,6 +533,7 @@ impl fmt::Debug for RedisConfig {
             // `redis://secret@host`, where a colon is forgotten, has a password here.
             .field("username", &self.username.as_ref().map(|_| "***"))
             .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("credentials", &self.credentials)
             .field("database", &self.database)
             .field("protocol", &self.protocol)
             .field("namespace", &self.namespace)

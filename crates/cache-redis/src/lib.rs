@@ -45,7 +45,7 @@ pub use fred;
 
 pub use self::bus::{BusConfig, PubSubBus, TrackingBus};
 pub use self::client::ConnectionState;
-pub use self::config::{DEFAULT_NAMESPACE, Protocol, RedisConfig, Tls};
+pub use self::config::{Credentials, DEFAULT_NAMESPACE, Protocol, RedisConfig, Tls};
 pub use self::store::RedisStore;
 
 /// A backend for values of a codec `C`, in Redis.

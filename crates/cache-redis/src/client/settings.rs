@@ -1,6 +1,7 @@
 //! From our configuration to fred's.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache_core::Result;
@@ -9,12 +10,13 @@ use fred::interfaces::ClientLike;
 use fred::socket2::TcpKeepalive;
 use fred::types::RespVersion;
 use fred::types::config::{
-    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server,
-    ServerConfig, TcpConfig, UnresponsiveConfig,
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, CredentialProvider, PerformanceConfig,
+    ReconnectError, ReconnectPolicy, Server, ServerConfig, TcpConfig, UnresponsiveConfig,
 };
 
+use super::login::Logins;
 use crate::RedisConfig;
-use crate::config::{Address, Protocol, Servers};
+use crate::config::{Address, Protocol, Provider, Servers};
 
 /// Events of connections that may wait for the supervisor, which is quick.
 const EVENTS: usize = 64;
@@ -31,6 +33,7 @@ pub(crate) struct Settings {
     pub(super) probe_interval: Duration,
     pub(super) retry_delays: (Duration, Duration),
     pub(super) client_name: Option<String>,
+    pub(super) credentials: Option<Arc<Provider>>,
     pub(super) read_from_replicas: bool,
     /// Whether the connection is to all nodes of a cluster, as far as fred knows.
     pub(super) is_cluster: bool,
@@ -59,11 +62,15 @@ impl Settings {
             username: config
                 .username
                 .as_deref()
-                .map(|name| credential(name, config)),
+                .map(|name| credential(name, config.protocol)),
             password: config
                 .password
                 .as_deref()
-                .map(|pass| credential(pass, config)),
+                .map(|pass| credential(pass, config.protocol)),
+            credential_provider: config.credentials.as_ref().map(|provider| {
+                let (provider, protocol) = (Arc::clone(provider), config.protocol);
+                Arc::new(Logins { provider, protocol }) as Arc<dyn CredentialProvider>
+            }),
             server: servers(&config.servers),
             version: match config.protocol {
                 Protocol::Resp2 => RespVersion::RESP2,
@@ -88,6 +95,7 @@ impl Settings {
             probe_interval: config.probe_interval,
             retry_delays: (config.reconnect.shortest, config.reconnect.longest),
             client_name: config.client_name.clone(),
+            credentials: config.credentials.clone(),
             read_from_replicas: config.read_from_replicas,
             is_cluster: config.is_cluster(),
             is_direct: false,
@@ -107,6 +115,7 @@ impl Settings {
             probe_interval: config.probe_interval,
             retry_delays: (config.reconnect.shortest, config.reconnect.longest),
             client_name: None,
+            credentials: None,
             read_from_replicas: false,
             is_cluster: client.client_config().server.is_clustered(),
             is_direct: false,
@@ -214,10 +223,10 @@ impl fmt::Debug for Settings {
 /// Returns a user name or password as fred has to be given it. In RESP3 fred logs in by a line of text, so what
 /// is more than one plain word there stands in quotes, each byte escaped, as servers read such lines:
 /// <https://redis.io/docs/latest/develop/reference/protocol-spec/#inline-commands>.
-fn credential(text: &str, config: &RedisConfig) -> String {
+pub(super) fn credential(text: &str, protocol: Protocol) -> String {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
     let is_word = !text.is_empty() && text.bytes().all(is_plain);
-    if config.protocol == Protocol::Resp2 || is_word {
+    if protocol == Protocol::Resp2 || is_word {
         return text.to_owned();
     }
     let escaped = text.bytes().map(|byte| format!("\\x{byte:02x}"));
@@ -256,8 +265,6 @@ fn connection(config: &RedisConfig) -> ConnectionConfig {
         max_command_attempts: 1,
         max_redirections: 0,
         max_command_buffer_len: config.queue_limit,
-        // A password that was changed may be changed back: keep trying, with growing delays.
-        reconnect_on_auth_error: true,
         tcp: TcpConfig {
             nodelay: Some(true),
             keepalive: Some(TcpKeepalive::new().with_time(Duration::from_secs(15))),
@@ -266,6 +273,10 @@ fn connection(config: &RedisConfig) -> ConnectionConfig {
         ..ConnectionConfig::default()
     };
     connection.disable_cluster_health_check = true;
+    // Not `reconnect_on_auth_error`, which also breaks a connection that only could not log in again.
+    connection
+        .reconnect_errors
+        .push(ReconnectError::Custom("NOAUTH"));
     connection
 }
 

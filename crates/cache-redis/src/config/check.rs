@@ -11,6 +11,7 @@ impl RedisConfig {
     /// Refuses what cannot work, naming the option and its limit.
     pub(crate) fn check(&self) -> Result<()> {
         self.check_servers()?;
+        self.check_credentials()?;
         if let Some(name) = &self.namespace {
             check_namespace(name)?;
         }
@@ -72,6 +73,20 @@ impl RedisConfig {
             return Err(Error::invalid("database", problem));
         }
         self.check_replicas()
+    }
+
+    fn check_credentials(&self) -> Result<()> {
+        if self.credentials.is_none() {
+            return Ok(());
+        }
+        let problem = if self.username.is_some() || self.password.is_some() {
+            "stand beside a user name or password; give one of the two"
+        } else if matches!(self.servers, Servers::Sentinel { .. }) {
+            "have no provider behind Sentinels; give a user name and password"
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid("credentials", problem))
     }
 
     fn check_replicas(&self) -> Result<()> {

@@ -5,6 +5,7 @@ mod bus;
 mod clear;
 mod config;
 mod counters;
+mod credentials;
 mod faults;
 mod found;
 mod joined;
