@@ -124,23 +124,20 @@ impl<K: Kind> Queue<K> {
             .unwrap_or_else(|_| Err(ErrorKind::Unavailable.into()))
     }
 
-    /// Adds an operation to those that wait, and tells whether nobody is about to send them.
+    /// Adds an operation to those that wait, and tells whether no task of this runtime is about to send them.
     fn push(&self, runtime: &Handle, ask: K::Ask) -> (bool, Heard<K>) {
         let (told, heard) = oneshot::channel();
         let mut state = self.state();
         state.waiting.push_back(Waiting { ask, told });
-        let is_first = state.gathers_on.is_none();
-        if is_first {
-            state.gathers_on = Some(runtime.id());
-        }
-        (is_first, heard)
+        let gathers_on = state.gathers_on.replace(runtime.id());
+        (gathers_on != Some(runtime.id()), heard)
     }
 
     fn gather(self: &Arc<Self>, runtime: &Handle, link: &Arc<Link>) {
         let gatherer = Gatherer {
             queue: Arc::clone(self),
             link: Arc::clone(link),
-            gathers: true,
+            gathers_on: Some(runtime.id()),
         };
         runtime.spawn(gatherer.run());
     }
@@ -176,8 +173,8 @@ impl<K: Kind> State<K> {
 struct Gatherer<K: Kind> {
     queue: Arc<Queue<K>>,
     link: Arc<Link>,
-    /// Whether it is the one to which operations come.
-    gathers: bool,
+    /// Its runtime, until it leaves what comes to another task.
+    gathers_on: Option<Id>,
 }
 
 impl<K: Kind> Gatherer<K> {
@@ -220,13 +217,18 @@ impl<K: Kind> Gatherer<K> {
                 self.queue.state().alone_until = Some(Instant::now() + ALONE);
                 join_all(asks.iter().map(|ask| K::alone(&link, ask.clone()))).await
             }
-            Err(error) => asks.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => {
+                // It is counted for one of them.
+                let others = asks.iter().skip(1);
+                others.for_each(|_| self.link.counters.failed(error.kind()));
+                asks.iter().map(|_| Err(error.clone())).collect()
+            }
         }
     }
 
     /// Leaves what waits, and what comes, to another task.
     fn go_on(&mut self) {
-        self.gathers = false;
+        self.gathers_on = None;
         let mut state = self.queue.state();
         match Handle::try_current() {
             Ok(runtime) if !state.waiting.is_empty() => {
@@ -253,9 +255,12 @@ fn is_refusal(error: &Error) -> bool {
 
 impl<K: Kind> Drop for Gatherer<K> {
     fn drop(&mut self) {
-        if self.gathers {
-            // The runtime ends: those who wait hear that nobody answers.
-            let mut state = self.queue.state();
+        if self.gathers_on.is_none() {
+            return;
+        }
+        let mut state = self.queue.state();
+        // The runtime ends: those who wait on it hear that nobody answers.
+        if state.gathers_on == self.gathers_on {
             state.gathers_on = None;
             state.waiting.clear();
         }
