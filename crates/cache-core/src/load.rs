@@ -12,6 +12,7 @@ mod load_options;
 mod loader;
 pub(crate) mod lookup;
 mod many;
+mod rights;
 mod waiting;
 
 use std::fmt;

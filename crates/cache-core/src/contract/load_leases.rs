@@ -38,6 +38,9 @@ pub trait LoadLeases<V: Send + Sync + 'static>: Send + Sync {
     async fn fill(&self, key: &str, lease: LoadLease, value: V, expiry: Expiry) -> Result<bool>;
 
     /// Gives a lease up without a value, if it is still there.
+    ///
+    /// So does a load that must not wait for the holder, with the lease that a [`claim`](Self::claim) has found
+    /// [held](Claim::Held): what the holder fills in then is not stored.
     async fn release(&self, key: &str, lease: LoadLease) -> Result<()>;
 
     /// Removes `value` if it is still what `key` holds; in one atomic step.

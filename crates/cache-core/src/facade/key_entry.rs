@@ -246,6 +246,11 @@ where
     /// another refresh. Calls that find the key absent meanwhile wait for this one. The loader is as that of
     /// [`or_load`](Self::or_load).
     ///
+    /// So it is with loads of other processes, on a store with [leases](crate::LoadLeases): a refresh of an absent
+    /// key never waits for one of them but takes its lease. What was loaded before another process has changed the
+    /// key is not stored. Nor is it if the key had a value that has expired by the end of the load: then
+    /// nobody knows whether the key was deleted as well.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
     /// # let cache = cache_core::Cache::<String>::new(cache_local::LocalBackend::default());

@@ -101,9 +101,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
         fresh: &Fresh<'_, V>,
         leased: Leased<V, B>,
     ) -> Result<Filled<V>> {
-        let (backend, raw) = (&self.shared.backend, lead.key());
+        let (leases, raw) = (self.shared.backend.abilities().leases, lead.key());
         let tags = tag_keys(&self.keyspace, fresh.tags)?;
-        let (Some(_storing), Some(leases)) = (lead.store(), backend.abilities().leases) else {
+        let (Some(_storing), Some(leases)) = (lead.store(), leases) else {
             return Ok(Filled::Overtaken);
         };
         let outdated = self.copies_of(&[fresh.key]);
@@ -128,8 +128,26 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             self.follow(lead, fresh, outdated).await;
             return Ok(Filled::Stored);
         }
-        // The lease was lost: to somebody whose value is there, with its copy, or to time.
-        if outdated.is_none() || backend.expiry(raw).await?.is_some() {
+        // The lease was lost: to somebody whose value is there, or to time.
+        self.overtaken(raw, outdated).await
+    }
+
+    /// Stores nothing, as nobody knows whether the key was written meanwhile.
+    pub(super) async fn fill_nothing(
+        &self,
+        lead: &Lead<V>,
+        fresh: &Fresh<'_, V>,
+    ) -> Result<Filled<V>> {
+        let Some(_storing) = lead.store() else {
+            return Ok(Filled::Overtaken);
+        };
+        self.overtaken(lead.key(), self.copies_of(&[fresh.key]))
+            .await
+    }
+
+    /// Leaves the copy of a value that is there, and removes that of an older one.
+    async fn overtaken(&self, raw: &str, outdated: Outdated<'_, V, B>) -> Result<Filled<V>> {
+        if outdated.is_none() || self.shared.backend.expiry(raw).await?.is_some() {
             outdated.leave();
         } else {
             outdated.remove().await?;

@@ -1,24 +1,23 @@
 //! A load, from the loader to the store.
 
 use std::any::Any;
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join3;
+use futures_util::future::join;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::What;
 use super::fill::{Filled, Fresh};
 use super::flights::{HoldOff, Lead, Outcome, OwnTime, Verdict};
-use super::leased::{Grant, Leased};
 use super::loader::load_span;
 use super::lookup::Before;
+use super::rights::{Fence, Grant, Rights};
 use crate::facade::by_tag::tag_keys;
 use crate::{
     Cache, CacheBackend, Condition, Error, ErrorKind, Expiry, LoadContext, LoadError, LoadOptions,
-    LoadReason, Loaded, Result, TagTicket, Ttl, Version,
+    LoadReason, Loaded, Result, Ttl, Version,
 };
 
 /// For how long a key is not loaded in the background again after that has failed.
@@ -32,31 +31,6 @@ pub(super) struct Leading<V, B> {
     pub(super) options: LoadOptions,
     pub(super) deadline: Option<Instant>,
     pub(super) before: Before<V>,
-}
-
-/// What permits to store what was loaded.
-pub(super) struct Rights<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> {
-    pub(super) leased: Option<Leased<V, B>>,
-    /// Taken before the loader ran, if the backend keeps tags.
-    pub(super) ticket: Result<Option<TagTicket>>,
-    pub(super) origin: Result<Origin>,
-}
-
-/// The entry that was there before the loader ran. The loaded value replaces that entry alone: a value that
-/// another process has set meanwhile is newer, and a key that it has deleted stays deleted.
-#[derive(Debug, Default)]
-pub(super) struct Origin {
-    version: Option<Version>,
-    /// When it expires, by the clock of the cache.
-    ends: u64,
-}
-
-impl Origin {
-    /// Returns the version if the entry has not expired by itself since: then it is not there any more, and
-    /// nobody has deleted it.
-    fn present(self, now: u64) -> Option<Version> {
-        self.version.filter(|_| now < self.ends)
-    }
 }
 
 impl<V, B> Leading<V, B>
@@ -77,24 +51,12 @@ where
     {
         // Start before taking the ticket for tags, so that no joiner gets a value that the store will reject.
         lead.begin();
-        let (grant, mut ticket, origin) = join3(
-            self.permission(&lead),
-            self.ticket(),
-            self.origin(lead.key()),
-        )
-        .await;
-        if let Ok(Grant::Load(Some(leased))) = &grant
-            && leased.has_waited
-        {
-            // The older it is, the more invalidations it finds that have nothing to do with this load.
-            lead.begin();
-            ticket = self.ticket().await;
-        }
-        let leased = match grant {
-            Ok(Grant::Load(leased)) => leased,
+        let (grant, mut ticket) = join(self.grant(&lead), self.ticket()).await;
+        let fence = match grant {
+            Ok(Grant::Load(fence)) => fence,
             Ok(Grant::PastOutage) => {
                 self.before.is_outage = true;
-                None
+                Fence::Nothing
             }
             Ok(Grant::Found(value)) => {
                 lead.land(|| Outcome::Loaded(Some(value.clone())));
@@ -108,7 +70,14 @@ where
                 return Err(LoadError::Cache(self.named(error)));
             }
         };
-        if self.before.is_outage {
+        if let Fence::Lease(leased) = &fence
+            && leased.has_waited
+        {
+            // The older it is, the more invalidations it finds that have nothing to do with this load.
+            lead.begin();
+            ticket = self.ticket().await;
+        }
+        if fence.is_blind() {
             // Nothing will tell whether another process changes the key.
             lead.was_current_at(Instant::now());
         }
@@ -116,27 +85,26 @@ where
             key: self.key.clone(),
             reason: self.before.reason,
             last: self.before.value(),
-            fencing_token: leased.as_ref().map(|leased| leased.lease().fencing_token()),
+            fencing_token: match &fence {
+                Fence::Lease(leased) => Some(leased.lease().fencing_token()),
+                _ => None,
+            },
         };
         let load = async {
             let load = load(context);
-            match &leased {
-                Some(leased) => leased.during(&lead, load).await,
-                None => load.await,
+            match &fence {
+                Fence::Lease(leased) => leased.during(&lead, load).await,
+                _ => load.await,
             }
         };
         let load = load.instrument(load_span(self.before.reason, 1));
-        let leads = slice::from_ref(&lead);
+        let leads = &[&lead];
         let loaded = self
             .cache
             .run_loader(leads, &self.options, self.deadline, load);
         match loaded.await {
             Ok(Ok(loaded)) => {
-                let rights = Rights {
-                    leased,
-                    ticket,
-                    origin,
-                };
+                let rights = Rights { fence, ticket };
                 let kept = self.keep(lead, loaded, rights).await;
                 kept.map_err(LoadError::Cache)
             }
@@ -151,53 +119,6 @@ where
                 Err(LoadError::Cache(self.named(error)))
             }
         }
-    }
-
-    /// Returns the permission to load, or what somebody has stored since the key was found absent.
-    async fn permission(&self, lead: &Lead<V>) -> Result<Grant<V, B>> {
-        let is_missing = matches!(self.before.reason, LoadReason::Miss | LoadReason::Stale);
-        if !is_missing || self.before.is_outage {
-            return Ok(Grant::Load(None));
-        }
-        let grant = match self.cache.claim(lead, &self.options, self.deadline).await {
-            Err(error) if is_of_caller(&error) => Err(error),
-            // Refused or not answered: by the time that the value is there, it may be too old.
-            Err(error) => {
-                let passed = self.cache.go_past_outage(&self.options, error);
-                passed.map(|()| Grant::PastOutage)
-            }
-            grant => grant,
-        };
-        if let Ok(Grant::Load(None)) = grant
-            && lead.is_late
-            && let Ok(Some(value)) = self.cache.shared.backend.get(lead.key()).await
-        {
-            return Ok(Grant::Found(value));
-        }
-        grant
-    }
-
-    /// Returns a ticket for the tags of what will be loaded. Of a cache that has failed none is asked for.
-    async fn ticket(&self) -> Result<Option<TagTicket>> {
-        if self.before.is_outage {
-            return Ok(None);
-        }
-        self.cache.tag_ticket(&self.options).await
-    }
-
-    /// Returns what stands under a key that is loaded although it may be there.
-    async fn origin(&self, raw: &str) -> Result<Origin> {
-        let is_missing = matches!(self.before.reason, LoadReason::Miss | LoadReason::Stale);
-        if is_missing || self.before.is_outage {
-            return Ok(Origin::default());
-        }
-        let shared = &self.cache.shared;
-        let found = shared.backend.get_versioned(raw).await?;
-        let left = found.entry.and_then(|entry| entry.expiry.remaining());
-        Ok(Origin {
-            version: found.version,
-            ends: left.map_or(u64::MAX, |left| shared.clock.deadline_nanos(left)),
-        })
     }
 
     /// Stores what was loaded and ends the flight.
@@ -225,8 +146,8 @@ where
             _ if self.before.is_outage => Ok(None),
             Some(value) if is_stored => self.store(&lead, value, ttl, &tags, rights).await,
             _ => {
-                let forgotten = match rights.origin {
-                    Ok(origin) => self.forget(&lead, origin.version).await,
+                let forgotten = match rights.fence.was_there() {
+                    Ok(was_there) => self.forget(&lead, was_there).await,
                     Err(error) => Err(error),
                 };
                 self.counted(forgotten);
@@ -304,16 +225,8 @@ where
         if !tags.is_empty() {
             self.cache.check_tags(&self.options)?;
         }
-        let Rights {
-            leased,
-            ticket,
-            origin,
-        } = rights;
-        let origin = match origin {
-            Ok(origin) => origin.present(self.cache.shared.clock.nanos()),
-            // It is not known what the value may replace.
-            Err(error) => return Ok(self.not_stored(lead, error, None).await),
-        };
+        let Rights { fence, ticket } = rights;
+        let origin = fence.is_there(self.cache.shared.clock.nanos());
         let since = match ticket {
             Err(error) if !tags.is_empty() => {
                 // Without a ticket it cannot be told whether the tags are still those of the value.
@@ -329,17 +242,35 @@ where
             tags,
             since: since.as_ref(),
         };
-        let filled = match leased {
-            Some(leased) => self.cache.fill_lease(lead, &fresh, leased).await,
-            None => {
-                let condition = Condition::unchanged(origin.clone());
-                self.cache.fill(lead, &fresh, condition).await
-            }
-        };
+        let filled = self.fill(lead, &fresh, fence, origin.clone()).await;
         match filled {
             Ok(Filled::Found(found)) => Ok(Some(found)),
             Ok(Filled::Stored | Filled::Overtaken) => Ok(None),
             Err(error) => Ok(self.not_stored(lead, error, origin).await),
+        }
+    }
+
+    /// Stores a value if its fence lets it pass.
+    async fn fill(
+        &self,
+        lead: &Lead<V>,
+        fresh: &Fresh<'_, V>,
+        fence: Fence<V, B>,
+        origin: Option<Version>,
+    ) -> Result<Filled<V>> {
+        let cache = &self.cache;
+        match fence {
+            Fence::Lease(leased) => cache.fill_lease(lead, fresh, leased).await,
+            Fence::Unknown(error) => Err(error),
+            Fence::Nothing => cache.fill_nothing(lead, fresh).await,
+            // The entry has expired, and nobody knows whether another process has deleted the key before or since.
+            Fence::Entry(_) if origin.is_none() && cache.lease_terms(&self.options).is_some() => {
+                cache.fill_nothing(lead, fresh).await
+            }
+            Fence::Entry(_) | Fence::Absence => {
+                let condition = Condition::unchanged(origin);
+                cache.fill(lead, fresh, condition).await
+            }
         }
     }
 

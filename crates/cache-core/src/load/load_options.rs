@@ -105,7 +105,8 @@ impl LoadOptions {
     /// the key is written. A value that was written, or that another process has stored, is loaded again
     /// when as little of it is left as of a value with the time to live of the options.
     ///
-    /// A load that fails is not tried again for a second.
+    /// A load that fails is not tried again for a second. On a store with [leases](crate::LoadLeases) a load that
+    /// takes longer than its value has left is not stored: another process may have deleted the key meanwhile.
     pub const fn refresh_ahead(mut self, share: f64) -> Self {
         self.refresh_ahead = Some(share);
         self
@@ -114,7 +115,9 @@ impl LoadOptions {
     /// Loads a value again in the background at a random time before it ends: the more probable
     /// the less it has left, and the longer loads take here. 1 is a good `beta`; more is earlier.
     ///
-    /// Many processes then do not all load a key at the moment at which it ends.
+    /// Many processes then do not all load a key at the moment at which it ends. On a store with
+    /// [leases](crate::LoadLeases) a load that takes longer than its value has left is not stored, as of
+    /// [`refresh_ahead`](Self::refresh_ahead); a larger `beta` makes that rarer.
     pub const fn early_refresh(mut self, beta: f64) -> Self {
         self.early_refresh = Some(beta);
         self
@@ -158,7 +161,8 @@ impl LoadOptions {
     /// it is set. With zero each process loads for itself.
     ///
     /// A store that is [shared](crate::CacheBackend::abilities) has one load of a key for all processes.
-    /// The right to it is extended while the loader runs, for as long as that takes.
+    /// The right to it is extended while the loader runs, for as long as that takes. Without it, what was loaded
+    /// before another process has deleted the key may be stored after that.
     pub const fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.lease_ttl = Some(ttl);
         self

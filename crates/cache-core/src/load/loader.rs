@@ -43,7 +43,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Runs a loader for some flights, within the time that there is, and counts it.
     pub(super) async fn run_loader<T: Send, E: Send>(
         &self,
-        leads: &[Lead<V>],
+        leads: &[&Lead<V>],
         options: &LoadOptions,
         deadline: Option<Instant>,
         load: impl Future<Output = Result<T, E>> + Send,

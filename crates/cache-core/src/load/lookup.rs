@@ -47,6 +47,8 @@ pub(crate) struct Lookup<'c, 'l, V, B> {
 pub(super) struct Before<V> {
     pub(super) reason: LoadReason,
     pub(super) last: Option<Last<V>>,
+    /// The key was found with a value.
+    pub(super) is_present: bool,
     /// The cache could not be read.
     pub(super) is_outage: bool,
 }
@@ -67,6 +69,7 @@ impl<V: Clone> Before<V> {
         Self {
             reason,
             last,
+            is_present: matches!(reason, LoadReason::Ahead | LoadReason::Refresh),
             is_outage: false,
         }
     }

@@ -1,6 +1,9 @@
 //! Loads many keys with one call of the loader.
 
+mod claims;
+mod elsewhere;
 mod joins;
+mod leases;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -8,22 +11,31 @@ use std::collections::HashMap;
 use std::iter::repeat_with;
 use std::sync::Arc;
 
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use self::claims::Own;
+use self::elsewhere::Elsewhere;
+use super::What;
 use super::flights::{Boarding, Join, Lead, Outcome, Ticket, Verdict};
-use super::lead::{Leading, Origin, Rights};
+use super::lead::Leading;
 use super::loader::load_span;
 use super::lookup::Before;
+use super::rights::{Fence, Rights};
 use super::waiting::Answer;
-#[expect(unused_imports, reason = "short names for the docs")]
-use crate::ErrorKind::{InvalidInput, LoadCycle, LoadTimeout};
 use crate::{Cache, CacheBackend, LoadError, LoadOptions, LoadReason, Loaded, Result, TagTicket};
+#[expect(unused_imports, reason = "short names for the docs")]
+use crate::{
+    ErrorKind::{InvalidInput, LoadCycle, LoadTimeout},
+    LoadLeases,
+};
 
 const OPERATION: &str = "get_many_or_load";
-/// How many values of one call are stored at the same time: a store has a queue that ends.
-const MAX_STORES: usize = 64;
+/// How many keys of one call are claimed, waited for, stored or given up at the same time: a store has a queue that
+/// ends.
+const AT_ONCE: usize = 64;
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// Returns the values of `keys`, in their order; those that are absent are loaded by one call of
@@ -35,8 +47,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     /// call of others has given up. Two calls whose keys overlap never wait for each other in a circle:
     /// each loads its own keys before it waits for those of others.
     ///
-    /// Of the defaults it takes the time to live, `ttl_jitter`, `hard_timeout`, `absent_ttl` and
-    /// `fail_on_outage`; it serves no stale values and loads nothing ahead.
+    /// A store with [leases](LoadLeases) has one load of a key for all processes here too, and what was loaded
+    /// before another process has changed its key is not stored. That is one command for each absent key
+    /// before the loader runs, 64 of them at the same time, and one for each key three times a second while it
+    /// runs; [`lease_ttl`](LoadOptions::lease_ttl) of zero does without.
+    ///
+    /// Of the defaults it takes the time to live, `ttl_jitter`, `hard_timeout`, `absent_ttl`, `lease_ttl`, `allow_tags`
+    /// and `fail_on_outage`; it serves no stale values and loads nothing ahead.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
@@ -55,11 +72,11 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ///
     /// # Errors
     /// [`InvalidInput`] for a bad key, and with [`LoadOptions::fail_on_outage`] what the backend
-    /// reports. For a single key: the error of the loader, [`LoadTimeout`] or [`LoadCycle`]; the other
-    /// keys have their values all the same.
+    /// reports. For a single key: the error of the loader, [`LoadTimeout`] or [`LoadCycle`], and with
+    /// `fail_on_outage` why its lease cannot be had; the other keys have their values all the same.
     ///
     /// # Cancel safety
-    /// A dropped call drops its loader; of those who wait for a key, one then runs its own.
+    /// A dropped call drops its loader and gives its leases up; of those who wait for a key, one then runs its own.
     pub async fn get_many_or_load<K, F, Fut, I, L, E>(
         &self,
         keys: &[K],
@@ -169,7 +186,9 @@ where
         (leads, joins)
     }
 
-    /// Loads the keys of some flights with one call of the loader, and ends the flights.
+    /// Loads the keys of some flights with one call of the loader, and ends the flights. Keys that another
+    /// process loads are waited for after it, when no lease is held here: so two calls never wait for each
+    /// other in a circle.
     async fn lead<F, Fut, I, L>(&mut self, leads: Vec<Lead<V>>, load: &F)
     where
         F: Fn(Vec<String>) -> Fut + Send + Sync,
@@ -181,28 +200,44 @@ where
         if leads.is_empty() {
             return;
         }
-        let names = leads
-            .iter()
-            .map(|lead| self.name(lead).to_owned())
-            .collect();
         leads.iter().for_each(Lead::begin);
-        let ticket = match self.is_outage {
-            true => Ok(None),
-            false => self.cache.tag_ticket(&self.options).await,
-        };
+        let (claims, ticket) = join(self.claims(leads), self.ticket()).await;
+        let (own, elsewhere) = self.sort_claims(claims);
+        self.load(own, ticket, &elsewhere, load).await;
+        self.load_elsewhere(elsewhere, load).await;
+    }
+
+    /// Loads keys with one call of the loader, which must not ask for any of those that are loaded `elsewhere`.
+    async fn load<F, Fut, I, L>(
+        &mut self,
+        own: Own<V, B>,
+        ticket: Result<Option<TagTicket>>,
+        elsewhere: &Elsewhere<'c, V>,
+        load: &F,
+    ) where
+        F: Fn(Vec<String>) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<I, E>> + Send,
+        I: IntoIterator<Item = (String, L)> + Send,
+        L: Into<Loaded<V>>,
+    {
+        let Own { leads, leases } = own;
+        if leads.is_empty() {
+            return;
+        }
+        let names = leads.iter().map(|lead| self.name(lead).to_owned());
+        let names: Vec<String> = names.collect();
         let span = load_span(LoadReason::Miss, leads.len());
-        let loaded = async { load(names).await }.instrument(span);
-        let Self {
-            cache,
-            options,
-            deadline,
-            ..
-        } = self;
-        match cache.run_loader(&leads, options, *deadline, loaded).await {
+        let loaded = leases.during(&leads, async { load(names).await });
+        let (options, deadline) = (&self.options, self.deadline);
+        let all: Vec<&Lead<V>> = leads.iter().chain(elsewhere.leads()).collect();
+        let loaded = self
+            .cache
+            .run_loader(&all, options, deadline, loaded.instrument(span));
+        match loaded.await {
             Ok(Ok(pairs)) => {
                 let pairs = pairs.into_iter().map(|(key, value)| (key, value.into()));
                 let loaded: HashMap<String, Loaded<V>> = pairs.collect();
-                self.keep(leads, loaded, &ticket).await;
+                self.keep(Own { leads, leases }, loaded, &ticket).await;
             }
             Ok(Err(error)) => {
                 let error = Arc::new(error);
@@ -222,10 +257,19 @@ where
         }
     }
 
+    /// Returns a ticket for the tags of what will be loaded.
+    async fn ticket(&self) -> Result<Option<TagTicket>> {
+        match self.is_outage {
+            true => Ok(None),
+            false => self.cache.tag_ticket(&self.options).await,
+        }
+    }
+
     /// Reads the keys again that somebody may have stored since, and returns the flights of those
-    /// that are still absent.
+    /// that are still absent. A claim finds what is there.
     async fn read_again(&mut self, leads: Vec<Lead<V>>) -> Vec<Lead<V>> {
-        let is_late = |lead: &Lead<V>| lead.is_late && !self.is_outage;
+        let is_claimed = self.is_outage || self.terms().is_some();
+        let is_late = |lead: &Lead<V>| lead.is_late && !is_claimed;
         let (late, mut absent): (Vec<_>, Vec<_>) = leads.into_iter().partition(is_late);
         if late.is_empty() {
             return absent;
@@ -251,25 +295,33 @@ where
     /// Stores what was loaded, many at the same time, and ends the flights.
     async fn keep(
         &mut self,
-        leads: Vec<Lead<V>>,
+        own: Own<V, B>,
         mut loaded: HashMap<String, Loaded<V>>,
         ticket: &Result<Option<TagTicket>>,
     ) {
-        let found: Vec<_> = leads
-            .into_iter()
-            .map(|lead| {
-                let value = loaded.remove(self.name(&lead));
-                (lead, value)
-            })
-            .collect();
+        let Own { leads, mut leases } = own;
         let this = &*self;
-        let each = found
-            .into_iter()
-            .map(|(lead, value)| this.keep_one(lead, value, ticket.clone()));
-        let kept: Vec<_> = stream::iter(each)
-            .buffer_unordered(MAX_STORES)
-            .collect()
-            .await;
+        let each = leads.into_iter().map(|lead| {
+            let loaded = loaded.remove(this.name(&lead));
+            let loaded = loaded.unwrap_or_else(Loaded::absent);
+            // The leases of what is not stored are left, to be given up together.
+            let leased = match loaded.what {
+                What::Value(_) => leases.take(lead.key()),
+                _ => None,
+            };
+            let is_unclaimed = leased.is_none() && !leases.has(lead.key());
+            let is_outage = this.is_outage || is_unclaimed && this.terms().is_some();
+            let fence = match leased {
+                Some(leased) => Fence::Lease(leased),
+                None => Fence::Absence,
+            };
+            let rights = Rights {
+                fence,
+                ticket: ticket.clone(),
+            };
+            this.keep_one(lead, loaded, is_outage, rights)
+        });
+        let kept: Vec<_> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
         for (raw, answer) in kept {
             self.note(&raw, answer);
         }
@@ -278,8 +330,9 @@ where
     async fn keep_one(
         &self,
         lead: Lead<V>,
-        loaded: Option<Loaded<V>>,
-        ticket: Result<Option<TagTicket>>,
+        loaded: Loaded<V>,
+        is_outage: bool,
+        rights: Rights<V, B>,
     ) -> (String, Answer<V, E>) {
         let leading = Leading {
             cache: self.cache.clone(),
@@ -288,17 +341,11 @@ where
             options: self.options,
             deadline: self.deadline,
             before: Before {
-                is_outage: self.is_outage,
+                is_outage,
                 ..Before::of(LoadReason::Miss, None)
             },
         };
         let raw = lead.key().to_owned();
-        let rights = Rights {
-            leased: None,
-            ticket,
-            origin: Ok(Origin::default()),
-        };
-        let loaded = loaded.unwrap_or_else(Loaded::absent);
         let kept = leading.keep(lead, loaded, rights).await;
         (raw, kept.map_err(LoadError::Cache))
     }

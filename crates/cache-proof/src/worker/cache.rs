@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{Cache, EncodedBackend, InvalidationBus, MsgPackCodec, Result};
+use cache_core::{Cache, EncodedBackend, InvalidationBus, LoadOptions, MsgPackCodec, Result};
 use cache_local::{LocalBackend, LocalConfig};
 use cache_redis::{BusConfig, PubSubBus, RedisConfig, RedisStore, TrackingBus};
 use cache_tiered::{TieredBackend, TieredConfig};
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::TASKS;
+use super::load_task::LEASE;
 use crate::plan::{BOUND, Mode, Order};
 
 /// Builds the cache, of which a command may take `timeout`, and waits until its first tier may serve.
@@ -20,8 +21,9 @@ where
 {
     let store = RedisStore::connect(config(&order.data_url, timeout)?).await?;
     let l2 = EncodedBackend::new(store, MsgPackCodec::new());
+    let options = LoadOptions::new().lease_ttl(LEASE);
     let tiers = match order.mode {
-        Mode::Redis => return Ok(Cache::new(l2)),
+        Mode::Redis => return Cache::builder(l2).load_options(options).build(),
         Mode::NoBus => TieredConfig::without_bus(BOUND),
         Mode::Tracking | Mode::PubSub => {
             let bus = bus(l2.store(), order, timeout).await?;
@@ -33,7 +35,7 @@ where
     let l1 = LocalBackend::new(LocalConfig::new().max_entries(entries))?;
     let backend = Arc::new(TieredBackend::new(l1, l2, tiers)?);
     backend.ready().await;
-    Ok(Cache::new(backend))
+    Cache::builder(backend).load_options(options).build()
 }
 
 /// Makes a bus that goes another way than the data, so that its connections can break alone.

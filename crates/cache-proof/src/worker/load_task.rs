@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_core::{LoadError, LoadOptions, SetOptions};
+use cache_core::{LoadError, LoadOptions, Loaded, Result, SetOptions};
 use fastrand::Rng;
 use tokio::time::sleep;
 
@@ -14,13 +14,13 @@ use super::edit::begin;
 use super::shared::{Held, Shared};
 use super::task::{any_key, get, get_many};
 use super::{Phase, TASKS};
-use crate::history::Kind;
+use crate::history::{Kind, Operation};
 use crate::payload::Payload;
 
 /// How many tasks of a process load.
 pub(super) const LOAD_TASKS: u32 = 4;
 /// How long others wait for a process that has died while it loaded.
-const LEASE: Duration = Duration::from_secs(1);
+pub(super) const LEASE: Duration = Duration::from_secs(1);
 /// How long a loader takes at most, and one of a few: so long that its lease has to be extended.
 const SHORT: Duration = Duration::from_millis(30);
 const LONG: Duration = Duration::from_millis(2500);
@@ -66,16 +66,17 @@ impl LoadTask {
         let choice = self.random.u32(..most);
         let mut any = || any_key(&mut self.random, shared.loaded_keys());
         match choice {
-            0..50 => {
+            0..42 => {
                 let key = any();
                 self.load(key, patience).await;
             }
+            42..50 => {
+                let keys = some(any);
+                self.load_many(&keys, patience).await;
+            }
             50..70 => get(&shared, any(), Kind::Get, patience).await,
             70..75 => {
-                let mut keys = vec![any(), any(), any()];
-                keys.sort_unstable();
-                keys.dedup();
-                get_many(&shared, &keys, patience).await;
+                get_many(&shared, &some(any), patience).await;
             }
             75..94 => self.renew(Kind::Renew, patience).await,
             94..98 => self.renew(Kind::RenewByTag, patience).await,
@@ -83,17 +84,61 @@ impl LoadTask {
         }
     }
 
-    async fn load(&mut self, key: u32, patience: Patience) {
+    /// Loads keys with one call of a loader.
+    async fn load_many(&mut self, keys: &[u32], patience: Patience) {
+        let takes = self.takes(keys.iter().any(|key| self.is_tagged(*key)));
         let shared = &self.shared;
-        let is_tagged = is_loaded_with_tag(key, shared.order.keys);
+        let load = async |missing: Vec<String>| {
+            let missing = keys.iter().filter(|key| missing.contains(&name(**key)));
+            let read = |key: &u32| {
+                let payload = Payload::new(*key, shared.source.get(*key), shared.order.process);
+                let tags = self.is_tagged(*key).then(|| self.tag_of(*key));
+                (name(*key), Loaded::value(payload).tags(tags))
+            };
+            let read: Vec<_> = missing.map(read).collect();
+            sleep(takes).await;
+            Ok::<_, Infallible>(read)
+        };
+        let names: Vec<String> = keys.iter().map(|key| name(*key)).collect();
+        let begun = keys.iter().map(|key| call(&shared.order, *key, Kind::Load));
+        let begun: Vec<Operation> = begun.collect();
+        let answer = ask(patience, async {
+            let answers = shared.cache.get_many_or_load(&names, load).await?;
+            answers
+                .into_iter()
+                .map(of_cache)
+                .collect::<Result<Vec<_>>>()
+        });
+        let answer = answer.await;
+        let ended = begun.into_iter().enumerate().map(|(place, call)| {
+            answer.of(call, |call, found| {
+                call.found = found[place].as_ref().map(Payload::seen);
+            })
+        });
+        shared.journal.end(ended);
+    }
+
+    fn is_tagged(&self, key: u32) -> bool {
+        is_loaded_with_tag(key, self.shared.order.keys)
+    }
+
+    /// Returns how long a loader takes.
+    fn takes(&mut self, is_tagged: bool) -> Duration {
         let takes = match self.random.u8(..20) {
             // Who has asked before a tag is invalidated may wait for it for as long as it takes.
             0 if !is_tagged => LONG,
             _ => SHORT,
         };
-        let takes = takes.mul_f64(self.random.f64());
+        takes.mul_f64(self.random.f64())
+    }
+
+    async fn load(&mut self, key: u32, patience: Patience) {
+        let is_tagged = self.is_tagged(key);
+        let takes = self.takes(is_tagged);
         let ttl = self.random.u64(TTL_MS);
-        let options = LoadOptions::new().lease_ttl(LEASE);
+        let is_new = is_refreshed(key) && self.random.u8(..4) == 0;
+        let shared = &self.shared;
+        let options = LoadOptions::new();
         let options = match self.random.bool() {
             true => options.ttl(Duration::from_millis(ttl)),
             false => options,
@@ -109,9 +154,9 @@ impl LoadTask {
         };
         let begun = call(&shared.order, key, Kind::Load);
         let answer = ask(patience, async {
-            entry.or_load(load).await.map_err(|error| match error {
-                LoadError::Cache(error) => error,
-                LoadError::Loader(never) => match *never {},
+            of_cache(match is_new {
+                true => entry.refresh(load).await,
+                false => entry.or_load(load).await,
             })
         });
         let ended = answer.await.of(begun, |call, found| {
@@ -138,11 +183,15 @@ impl LoadTask {
             }
             _ => self.random.choice(&self.own).copied().into_iter().collect(),
         };
+        let kind = match chosen[..] {
+            [key] if kind == Kind::Set && is_refreshed(key) => Kind::Renew,
+            _ => kind,
+        };
         let held: Option<Vec<Held<'_>>> = chosen.iter().map(|key| shared.hold(*key)).collect();
         let (Some(mut held), Some(&key)) = (held, chosen.first()) else {
             return;
         };
-        let is_tagged = is_loaded_with_tag(key, keys);
+        let is_tagged = self.is_tagged(key);
         let calls = begin(shared, &mut held, kind, |call| {
             call.tagged = is_tagged && kind == Kind::Set;
         });
@@ -173,4 +222,26 @@ impl LoadTask {
             self.load(key, Patience::Endless).await;
         }
     }
+}
+
+/// Tells whether a key is refreshed at times. A refresh whose value cannot be stored deletes the older one, so what
+/// was set there would be gone without a call that says so: nobody sets these keys.
+fn is_refreshed(key: u32) -> bool {
+    key.is_multiple_of(2)
+}
+
+/// Chooses up to three keys.
+fn some(mut any: impl FnMut() -> u32) -> Vec<u32> {
+    let mut keys = vec![any(), any(), any()];
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// Returns the answer to a load whose loader cannot fail.
+fn of_cache<T>(answer: Result<T, LoadError<Infallible>>) -> Result<T> {
+    answer.map_err(|error| match error {
+        LoadError::Cache(error) => error,
+        LoadError::Loader(never) => match *never {},
+    })
 }

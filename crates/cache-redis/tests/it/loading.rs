@@ -1,5 +1,8 @@
 //! One load of a key for all who share a server.
 
+mod many;
+mod refresh;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,10 +1,12 @@
 //! One round trip for each verb, counted by the server.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cache_core::{
-    Cache, CacheBackend, Cursor, EncodedBackend, Expiry, MsgPackCodec, Scope, SetOptions,
+    Cache, CacheBackend, Cursor, EncodedBackend, Expiry, LoadOptions, MsgPackCodec, Scope,
+    SetOptions,
 };
 use cache_redis::RedisStore;
 use cache_testbed::{Cluster, Flavor, Server, slot_of_key};
@@ -120,6 +122,53 @@ async fn every_verb_on_a_key_is_one_command() {
     assert_eq!(sent(&server, cache.persist("a")).await, look("persist"));
     assert_eq!(sent(&server, cache.delete("a")).await, look("unlink"));
     assert_eq!(sent(&server, cache.expire("a", 0)).await, look("unlink"));
+}
+
+#[tokio::test]
+async fn a_load_of_an_absent_key_is_a_read_a_claim_and_a_fill_whatever_the_verb() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let backend = EncodedBackend::new(connect(&server).await, MsgPackCodec::new());
+    let options = LoadOptions::new().ttl(60).allow_tags(false);
+    let cache = Cache::<String>::builder(backend).load_options(options);
+    let cache = cache.build().expect("good options");
+    let value = || "value".to_owned();
+    let refresh = async |key: &'static str| {
+        let load = async move |_| Ok::<_, io::Error>(value());
+        cache.entry(key).refresh(load).await.expect("it is healthy");
+    };
+    let bulk = async |keys: &[&str]| {
+        let load = async |keys: Vec<String>| {
+            Ok::<_, io::Error>(keys.into_iter().map(|key| (key, value())))
+        };
+        let answers = cache.get_many_or_load(keys, load).await;
+        assert_eq!(answers.expect("it is healthy").len(), keys.len());
+    };
+    refresh("warm").await;
+    bulk(&["warm", "up"]).await;
+
+    // A claim looks, asks for the time and sets the lease; a fill looks, sets the value and calls who waits.
+    let loads = |keys, read: [(&str, u64); 2]| {
+        let [evalsha, get] = [("evalsha", 2 * keys), ("get", keys)];
+        let others = ["getrange", "publish", "time"].map(|name| (name, keys));
+        let mut calls = vec![evalsha, get, ("set", 2 * keys)];
+        calls.extend(others);
+        for (name, count) in read {
+            match calls.iter_mut().find(|call| call.0 == name) {
+                Some(call) => call.1 += count,
+                None => calls.push((name, count)),
+            }
+        }
+        calls.sort_unstable();
+        let owned = |(name, calls): (&str, u64)| (name.to_owned(), calls);
+        calls.into_iter().map(owned).collect::<Vec<_>>()
+    };
+    let by_script = [("evalsha", 1), ("get", 1)];
+    assert_eq!(sent(&server, refresh("a")).await, loads(1, by_script));
+    let at_once = [("mget", 1), ("get", 0)];
+    let keys = ["b", "c", "d"];
+    assert_eq!(sent(&server, bulk(&keys)).await, loads(3, at_once));
+    // Of keys that are there: the read alone.
+    assert_eq!(sent(&server, bulk(&keys)).await, once("mget"));
 }
 
 #[tokio::test]

@@ -293,10 +293,10 @@ impl<V> Drop for Lead<V> {
 /// # Errors
 /// [`LoadCycle`](ErrorKind::LoadCycle): it runs in a loader of one of these keys.
 pub(crate) async fn run<V: Send + Sync, T>(
-    leads: &[Lead<V>],
+    leads: &[&Lead<V>],
     load: impl Future<Output = T> + Send,
 ) -> Result<T> {
-    let loaded = loading(leads.iter().map(Lead::place).collect(), load).await;
+    let loaded = loading(leads.iter().map(|lead| lead.place()).collect(), load).await;
     loaded.ok_or_else(|| ErrorKind::LoadCycle.into())
 }
 

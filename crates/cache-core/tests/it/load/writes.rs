@@ -200,6 +200,21 @@ async fn refresh_ahead_loses_against_a_set_and_against_a_delete_of_another_proce
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refresh_replaces_what_an_older_load_has_stored_since_the_key_was_found_absent() {
+    let world = world();
+    // The refresh finds the key absent, and hears of it a second later.
+    world.backend.script([Fault::DelayReply(SECOND)]);
+    let cache = world.cache.clone();
+    let load = async |_| Ok::<_, std::io::Error>(2);
+    let refresh = tokio::spawn(async move { cache.entry("key").refresh(load).await });
+    settle().await;
+    let older = world.cache.get_or_insert_with("key", async || 1).await;
+    assert_eq!(older.unwrap(), 1);
+    assert_eq!(value(refresh).await, Some(2));
+    assert_eq!(world.cache.get("key").await.unwrap(), Some(2));
+}
+
 /// What another process does while a load of this one is under way.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Meanwhile {

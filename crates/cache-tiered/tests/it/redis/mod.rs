@@ -2,6 +2,7 @@
 
 mod faults;
 mod leases;
+mod loads;
 mod outsiders;
 mod runtime;
 mod scale;
