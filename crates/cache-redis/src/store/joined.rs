@@ -9,8 +9,8 @@ use super::RedisStore;
 use super::queue::{Kind, Queue};
 use crate::client::{Add, Counted, Found, Link, Source};
 
-/// Values of more bytes are written alone: a command of their own costs little beside them.
-const LARGE: usize = 16 * 1024;
+/// Values of more bytes are written alone: into a script and out of it each is copied.
+const LARGE: usize = 1024;
 
 /// The queues of stores that share their connections.
 #[derive(Debug, Default)]
