@@ -125,9 +125,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
 
     /// Takes the lease of a key for a load that has to begin now, be it from a load that has begun earlier.
     ///
-    /// That one is too old for who asks for a new value, and its value must not be stored after the newer one:
-    /// so its lease is ended, as a change of the key would end it. A lease that somebody else gets in between
-    /// is left to him: his load has begun after this call and stores what is new enough.
+    /// That one is too old for a caller that asks for a new value, and its value must not be stored after the newer one:
+    /// so its lease is ended, as a change of the key would end it. A lease that another load gets in between
+    /// stays: that load has begun after this call, and stores what is new enough.
     pub(super) async fn claim_now(
         &self,
         lead: &Lead<V>,
