@@ -33,6 +33,8 @@ struct Writes;
 /// Adds to counters.
 struct Adds;
 
+// What is sent at once is boxed: then none of these futures is large, and an operation that waits for others, which is
+// most of them under load, allocates nothing for it.
 impl RedisStore {
     /// Reads what stands under a key.
     pub(super) async fn found(&self, key: &str) -> Result<Found> {
@@ -44,7 +46,7 @@ impl RedisStore {
             let key = self.keys.join(key);
             async move { connection.get(key, Source::Any).await }
         });
-        get.await
+        Box::pin(get).await
     }
 
     /// Reads what stands under a key and the time that it has left, as of one moment.
@@ -57,7 +59,7 @@ impl RedisStore {
             let key = self.keys.join(key);
             async move { connection.get_with_ttl(key).await }
         });
-        get.await
+        Box::pin(get).await
     }
 
     /// Writes a value, whatever is there.
@@ -65,10 +67,10 @@ impl RedisStore {
         let (link, queue) = (&self.link, &self.queues.writes);
         let write = (key, value, expiry);
         if write.1.len() > LARGE {
-            return Writes::alone(link, write).await;
+            return Box::pin(Writes::alone(link, write)).await;
         }
         match queue.turn(link) {
-            Some(_turn) => Writes::alone(link, write).await,
+            Some(_turn) => Box::pin(Writes::alone(link, write)).await,
             None => queue.send(link, write).await,
         }
     }
@@ -77,7 +79,7 @@ impl RedisStore {
     pub(super) async fn add_to(&self, add: Add) -> Result<Option<Counted>> {
         let (link, queue) = (&self.link, &self.queues.adds);
         match queue.turn(link) {
-            Some(_turn) => Adds::alone(link, add).await,
+            Some(_turn) => Box::pin(Adds::alone(link, add)).await,
             None => queue.send(link, add).await,
         }
     }
