@@ -132,13 +132,7 @@ impl Connection {
             ]);
         }
         let set = self.eval(&SET_EACH, slot, keys, arguments);
-        let (set, _) = join(set, async {
-            match known {
-                Some(known) => Ok(known),
-                None => self.bulk_write(slot, server.as_ref()).await,
-            }
-        })
-        .await;
+        let (set, _) = join(set, self.bulk_write(slot, server.as_ref())).await;
         set.map(drop)
     }
 
