@@ -10,6 +10,10 @@ use tokio::time::Instant;
 
 use super::Secret;
 
+/// The shortest time after which a provider is asked again: one that returns what has just expired is not asked all
+/// the time.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// A password, and whose it is, as a [provider](super::RedisConfig::credentials) returns them.
 ///
 /// `Debug` output shows neither.
@@ -57,8 +61,8 @@ impl Credentials {
 
     /// Says for how long from now a connection may go on that logs in with them.
     ///
-    /// When three quarters of that time are over, the provider is asked again, and open connections log in with
-    /// what it returns. Without it only new connections do.
+    /// When three quarters of that time are over, but no sooner than after 100 milliseconds, the provider is asked
+    /// again, and open connections log in with what it returns. Without it only new connections do.
     ///
     /// ```
     /// use std::time::Duration;
@@ -72,7 +76,7 @@ impl Credentials {
 
     /// Returns when the next ones are asked for.
     fn due(&self, now: Instant) -> Option<Instant> {
-        now.checked_add(self.valid_for?.mul_f64(0.75))
+        now.checked_add(self.valid_for?.mul_f64(0.75).max(SHORTEST))
     }
 }
 

@@ -39,27 +39,21 @@ impl RedisStore {
     /// Reads what stands under a key.
     pub(super) async fn found(&self, key: &str) -> Result<Found> {
         let (link, queue) = (&self.link, &self.queues.values);
-        let Some(_turn) = queue.turn(link) else {
-            return queue.send(link, self.keys.join(key)).await;
-        };
-        let get = link.read(|connection| {
-            let key = self.keys.join(key);
-            async move { connection.get(key, Source::Any).await }
-        });
-        Box::pin(get).await
+        let key = self.keys.join(key);
+        match queue.turn(link) {
+            Some(_turn) => Box::pin(Values::alone(link, key)).await,
+            None => queue.send(link, key).await,
+        }
     }
 
     /// Reads what stands under a key and the time that it has left, as of one moment.
     pub(super) async fn found_with_expiry(&self, key: &str) -> Result<(Found, Expiry)> {
         let (link, queue) = (&self.link, &self.queues.entries);
-        let Some(_turn) = queue.turn(link) else {
-            return queue.send(link, self.keys.join(key)).await;
-        };
-        let get = link.read(|connection| {
-            let key = self.keys.join(key);
-            async move { connection.get_with_ttl(key).await }
-        });
-        Box::pin(get).await
+        let key = self.keys.join(key);
+        match queue.turn(link) {
+            Some(_turn) => Box::pin(Entries::alone(link, key)).await,
+            None => queue.send(link, key).await,
+        }
     }
 
     /// Writes a value, whatever is there.

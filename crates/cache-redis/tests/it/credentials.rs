@@ -215,6 +215,23 @@ async fn a_connection_stays_when_it_cannot_log_in_again() {
 }
 
 #[tokio::test]
+async fn a_provider_whose_credentials_have_just_expired_is_not_asked_without_a_pause() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let account = Account {
+        valid_for: Some(Duration::ZERO),
+        ..Account::default()
+    };
+    account.rotate(&[&server], "secret");
+    let store = RedisStore::connect(account.config(config(&server))).await;
+    let store = store.unwrap();
+    let (begin, asked) = (Instant::now(), account.asked());
+    sleep(Duration::from_secs(1)).await;
+    let most = begin.elapsed().as_millis() / 100 + 1;
+    assert!(u128::from(account.asked() - asked) <= most);
+    assert_eq!(store.get("none").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_provider_that_fails_is_named_by_the_error() {
     let server = Server::builder(Flavor::Redis7).password("secret").start();
     let failing = config(&server).credentials(|| async {
