@@ -149,8 +149,12 @@ pub struct BusSettings {
 )]
 #[non_exhaustive]
 pub enum BusKind {
-    /// The server tells: [`TrackingBus`](crate::TrackingBus).
+    /// The server tells if it can, as with [`Tracking`](Self::Tracking); if it refuses to, nobody does, as with
+    /// [`None`](Self::None). Both keep the bound. Which of them it is shows in the log as the cache connects, and in
+    /// [`TierStats::permit`](crate::TierStats::permit).
     #[default]
+    Auto,
+    /// The server tells: [`TrackingBus`](crate::TrackingBus). A server that refuses to is an error.
     Tracking,
     /// Those who change something say so: [`PubSubBus`](crate::PubSubBus).
     PubSub,

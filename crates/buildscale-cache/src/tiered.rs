@@ -10,7 +10,7 @@ use cache_tiered::{TieredBackend, TieredConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{BusKind, CacheSettings, CodecKind, redis};
+use crate::{BusKind, BusSettings, CacheSettings, CodecKind, redis};
 
 /// How many entries the first tier holds unless it is told otherwise.
 const L1_ENTRIES: u64 = 100_000;
@@ -23,7 +23,8 @@ pub trait TieredExt: Sized {
     /// what is read in the memory of this process as well.
     ///
     /// What memory serves is never older than one second: whoever changes a key, other programs
-    /// included, the server tells every process of it. `docs/consistency.md` in the repository says
+    /// included, the server tells every process of it. Where a server refuses to tell, as some managed services do,
+    /// memory keeps values for one second alone, and the log says so. `docs/consistency.md` in the repository says
     /// what is promised under which faults. Memory holds at most 100,000 entries, for 60 seconds
     /// each; other limits, bounds and policies can be said in [`CacheSettings`],
     /// and for all else the parts are put together as the example of [`TieredBackend`] does.
@@ -44,9 +45,7 @@ pub trait TieredExt: Sized {
     /// ```
     ///
     /// # Errors
-    /// As of [`new_redis`](crate::RedisExt::new_redis), and
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a server without client tracking: for
-    /// these there is [`PubSubBus`].
+    /// As of [`new_redis`](crate::RedisExt::new_redis).
     ///
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.
@@ -90,7 +89,7 @@ where
     let l1 = LocalBackend::new(options.into())?;
     let (config, of_bus) = checked(&settings)?;
     let l2 = redis::connect(&settings, codec).await?;
-    let config = attach(config, settings.bus.kind, of_bus, l2.store()).await?;
+    let config = attach(config, &settings.bus, of_bus, l2.store()).await?;
     Ok(Cache::builder(TieredBackend::new(l1, l2, config)?))
 }
 
@@ -124,13 +123,30 @@ fn name_section(error: Error) -> Error {
 
 async fn attach(
     config: TieredConfig,
-    kind: BusKind,
+    bus: &BusSettings,
     of_bus: BusConfig,
     store: &RedisStore,
 ) -> Result<TieredConfig> {
-    Ok(match kind {
+    Ok(match bus.kind {
+        BusKind::Auto => match TrackingBus::connect(store, of_bus).await {
+            Ok(bus) => config.bus(Arc::new(bus)),
+            Err(error) if is_refusal(&error) => {
+                let bound = bus.bound.unwrap_or(DEFAULT_BOUND);
+                tracing::warn!(?bound, %error, "memory keeps no value for longer than the bound: no bus tells of changes");
+                config
+            }
+            Err(error) => return Err(error),
+        },
         BusKind::Tracking => config.bus(Arc::new(TrackingBus::connect(store, of_bus).await?)),
         BusKind::PubSub => config.bus(Arc::new(PubSubBus::connect(store, of_bus).await?)),
         BusKind::None => config,
     })
+}
+
+/// Tells whether servers that work refuse to tell of changes.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unsupported { .. } | ErrorKind::Unauthorized
+    )
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::ready;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use cache_core::{CacheBackend, DynBackend};
 
 use crate::TestValue;
@@ -52,40 +53,80 @@ pub trait Fixture: Send + Sync + 'static {
 }
 
 /// Runs a fixture with the type of its backend erased.
-#[derive(Debug, Clone)]
-pub struct Erased<F>(F);
+///
+/// The type of the fixture is erased with it, so the tests of all fixtures of a kind of value are compiled once.
+pub struct Erased<V>(Box<dyn AnyFixture<V>>);
 
-impl<F: Fixture> Erased<F> {
+impl<V: TestValue> Erased<V> {
     /// Wraps a fixture.
     #[must_use]
-    pub const fn new(fixture: F) -> Self {
-        Self(fixture)
+    pub fn new(fixture: impl Fixture<Value = V>) -> Self {
+        Self(Box::new(fixture))
     }
 }
 
-impl<F: Fixture> Fixture for Erased<F> {
-    type Value = F::Value;
-    type Backend = DynBackend<F::Value>;
+impl<V> fmt::Debug for Erased<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Erased").finish_non_exhaustive()
+    }
+}
+
+impl<V: TestValue> Fixture for Erased<V> {
+    type Value = V;
+    type Backend = DynBackend<V>;
 
     async fn fresh(&self) -> Self::Backend {
-        DynBackend::new(self.0.fresh().await)
+        self.0.any_fresh().await
     }
 
     async fn bounded(&self, entries: u64) -> Option<Self::Backend> {
-        self.0.bounded(entries).await.map(DynBackend::new)
+        self.0.any_bounded(entries).await
     }
 
     async fn oversized(&self) -> Option<(Self::Backend, Self::Value)> {
-        let (backend, value) = self.0.oversized().await?;
-        Some((DynBackend::new(backend), value))
+        self.0.any_oversized().await
     }
 
     async fn advance(&self, by: Duration) {
-        self.0.advance(by).await;
+        self.0.any_advance(by).await;
     }
 
     fn granularity(&self) -> Duration {
-        self.0.granularity()
+        self.0.any_granularity()
+    }
+}
+
+/// [`Fixture`] as a type that can be erased.
+#[async_trait]
+trait AnyFixture<V>: Send + Sync {
+    async fn any_fresh(&self) -> DynBackend<V>;
+    async fn any_bounded(&self, entries: u64) -> Option<DynBackend<V>>;
+    async fn any_oversized(&self) -> Option<(DynBackend<V>, V)>;
+    async fn any_advance(&self, by: Duration);
+    fn any_granularity(&self) -> Duration;
+}
+
+#[async_trait]
+impl<F: Fixture> AnyFixture<F::Value> for F {
+    async fn any_fresh(&self) -> DynBackend<F::Value> {
+        DynBackend::new(self.fresh().await)
+    }
+
+    async fn any_bounded(&self, entries: u64) -> Option<DynBackend<F::Value>> {
+        self.bounded(entries).await.map(DynBackend::new)
+    }
+
+    async fn any_oversized(&self) -> Option<(DynBackend<F::Value>, F::Value)> {
+        let (backend, value) = self.oversized().await?;
+        Some((DynBackend::new(backend), value))
+    }
+
+    async fn any_advance(&self, by: Duration) {
+        self.advance(by).await;
+    }
+
+    fn any_granularity(&self) -> Duration {
+        self.granularity()
     }
 }
 

@@ -7,7 +7,7 @@ mod reference;
 mod minimal;
 
 use bytes::Bytes;
-use cache_conformance::conformance_tests;
+use cache_conformance::{Erased, conformance_tests};
 use minimal::{Minimal, MinimalStore};
 use reference::{RealTime, ReferenceFixture, Waiting};
 
@@ -39,7 +39,7 @@ conformance_tests!(
     erased = false
 );
 conformance_tests!(waiting, Waiting(ReferenceFixture::correct()));
-conformance_tests!(real_time, RealTime, erased = false);
+conformance_tests!(real_time, Erased::new(RealTime), erased = false);
 
 /// What counters are made of where a store of bytes has none.
 mod derived_counters {

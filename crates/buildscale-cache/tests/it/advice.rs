@@ -35,7 +35,12 @@ fn the_defaults_of_all_backends_give_none() {
             assert_eq!(settings.advice(), [], "{backend:?}");
         }
     }
-    for kind in [BusKind::Tracking, BusKind::PubSub, BusKind::None] {
+    for kind in [
+        BusKind::Auto,
+        BusKind::Tracking,
+        BusKind::PubSub,
+        BusKind::None,
+    ] {
         let mut settings = tiered();
         settings.bus.kind = kind;
         assert_eq!(settings.advice(), [], "{kind:?}");

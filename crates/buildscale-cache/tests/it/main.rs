@@ -11,5 +11,7 @@ mod loading_variables;
 #[cfg(feature = "local")]
 mod memory_variables;
 #[cfg(feature = "full")]
+mod news;
+#[cfg(feature = "full")]
 mod settings;
 mod user_code;

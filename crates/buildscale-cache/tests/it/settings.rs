@@ -127,7 +127,7 @@ async fn values_are_in_redis_as_the_file_says() {
 #[tokio::test]
 async fn two_tiers_keep_to_the_file_with_every_kind_of_bus() {
     let server = Server::builder(Flavor::Valkey9).start();
-    for kind in ["tracking", "pubsub", "none"] {
+    for kind in ["auto", "tracking", "pubsub", "none"] {
         let text = format!(
             "namespace = '{kind}'\n[local]\nmax_entries = 2\n[redis]\nurl = '{}'\n[tiered]\n\
              [bus]\nkind = '{kind}'\nbound = '30s'",

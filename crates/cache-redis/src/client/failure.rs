@@ -125,12 +125,14 @@ impl Failure {
         *self.0.kind() == FredKind::Timeout
     }
 
-    /// Tells whether the server does not know the command.
+    /// Tells whether the server does not know the command, or has it for nobody, as managed services say it.
     pub(super) fn is_missing_command(&self) -> bool {
         let text = self.0.details();
+        let is_blocked = text.starts_with("ERR command ") && text.ends_with(" is not allowed");
         text.starts_with("ERR unknown command")
             || text.starts_with("ERR unknown subcommand")
             || text.starts_with("ERR Unknown subcommand")
+            || is_blocked
     }
 
     pub(crate) fn lost(&self) -> Lost {
@@ -146,8 +148,7 @@ impl Failure {
 
     /// Tells whether the server does not know the command or does not permit it to us.
     pub(crate) fn is_unknown_command(&self) -> bool {
-        let text = self.0.details();
-        text.starts_with("ERR unknown command") || text.starts_with("NOPERM")
+        self.is_missing_command() || self.0.details().starts_with("NOPERM")
     }
 
     /// Tells whether the connection was gone before the command was sent over it, and is opened anew.
@@ -344,5 +345,27 @@ mod tests {
             let failure = Failure::from(FredError::new(kind, text));
             assert_eq!(failure.repeats(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_command_that_a_service_does_not_have_is_known_by_each_of_their_words() {
+        let missing = [
+            "ERR unknown command 'MSETEX', with args beginning with: '1'",
+            "ERR Unknown subcommand or wrong number of arguments for 'TRACKING'. Try CLIENT HELP",
+            // ElastiCache 7.1: https://github.com/redis/rueidis/issues/612
+            "ERR unknown subcommand 'tracking'. Try CLIENT HELP.",
+            // Redis Cloud: https://github.com/bezzad/HybridRedisCache/issues/16
+            "ERR command 'client|tracking' is not allowed",
+        ];
+        for text in missing {
+            let failure = Failure::from(FredError::new(FredKind::Unknown, text));
+            assert!(failure.is_missing_command(), "{text}");
+            assert!(failure.is_unknown_command(), "{text}");
+        }
+        let full = FredError::new(
+            FredKind::Unknown,
+            "OOM command not allowed when used memory",
+        );
+        assert!(!Failure::from(full).is_unknown_command());
     }
 }
