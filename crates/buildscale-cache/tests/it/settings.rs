@@ -41,7 +41,7 @@ fn the_example_of_the_guide_says_what_it_means() {
         .hard_timeout(Duration::from_secs(2));
     assert_eq!(settings.loading, loading);
     assert_eq!(settings.local.max_entries, Some(50_000));
-    assert_eq!(settings.bus.kind, BusKind::Tracking);
+    assert_eq!(settings.bus.kind, BusKind::Auto);
     assert_eq!(settings.bus.bound, Some(Duration::from_secs(2)));
     let tiered = settings.tiered.as_ref().expect("there is a section");
     assert_eq!(tiered.get_l1_ttl(), Some(Duration::from_secs(300)));
