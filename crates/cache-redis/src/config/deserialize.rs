@@ -1,5 +1,7 @@
 //! The configuration that a file can hold.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cache_core::{Error, Result};
@@ -7,7 +9,7 @@ use cache_settings::{HumanDuration, HumanSize, Secret, put, read};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{Protocol, Reconnect, RedisConfig};
+use super::{Protocol, Reconnect, RedisConfig, Tls};
 
 #[derive(Deserialize)]
 struct Table {
@@ -15,6 +17,7 @@ struct Table {
     username: Option<String>,
     password: Option<Secret>,
     database: Option<u8>,
+    tls: Option<Tls>,
     protocol: Option<Protocol>,
     client_name: Option<String>,
     namespace: Option<String>,
@@ -49,6 +52,9 @@ impl Table {
         };
         if let Some(password) = self.password.take() {
             config = config.password(reveal(password, "password")?);
+        }
+        if let Some(tls) = self.tls.take() {
+            config = config.tls(tls);
         }
         self.put_namespace(&mut config)?;
         self.put_times(&mut config);
@@ -100,4 +106,47 @@ impl From<(HumanDuration, HumanDuration)> for Reconnect {
         let (shortest, longest): (Duration, Duration) = (shortest.into(), longest.into());
         Self { shortest, longest }
     }
+}
+
+/// The names of the files are those of `redis.conf`.
+#[derive(Deserialize)]
+struct Files {
+    ca_cert_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+}
+
+impl<'de> Deserialize<'de> for Tls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let files: Files = read(deserializer)?;
+        files.into_tls().map_err(D::Error::custom)
+    }
+}
+
+impl Files {
+    fn into_tls(self) -> Result<Tls> {
+        let mut tls = Tls::new();
+        if let Some(path) = &self.ca_cert_file {
+            tls = tls.trust_only(pem("ca_cert_file", path)?);
+        }
+        let missing = |field: &'static str| {
+            Error::invalid(field, "is missing: cert_file and key_file come together")
+        };
+        match (&self.cert_file, &self.key_file) {
+            (None, None) => Ok(tls),
+            (Some(_), None) => Err(missing("key_file")),
+            (None, Some(_)) => Err(missing("cert_file")),
+            (Some(cert), Some(key)) => {
+                let (cert, key) = (pem("cert_file", cert)?, pem("key_file", key)?);
+                Ok(tls.client_certificate(cert, key))
+            }
+        }
+    }
+}
+
+fn pem(field: &'static str, path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| {
+        let problem = format!("is {}, which cannot be read: {error}", path.display());
+        Error::invalid(field, problem)
+    })
 }

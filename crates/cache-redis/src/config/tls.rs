@@ -5,7 +5,8 @@ use std::fmt;
 /// Which certificates are trusted and shown.
 ///
 /// Certificates and host names are always checked. Without an authority of your own, those of the
-/// system are trusted. It needs the feature `rustls` or `native-tls`.
+/// system are trusted. It needs the feature `rustls` or `native-tls`. With the feature `serde` it can be read from
+/// a file, which names those of the certificates, in PEM: `ca_cert_file`, `cert_file` and `key_file`.
 ///
 /// ```
 /// use cache_redis::Tls;

@@ -82,6 +82,48 @@ async fn a_server_that_wants_a_certificate_gets_it() {
     }
 }
 
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn a_file_names_the_files_of_certificates() {
+    let ca = TestCa::new();
+    let server = Server::builder(Flavor::Redis7).tls(&ca);
+    let server = server.require_client_certificates().start();
+    let client = ca.client();
+    let path = |name: &str, pem: &str| {
+        let path = server.dir().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path
+    };
+    let read = |tls: serde_json::Value| {
+        let json = serde_json::json!({"url": server.url(), "tls": tls});
+        serde_json::from_value::<RedisConfig>(json)
+    };
+    let (ca_cert, cert) = (path("ca.pem", ca.pem()), path("app.pem", &client.pem));
+    let key = path("app.key", &client.key_pem);
+    let config = read(serde_json::json!({
+        "ca_cert_file": ca_cert, "cert_file": cert, "key_file": key,
+    }));
+    let store = RedisStore::connect(config.unwrap()).await;
+    assert!(store.unwrap().ping().await.is_ok());
+
+    let refused = |tls| read(tls).unwrap_err().to_string();
+    let missing = server.dir().join("missing.pem");
+    let text = refused(serde_json::json!({ "ca_cert_file": missing }));
+    assert!(text.starts_with("tls: ca_cert_file is "), "{text}");
+    assert!(
+        text.contains("missing.pem") && text.contains("cannot be read"),
+        "{text}"
+    );
+    assert_eq!(
+        refused(serde_json::json!({ "cert_file": cert })),
+        "tls: key_file is missing: cert_file and key_file come together"
+    );
+    assert_eq!(
+        refused(serde_json::json!({ "key_file": key })),
+        "tls: cert_file is missing: cert_file and key_file come together"
+    );
+}
+
 #[tokio::test]
 async fn tls_to_a_plain_port_and_plain_text_to_a_tls_port_are_refused_in_time() {
     let ca = TestCa::new();
