@@ -383,6 +383,12 @@ impl Link {
     }
 
     /// Returns the state of the worst connection.
+    /// Returns why there is no connection, if one is missing and that is known.
+    pub(crate) fn broken_by(&self) -> Option<Error> {
+        let reason = self.lanes.iter().find_map(|lane| lane.broken_by());
+        reason.map(|reason| reason.to_error_of_unsent())
+    }
+
     pub(crate) fn state(&self) -> ConnectionState {
         let states = self.lanes.iter().map(|lane| lane.health.state());
         states

@@ -226,6 +226,26 @@ impl RedisStore {
         self.link.state()
     }
 
+    /// Returns why there is no connection, if one is missing and the reason is known: for a health check that
+    /// says more than [`state`](Self::state).
+    ///
+    /// It is what operations fail with meanwhile. Once the connection is back there is none.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cache_core::Result<()> {
+    /// # let server = cache_testbed::Server::builder(cache_testbed::Flavor::Redis7).start();
+    /// # let url = server.url();
+    /// use cache_redis::{RedisConfig, RedisStore};
+    ///
+    /// let store = RedisStore::connect(RedisConfig::from_url(&url)?).await?;
+    /// assert!(store.connect_error().is_none());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn connect_error(&self) -> Option<Error> {
+        self.link.broken_by()
+    }
+
     /// Returns what has been done over the connections.
     ///
     /// ```

@@ -217,6 +217,33 @@ async fn a_write_that_may_have_been_sent_is_a_timeout_that_says_why_there_is_no_
 }
 
 #[tokio::test]
+async fn a_store_says_why_it_has_no_connection_until_it_is_back() {
+    let server = Server::builder(Flavor::Redis7).password("old").start();
+    let store = RedisStore::connect(config(&server)).await.unwrap();
+    assert!(store.connect_error().is_none());
+    let password = |text| server.command(&["CONFIG", "SET", "requirepass", text]);
+    password("new").assert_ok();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let end = Instant::now() + Duration::from_secs(10);
+    let error = loop {
+        assert!(Instant::now() < end);
+        if let Some(error) = store.connect_error()
+            && chain(&error).contains("WRONGPASS")
+        {
+            break error;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(*error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+    password("old").assert_ok();
+    while store.connect_error().is_some() {
+        assert!(Instant::now() < end);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(store.get("none").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_lazy_start_with_a_wrong_password_is_unauthorized() {
     let server = Server::builder(Flavor::Redis7).password("old").start();
     let config = RedisConfig::standalone("127.0.0.1", server.port()).connect_lazily(true);
