@@ -47,6 +47,8 @@ mod facade;
 mod keyspace;
 mod load;
 mod stats;
+#[doc(hidden)]
+pub mod timer;
 
 pub use self::clock::{Clock, ManualClock};
 pub use self::contract::{

@@ -94,6 +94,9 @@ impl RedisStore {
     /// cannot be reached; not if the connection may be made
     /// [later](RedisConfig::connect_lazily).
     ///
+    /// # Panics
+    /// In a Tokio runtime without timers: build it with `enable_all`.
+    ///
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.
     pub async fn connect(config: RedisConfig) -> Result<Self> {

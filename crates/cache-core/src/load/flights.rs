@@ -19,9 +19,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 pub(crate) use self::cycles::LeaseEntry;
 use self::seat::Seat;
@@ -30,6 +29,7 @@ use self::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use self::tag_log::TagLog;
 use self::times::OwnTimes;
 pub(crate) use self::times::{GivenTtl, OwnTime};
+use crate::timer::timeout;
 use crate::{Error, Scope};
 
 /// A power of two. The fewer locks, the more schedules of two calls have something to say.
@@ -302,9 +302,7 @@ impl<V: Send + Sync> Flights<V> {
                 }
             }
         });
-        if Handle::try_current().is_err() {
-            has_stored.await;
-        } else if timeout(MAX_STORE_WAIT, has_stored).await.is_err() {
+        if timeout(MAX_STORE_WAIT, has_stored).await.is_err() {
             self.detach_now(key, true);
         }
     }

@@ -10,6 +10,7 @@ mod outage;
 mod promotion;
 mod recovery;
 mod redis;
+mod runtime;
 mod simulation;
 mod stats;
 mod tags;
