@@ -6,6 +6,7 @@ mod commits;
 mod config;
 mod counting;
 mod invalidator;
+mod loading;
 mod outage;
 mod promotion;
 mod recovery;

@@ -149,6 +149,6 @@ where
 
 type TurnAt<'j> = (usize, Result<Option<SemaphorePermit<'j>>>);
 
-async fn turn_at<V: Clone + Send + Sync>(at: usize, join: &Join<V>) -> TurnAt<'_> {
+async fn turn_at<V: Clone + Send + Sync + 'static>(at: usize, join: &Join<V>) -> TurnAt<'_> {
     (at, join.turn().await)
 }
