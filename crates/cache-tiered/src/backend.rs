@@ -447,7 +447,7 @@ where
         abilities.locks = of_l2.locks;
         // The second tier counts for all processes; the first has no part in it.
         abilities.counters = of_l2.counters;
-        // A second tier of this process may have caches of its own.
+        // The second tier may have caches of its own.
         abilities.flights = of_l2.flights.or(Some(&self.flights));
         abilities
     }

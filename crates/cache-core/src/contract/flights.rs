@@ -11,8 +11,8 @@ use crate::load::flights::FlightTable;
 /// loads a key for all who want it. Both hold among the clones of a cache. Among caches that are built one by one
 /// over the same backend they hold if that backend has this, and hands it out among its
 /// [abilities](crate::CacheBackend::abilities): always the same one, under which keys mean the same. For caches over clones of one
-/// [`DynBackend`](crate::DynBackend) that is so whatever backend it erases. A store with [load leases](crate::LoadLeases)
-/// does not need it: there a write takes the lease away.
+/// [`DynBackend`](crate::DynBackend) that is so whatever backend it erases. Where a store has [load leases](crate::LoadLeases)
+/// a write takes the lease away too, from other processes also.
 ///
 /// A write that is made to the backend itself, past every cache, is not known here.
 ///
