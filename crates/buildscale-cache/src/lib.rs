@@ -88,16 +88,16 @@ pub use cache_core::JsonCodec;
 pub use cache_core::MsgPackCodec;
 #[doc(inline)]
 pub use cache_core::{
-    BackendEntry, BackendStats, BackendWrite, ByteStore, Cache, CacheBackend, CacheBuilder,
-    CacheConfig, CacheStats, Capabilities, Claim, Clock, Codec, CodecError, CodecId, Compression,
-    Condition, Count, CounterGroup, Counters, Cursor, DEFAULT_MAX_VALUE_BYTES, DynBackend,
-    EncodedBackend, Error, ErrorKind, Expiry, FlushCause, Hit, Invalidation, InvalidationBus,
-    InvalidationListener, Layer, LoadContext, LoadError, LoadLease, LoadLeases, LoadOptions,
-    LoadReason, LoadStats, Loaded, MAX_COUNT, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_TAG_BYTES,
-    MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL, ManualClock, Page, Permit, ReadNow, Result, Scope,
-    SetOptions, StoreId, TagTicket, Tagging, Tags, TierStats, Transaction, TransactionWrite,
-    Transactions, Ttl, Updated, Version, Versioned, WarmError, WarmOptions, Watch, Window,
-    WireStats, backend, bus, counter_key, is_tag_key, tag_keys,
+    Abilities, BackendEntry, BackendStats, BackendWrite, ByteStore, Cache, CacheBackend,
+    CacheBuilder, CacheConfig, CacheStats, Capabilities, Claim, Clock, Codec, CodecError, CodecId,
+    Compression, Condition, Count, CounterGroup, Counters, Cursor, DEFAULT_MAX_VALUE_BYTES,
+    DynBackend, EncodedBackend, Error, ErrorKind, Expiry, Flights, FlushCause, Hit, Invalidation,
+    InvalidationBus, InvalidationListener, Layer, LoadContext, LoadError, LoadLease, LoadLeases,
+    LoadOptions, LoadReason, LoadStats, Loaded, MAX_COUNT, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES,
+    MAX_TAG_BYTES, MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL, ManualClock, Page, Permit, ReadNow,
+    Result, Scope, SetOptions, StoreId, TagTicket, Tagging, Tags, TierStats, Transaction,
+    TransactionWrite, Transactions, Ttl, Updated, Version, Versioned, WarmError, WarmOptions,
+    Watch, Window, WireStats, backend, bus, counter_key, is_tag_key, tag_keys,
 };
 #[cfg(feature = "local")]
 #[doc(inline)]

@@ -7,6 +7,7 @@ mod backend_write;
 pub mod bus;
 mod counters;
 mod expiry;
+mod flights;
 mod load_leases;
 mod locks;
 mod scope;
@@ -23,6 +24,7 @@ pub use self::bus::{FlushCause, Invalidation, InvalidationBus, InvalidationListe
 pub use self::counters::{Count, Counters, MAX_COUNT, Window};
 pub(crate) use self::expiry::MIN_TTL;
 pub use self::expiry::{Expiry, MAX_TTL};
+pub use self::flights::Flights;
 pub use self::load_leases::{Claim, LoadLease, LoadLeases};
 pub use self::locks::{Acquired, LockToken, Locks};
 pub use self::scope::Scope;

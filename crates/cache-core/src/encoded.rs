@@ -354,6 +354,7 @@ where
         let (of_store, mut abilities) = (self.store.abilities(), Abilities::none());
         abilities.transactions = of_store.transactions.map(|_| self as _);
         abilities.counters = of_store.counters.or(Some(self));
+        abilities.flights = of_store.flights;
         // Readers in other languages would take a lease or a lock for a payload, and could not tell the tags
         // from it.
         abilities.locks = of_store.locks;

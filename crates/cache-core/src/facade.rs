@@ -25,6 +25,7 @@ mod warm;
 mod write;
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ pub use self::update::Updated;
 pub use self::warm::{WarmError, WarmOptions};
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
-use crate::load::flights::Flights;
+use crate::load::flights::FlightTable;
 use crate::stats::Counters;
 use crate::{CacheBackend, CacheStats, Clock, DynBackend, LoadOptions, Result};
 
@@ -88,8 +89,9 @@ pub(crate) struct Shared<V, B> {
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     pub(crate) loads: LoadCounters,
-    pub(crate) flights: Arc<Flights<V>>,
+    pub(crate) flights: Arc<FlightTable>,
     turns: Turns,
+    value: PhantomData<fn(V) -> V>,
 }
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {

@@ -47,14 +47,17 @@ mod facade;
 mod keyspace;
 mod load;
 mod stats;
+#[doc(hidden)]
+pub mod timer;
 
 pub use self::clock::{Clock, ManualClock};
 pub use self::contract::{
     Abilities, Acquired, BackendEntry, BackendWrite, CacheBackend, Capabilities, Claim, Condition,
-    Count, Counters, Cursor, DynBackend, Expiry, FlushCause, Invalidation, InvalidationBus,
-    InvalidationListener, LoadLease, LoadLeases, LockToken, Locks, MAX_COUNT, MAX_TAG_BYTES,
-    MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL, Page, ReadNow, Scope, SetNow, StoreId, TagTicket,
-    Tagging, Tags, TransactionWrite, Transactions, Version, Versioned, Watch, Window, backend, bus,
+    Count, Counters, Cursor, DynBackend, Expiry, Flights, FlushCause, Invalidation,
+    InvalidationBus, InvalidationListener, LoadLease, LoadLeases, LockToken, Locks, MAX_COUNT,
+    MAX_TAG_BYTES, MAX_TAGS, MAX_TRANSACTION_KEYS, MAX_TTL, Page, ReadNow, Scope, SetNow, StoreId,
+    TagTicket, Tagging, Tags, TransactionWrite, Transactions, Version, Versioned, Watch, Window,
+    backend, bus,
 };
 #[cfg(feature = "json")]
 pub use self::encoded::JsonCodec;

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cache_conformance::{Fault, FaultyBackend};
-use cache_core::{Cache, LoadOptions, Loaded};
+use cache_core::{Cache, DynBackend, LoadOptions, Loaded};
 use cache_local::{LocalBackend, LocalConfig};
 use shuttle::future::{JoinHandle, block_on, spawn, yield_now};
 use shuttle::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +24,8 @@ struct World {
     /// How many loads have begun.
     loads: Arc<AtomicU32>,
     cache: Option<Cache<u32>>,
+    /// Another cache over the same backend.
+    other: Option<Cache<u32>>,
 }
 
 impl World {
@@ -33,14 +35,20 @@ impl World {
         let local = LocalBackend::new(config).expect("the configuration is right");
         let backend = FaultyBackend::new(local);
         backend.every(1, Fault::Yield);
+        let backend = DynBackend::new(backend);
         Self {
-            cache: Some(Cache::new(backend)),
+            cache: Some(Cache::with_backend(backend.clone())),
+            other: Some(Cache::with_backend(backend)),
             ..Self::default()
         }
     }
 
     fn cache(&self) -> &Cache<u32> {
         self.cache.as_ref().expect("it is there from the start")
+    }
+
+    fn other(&self) -> &Cache<u32> {
+        self.other.as_ref().expect("it is there from the start")
     }
 
     /// Reads the database, slowly.
@@ -219,6 +227,18 @@ fn a_delete_during_a_load_wins() {
 fn a_set_during_a_load_wins() {
     explore_write(|world| {
         Box::pin(async move { world.write(world.cache().set("key", 2u32)).await })
+    });
+}
+
+#[test]
+fn a_delete_through_another_cache_over_the_backend_during_a_load_wins() {
+    explore_write(|world| Box::pin(async move { world.write(world.other().delete("key")).await }));
+}
+
+#[test]
+fn a_set_through_another_cache_over_the_backend_during_a_load_wins() {
+    explore_write(|world| {
+        Box::pin(async move { world.write(world.other().set("key", 2u32)).await })
     });
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cache_core::{
     Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Condition,
-    Cursor, Error, Expiry, Page, ReadNow, Result, Scope, SetNow,
+    Cursor, Error, Expiry, Flights, Page, ReadNow, Result, Scope, SetNow,
 };
 
 use tokio::task::yield_now;
@@ -50,6 +50,7 @@ pub struct LocalBackend<V> {
     store: Arc<Store<V>>,
     sweeper: Sweeper,
     locks: LockTable,
+    flights: Flights,
 }
 
 impl<V> LocalBackend<V> {
@@ -87,6 +88,7 @@ impl<V> LocalBackend<V> {
             store: Arc::new(Store::new(config, limits)),
             sweeper,
             locks,
+            flights: Flights::default(),
         }
     }
 
@@ -260,6 +262,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for LocalBackend<V> {
             .with_transactions(self)
             .with_locks(self)
             .with_counters(self)
+            .with_flights(&self.flights)
     }
 }
 

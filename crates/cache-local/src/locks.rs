@@ -1,12 +1,13 @@
 //! The locks of one backend.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_core::timer::timeout;
 use cache_core::{Acquired, Clock, LockToken};
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use crate::sync::Mutex;
 
@@ -123,7 +124,7 @@ impl LockTable {
             }
         };
         // What was released since is told all the same.
-        let _ = timeout(at_most.min(LOOK_ANYWAY), bell.notified()).await;
+        let _ = timeout(at_most.min(LOOK_ANYWAY), pin!(bell.notified())).await;
     }
 
     /// Returns how many locks are remembered.

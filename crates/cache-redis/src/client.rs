@@ -96,6 +96,14 @@ fn within_runtime() -> Result<()> {
     Handle::try_current().map(drop).map_err(missing)
 }
 
+/// As [`within_runtime`], before tasks begin that need timers. Nothing tells whether a runtime has timers: one without
+/// them panics here, where the caller sees it, and not in a task of which nobody hears.
+fn within_runtime_with_timers() -> Result<()> {
+    within_runtime()?;
+    drop(time::sleep(Duration::ZERO));
+    Ok(())
+}
+
 /// The way to the servers: some connections, each watched by a task.
 ///
 /// The tasks and the connections end with it.
@@ -147,7 +155,7 @@ impl Lane {
 impl Link {
     /// Connects to the servers, unless this may happen later.
     pub(crate) async fn open(config: &RedisConfig) -> Result<Self> {
-        within_runtime()?;
+        within_runtime_with_timers()?;
         let settings = Arc::new(Settings::new(config)?);
         let connect = || async {
             if config.connect_lazily {
@@ -164,7 +172,7 @@ impl Link {
     pub(crate) fn of_client(client: &fred::clients::Client, config: &RedisConfig) -> Result<Self> {
         use fred::interfaces::ClientLike;
 
-        within_runtime()?;
+        within_runtime_with_timers()?;
         let is_cluster = client.client_config().server.is_clustered();
         let settings = Arc::new(Settings::of_client(client, config));
         let connection = Connection::borrowed(client, &settings);

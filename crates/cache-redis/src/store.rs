@@ -20,7 +20,7 @@ use bytes::Bytes;
 use cache_core::ErrorKind;
 use cache_core::{
     Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Condition,
-    Cursor, Error, Expiry, Page, ReadNow, Result, Scope, StoreId, Versioned, WireStats,
+    Cursor, Error, Expiry, Flights, Page, ReadNow, Result, Scope, StoreId, Versioned, WireStats,
 };
 use tracing::instrument::Instrumented;
 
@@ -75,6 +75,7 @@ pub struct RedisStore {
     tally: Arc<Tally>,
     leases: Arc<Leases>,
     queues: Arc<Queues>,
+    flights: Flights,
 }
 
 /// What the stores of one namespace count.
@@ -93,6 +94,9 @@ impl RedisStore {
     /// [`Unavailable`](ErrorKind::Unavailable) or [`Timeout`](ErrorKind::Timeout) if the servers
     /// cannot be reached; not if the connection may be made
     /// [later](RedisConfig::connect_lazily).
+    ///
+    /// # Panics
+    /// In a Tokio runtime without timers: build it with `enable_all`.
     ///
     /// # Cancel safety
     /// Cancel safe: a connection that is being made is given up.
@@ -140,6 +144,7 @@ impl RedisStore {
             tally: Arc::default(),
             leases: Arc::default(),
             queues: Arc::default(),
+            flights: Flights::default(),
         }
     }
 
@@ -172,6 +177,7 @@ impl RedisStore {
             keys: self.keys.renamed(namespace.as_ref())?,
             tally: Arc::default(),
             leases: Arc::default(),
+            flights: Flights::default(),
             ..self.clone()
         })
     }
@@ -454,7 +460,8 @@ impl CacheBackend<Bytes> for RedisStore {
         let abilities = Abilities::none()
             .with_transactions(self)
             .with_counters(self)
-            .with_locks(self);
+            .with_locks(self)
+            .with_flights(&self.flights);
         // Under bare keys other programs would find a lease in the place of a value, and would not know
         // what to do with the header of tags.
         if self.keys.are_bare() {

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use cache_core::{
     Abilities, BackendEntry, BackendStats, BackendWrite, CacheBackend, Capabilities, Clock,
-    Condition, Cursor, Error, Expiry, FlushCause, InvalidationBus, Page, Permit, ReadNow, Result,
-    Scope, StoreId, TierStats, Versioned,
+    Condition, Cursor, Error, Expiry, Flights, FlushCause, InvalidationBus, Page, Permit, ReadNow,
+    Result, Scope, StoreId, TierStats, Versioned,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -74,6 +74,8 @@ use crate::stats::Counters;
 /// not served.
 pub struct TieredBackend<V, L1, L2> {
     tiers: Arc<Tiers<V, L1, L2>>,
+    /// The loads of caches over these tiers, unless the second tier has a table of its own.
+    flights: Flights,
     /// The tasks that listen and that try again.
     _tasks: Vec<AbortOnDrop>,
 }
@@ -164,6 +166,7 @@ where
         }
         Ok(Self {
             tiers,
+            flights: Flights::default(),
             _tasks: tasks.into_iter().map(AbortOnDrop).collect(),
         })
     }
@@ -444,6 +447,8 @@ where
         abilities.locks = of_l2.locks;
         // The second tier counts for all processes; the first has no part in it.
         abilities.counters = of_l2.counters;
+        // The second tier may have caches of its own.
+        abilities.flights = of_l2.flights.or(Some(&self.flights));
         abilities
     }
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cache_core::timer::sleep_until;
 use cache_core::{FlushCause, Invalidation, InvalidationBus, InvalidationListener, Result};
 use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
-use tokio::time;
+use tokio::time::Instant;
 
 /// Messages that may wait for a cache, unless another number is asked for.
 const CAPACITY: usize = 4096;
@@ -109,11 +110,11 @@ impl InvalidationBus for MemoryBus {
         let mut messages = self.hub.messages.subscribe();
         // Nothing was heard before.
         listener.flush(FlushCause::Connected).await;
-        let mut fences = time::interval(self.bound / 4);
+        let mut fence_at = Instant::now();
         loop {
             tokio::select! {
                 biased;
-                _ = fences.tick() => {}
+                () = sleep_until(fence_at) => fence_at += self.bound / 4,
                 message = messages.recv() => {
                     match message {
                         Ok(message) => self.tell(&*listener, message).await,

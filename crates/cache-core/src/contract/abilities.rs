@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Counters, LoadLeases, Locks, Tags, Transactions};
+use crate::{Counters, Flights, LoadLeases, Locks, Tags, Transactions};
 
 /// What a backend can do besides the verbs that every backend has; [`CacheBackend::abilities`] returns it.
 ///
@@ -33,6 +33,8 @@ pub struct Abilities<'b, V> {
     pub locks: Option<&'b dyn Locks>,
     /// Counters, which are none of the entries.
     pub counters: Option<&'b dyn Counters>,
+    /// The loads that are under way, if all caches over this backend are to share them.
+    pub flights: Option<&'b Flights>,
 }
 
 impl<'b, V> Abilities<'b, V> {
@@ -45,6 +47,7 @@ impl<'b, V> Abilities<'b, V> {
             transactions: None,
             locks: None,
             counters: None,
+            flights: None,
         }
     }
 
@@ -82,6 +85,13 @@ impl<'b, V> Abilities<'b, V> {
         self.counters = Some(counters);
         self
     }
+
+    /// Adds the loads that all caches over this backend share.
+    #[must_use]
+    pub const fn with_flights(mut self, flights: &'b Flights) -> Self {
+        self.flights = Some(flights);
+        self
+    }
 }
 
 // Written by hand: the derived forms would ask the same of `V`.
@@ -101,6 +111,7 @@ impl<V> fmt::Debug for Abilities<'_, V> {
             .field("transactions", &self.transactions.is_some())
             .field("locks", &self.locks.is_some())
             .field("counters", &self.counters.is_some())
+            .field("flights", &self.flights.is_some())
             .finish()
     }
 }

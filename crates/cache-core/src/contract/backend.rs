@@ -313,7 +313,7 @@ pub trait CacheBackend<V: Clone + Send + Sync + 'static>: Debug + Send + Sync + 
         None
     }
 
-    /// Returns what the backend can do besides.
+    /// Returns what the backend can do besides: at all times the same.
     fn abilities(&self) -> Abilities<'_, V> {
         Abilities::none()
     }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{ByteStore, EncodedBackend};
 use crate::backend::derived::Races;
 use crate::keyspace::{lock_key, lock_token_key};
+use crate::timer::sleep;
 use crate::{Acquired, BackendWrite, Condition, Expiry, LockToken, Locks, Result, Versioned};
 
 /// How long the last token of a lock is kept.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::{Cache, Shared, Turns};
 use crate::keyspace::Keyspace;
 use crate::load::LoadCounters;
-use crate::load::flights::Flights;
 use crate::stats::Counters;
 use crate::{CacheBackend, Clock, DynBackend, Error, LoadOptions, MAX_TTL, Result, Ttl};
 
@@ -300,6 +299,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
     }
 
     fn assemble(self, keyspace: Keyspace, time_to_idle: Option<Duration>) -> Cache<V, B> {
+        let flights = self.backend.abilities().flights.cloned();
         Cache {
             shared: Arc::new(Shared {
                 backend: self.backend,
@@ -309,8 +309,9 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBuilder<V, B> {
                 clock: self.clock,
                 counters: Counters::default(),
                 loads: LoadCounters::default(),
-                flights: Arc::new(Flights::new()),
+                flights: flights.unwrap_or_default().0,
                 turns: Turns::default(),
+                value: PhantomData,
             }),
             keyspace,
             default_ttl: self.default_ttl,

@@ -11,7 +11,7 @@ use crate::{CacheBackend, Condition, ErrorKind, Expiry, MAX_TTL, Result, Scope};
 /// operation that is refused leaves them, and a copy that cannot be removed keeps nobody from a write.
 /// No copy of an overwritten value is served once the write is acknowledged, because
 /// - the write is acknowledged when the copies are gone, and fails if they cannot be removed;
-/// - a load that began before the write is [detached](crate::load::flights::Flights::detach) between the two: it
+/// - a load that began before the write is [detached](crate::load::flights::FlightTable::detach) between the two: it
 ///   has left a copy of its value by then, which is removed, or it leaves none. A load that begins later
 ///   reads the new value, or reads its source after the write;
 /// - a write that is dropped half way may have happened: dropping it leaves the removal to a background

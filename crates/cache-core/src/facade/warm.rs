@@ -9,11 +9,12 @@ use futures_core::Stream;
 use futures_util::stream::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::Cache;
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, TooLarge, Unsupported};
+use crate::timer::sleep_until;
 use crate::{CacheBackend, Error, Result, Ttl};
 
 /// How late a timer may be. So much is made up for, or the rate would never be reached; a stall is not.

@@ -1,8 +1,8 @@
 //! Single flight: of those who want one key loaded, one loads it and the others wait.
 //!
-//! A load is a *flight*; a cache has at most one for each key. Who boards it first leads. A leader
-//! that is dropped, whatever the reason, hands over to exactly one of those who wait. A write of
-//! the key *detaches* its flight: the flight goes on for those who wait already, but what it
+//! A load is a *flight*; of all caches over one [table](crate::Flights) at most one is joined for each key. Who
+//! boards it first leads. A leader that is dropped, whatever the reason, hands over to exactly one of those who wait.
+//! A write of the key *detaches* its flight: the flight goes on for those who wait already, but what it
 //! brings is not stored and nobody joins it any more. Whether the invalidation of a tag concerns a
 //! flight is known when it has landed: who has boarded since then starts over.
 
@@ -19,9 +19,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 pub(crate) use self::cycles::LeaseEntry;
 use self::seat::Seat;
@@ -30,6 +29,7 @@ use self::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use self::tag_log::TagLog;
 use self::times::OwnTimes;
 pub(crate) use self::times::{GivenTtl, OwnTime};
+use crate::timer::timeout;
 use crate::{Error, Scope};
 
 /// A power of two. The fewer locks, the more schedules of two calls have something to say.
@@ -68,9 +68,10 @@ pub(crate) enum Verdict {
     Failed,
 }
 
-/// The loads of one cache that are under way.
-pub(crate) struct Flights<V> {
-    stripes: Box<[Stripe<V>]>,
+/// The loads of one backend that are under way, by the keys of the backend. Caches of different values may share
+/// it: whoever joins the load of a value of another type starts over when that has landed.
+pub(crate) struct FlightTable {
+    stripes: Box<[Stripe]>,
     hasher: RandomState,
     /// How many keys have a slot. A writer looks here first.
     slots: AtomicUsize,
@@ -80,16 +81,16 @@ pub(crate) struct Flights<V> {
     own_times: AtomicUsize,
 }
 
-struct Stripe<V> {
-    slots: Mutex<HashMap<Arc<str>, Slot<V>>>,
+struct Stripe {
+    slots: Mutex<HashMap<Arc<str>, Slot>>,
     own_times: Mutex<OwnTimes>,
     /// How many flights have landed: who has read before one did must read again.
     landed: AtomicU64,
 }
 
-enum Slot<V> {
+enum Slot {
     Flight {
-        flight: Arc<Flight<V>>,
+        flight: Arc<Flight>,
         /// Those who lead and who wait.
         seats: usize,
         /// The leader is writing to the backend. A writer waits until it has.
@@ -108,12 +109,13 @@ pub(crate) struct HoldOff {
     pub(crate) verdict: Verdict,
 }
 
-struct Flight<V> {
+struct Flight {
     id: u64,
     key: Arc<str>,
     /// One permit, which makes its holder the leader; closed once there is an outcome.
     turn: Semaphore,
-    outcome: OnceLock<Outcome<V>>,
+    /// An [`Outcome`] of values of the type that the leader loads.
+    outcome: OnceLock<Box<dyn Any + Send + Sync>>,
     /// How many tags had been invalidated when the leader began.
     began: AtomicU64,
     /// The tags of the outcome, once they are known.
@@ -139,7 +141,7 @@ impl Ticket {
     pub(crate) const OUTDATED: Self = Self(u64::MAX);
 }
 
-impl<V: Send + Sync> Flights<V> {
+impl FlightTable {
     pub(crate) fn new() -> Self {
         let stripe = || Stripe {
             slots: Mutex::default(),
@@ -193,7 +195,11 @@ impl<V: Send + Sync> Flights<V> {
 
     /// Joins the flight of a key, or starts one. A flight whose lease was not seen for too long is detached:
     /// the key may have been changed elsewhere.
-    pub(crate) fn board(self: &Arc<Self>, key: &str, ticket: Ticket) -> Boarding<V> {
+    pub(crate) fn board<V: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        key: &str,
+        ticket: Ticket,
+    ) -> Boarding<V> {
         let stripe = self.stripe(key);
         let mut slots = stripe.slots.lock();
         if let Some(Slot::Flight {
@@ -217,7 +223,7 @@ impl<V: Send + Sync> Flights<V> {
 
     /// Starts a flight that is alone: there is none, none has landed since the ticket was taken, and
     /// the key is not held off.
-    pub(crate) fn board_alone(
+    pub(crate) fn board_alone<V: Send + Sync + 'static>(
         self: &Arc<Self>,
         key: &str,
         ticket: Ticket,
@@ -236,7 +242,10 @@ impl<V: Send + Sync> Flights<V> {
     }
 
     /// Detaches the flight of a key and starts another, whose loader begins after this call.
-    pub(crate) async fn board_anew(self: &Arc<Self>, key: &str) -> Lead<V> {
+    pub(crate) async fn board_anew<V: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        key: &str,
+    ) -> Lead<V> {
         loop {
             self.detach(key).await;
             let mut slots = self.stripe(key).slots.lock();
@@ -249,9 +258,9 @@ impl<V: Send + Sync> Flights<V> {
         }
     }
 
-    fn start(
+    fn start<V: Send + Sync + 'static>(
         self: &Arc<Self>,
-        slots: &mut HashMap<Arc<str>, Slot<V>>,
+        slots: &mut HashMap<Arc<str>, Slot>,
         key: &str,
         is_late: bool,
     ) -> Lead<V> {
@@ -302,16 +311,14 @@ impl<V: Send + Sync> Flights<V> {
                 }
             }
         });
-        if Handle::try_current().is_err() {
-            has_stored.await;
-        } else if timeout(MAX_STORE_WAIT, has_stored).await.is_err() {
+        if timeout(MAX_STORE_WAIT, has_stored).await.is_err() {
             self.detach_now(key, true);
         }
     }
 
     /// Detaches the flight of a key; returns it instead if its leader is writing to the backend and
     /// that is to be waited for.
-    fn detach_now(&self, key: &str, is_forced: bool) -> Option<Arc<Flight<V>>> {
+    fn detach_now(&self, key: &str, is_forced: bool) -> Option<Arc<Flight>> {
         let mut slots = self.stripe(key).slots.lock();
         match slots.get(key) {
             Some(Slot::Flight {
@@ -326,7 +333,7 @@ impl<V: Send + Sync> Flights<V> {
     }
 
     /// Tells whether the leader of this flight is writing to the backend, and not that of a later one.
-    fn is_storing(&self, flight: &Arc<Flight<V>>) -> bool {
+    fn is_storing(&self, flight: &Arc<Flight>) -> bool {
         let slots = self.stripe(&flight.key).slots.lock();
         matches!(
             slots.get(&flight.key),
@@ -356,20 +363,20 @@ impl<V: Send + Sync> Flights<V> {
         self.tags.add(tags);
     }
 
-    fn seat(self: &Arc<Self>, flight: Arc<Flight<V>>) -> Seat<V> {
+    fn seat(self: &Arc<Self>, flight: Arc<Flight>) -> Seat {
         Seat::new(Arc::clone(self), flight)
     }
 }
 
-impl<V> Flights<V> {
-    fn stripe(&self, key: &str) -> &Stripe<V> {
+impl FlightTable {
+    fn stripe(&self, key: &str) -> &Stripe {
         &self.stripes[self.hasher.hash_one(key) as usize & (STRIPES - 1)]
     }
 
     /// Ends the flight of a slot, and returns how many seats it had.
     fn end(
         &self,
-        slots: &mut HashMap<Arc<str>, Slot<V>>,
+        slots: &mut HashMap<Arc<str>, Slot>,
         key: &Arc<str>,
         hold_off: Option<HoldOff>,
     ) -> usize {
@@ -391,13 +398,13 @@ impl<V> Flights<V> {
     }
 
     /// Frees the slots of keys that may be loaded again.
-    fn free_held_off(&self, slots: &mut HashMap<Arc<str>, Slot<V>>, now: u64) {
+    fn free_held_off(&self, slots: &mut HashMap<Arc<str>, Slot>, now: u64) {
         let before = slots.len();
         slots.retain(|_, slot| !matches!(slot, Slot::HeldOff(held) if held.until <= now));
         self.slots.fetch_sub(before - slots.len(), Ordering::SeqCst);
     }
 
-    fn take_out(&self, slots: &mut HashMap<Arc<str>, Slot<V>>, key: &str) {
+    fn take_out(&self, slots: &mut HashMap<Arc<str>, Slot>, key: &str) {
         if slots.remove(key).is_some() {
             self.slots.fetch_sub(1, Ordering::SeqCst);
         }

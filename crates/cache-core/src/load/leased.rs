@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
 use super::flights::{JOINED_UNSEEN, Lead, LeaseEntry};
 use super::loader::too_long;
 use super::rights::{Fence, Grant};
+use crate::timer::{sleep, timeout_at};
 use crate::{Cache, CacheBackend, Claim, LoadLease, LoadLeases, LoadOptions, Result};
 
 /// For how long a lease is taken unless the options say otherwise. It is extended while the loader
@@ -167,7 +168,7 @@ impl<V: Send + Sync + 'static> Terms<'_, V> {
         let ended = self.leases.ended(raw, holder.left);
         match deadline {
             Some(deadline) => {
-                let ended = timeout_at(deadline, ended).await;
+                let ended = timeout_at(deadline, pin!(ended)).await;
                 ended.map_err(|_elapsed| too_long(options))
             }
             None => {

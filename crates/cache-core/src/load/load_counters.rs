@@ -21,7 +21,7 @@ pub struct LoadStats {
     pub not_stored: u64,
     /// Calls that loaded because the cache could not be read.
     pub past_outage: u64,
-    /// Keys that are being loaded now, or are not to be loaded for a while.
+    /// Keys that are being loaded now, or are not to be loaded for a while, by all caches over the backend.
     pub pending: u64,
 }
 

@@ -1,12 +1,14 @@
 //! Runs loaders: within the time that there is, under a span, and counted.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::Span;
 
 use super::flights::{self, Lead};
+use crate::timer::timeout_at;
 use crate::{Cache, CacheBackend, Error, ErrorKind, LoadOptions, LoadReason, Result, Ttl};
 
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
@@ -54,7 +56,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
             // A future is polled once even if its time is over: one loader for each who waits.
             Some(deadline) if deadline <= Instant::now() => return Err(too_long(options)),
             Some(deadline) => {
-                let loaded = timeout_at(deadline, load).await;
+                let loaded = timeout_at(deadline, pin!(load)).await;
                 loaded.unwrap_or_else(|_elapsed| Err(too_long(options)))
             }
             None => load.await,

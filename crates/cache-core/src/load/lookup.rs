@@ -3,12 +3,13 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::flights::{Arrival, Boarding, GivenTtl, Join, Lead, Outcome, Ticket, Verdict};
 use super::lead::Leading;
 use super::waiting::{Answer, answer};
 use crate::facade::by_tag::tag_names;
+use crate::timer::timeout_at;
 use crate::{
     BackendEntry, Cache, CacheBackend, Error, Expiry, Layer, LoadContext, LoadError, LoadOptions,
     LoadReason, Loaded, ReadNow, Result,

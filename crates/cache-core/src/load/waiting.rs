@@ -1,10 +1,13 @@
 //! Waits for the load of somebody else.
 
-use tokio::time::{Instant, timeout_at};
+use std::pin::pin;
+
+use tokio::time::Instant;
 
 use super::flights::{Arrival, Join, Outcome};
 use super::lead::is_of_caller;
 use super::loader::too_long;
+use crate::timer::timeout_at;
 use crate::{Cache, CacheBackend, LoadError, LoadOptions, Result};
 
 /// What is known of a key: its value, that there is none, or why it cannot be had.
@@ -20,7 +23,7 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Cache<V, B> {
     ) -> Result<Arrival<V>> {
         self.shared.loads.joined();
         match until {
-            Some(until) => match timeout_at(until, join.arrive()).await {
+            Some(until) => match timeout_at(until, pin!(join.arrive())).await {
                 // The lead comes too late, as it does for all who have begun to wait together.
                 Ok(Ok(Arrival::Lead(_))) if until <= Instant::now() => Err(too_long(options)),
                 Ok(arrival) => arrival,

@@ -18,4 +18,5 @@ mod sealed;
 #[cfg(feature = "serde")]
 mod settings;
 mod spawned;
+mod timerless;
 mod update;

@@ -358,3 +358,36 @@ async fn what_is_loaded_though_its_claim_was_refused_is_not_stored_after_a_delet
     assert_eq!(elsewhere.get("key").await.unwrap(), None);
     assert_eq!(here.stats().loads.past_outage, 1);
 }
+
+#[tokio::test]
+async fn what_one_cache_deletes_another_over_the_same_store_does_not_bring_back_without_a_lease() {
+    let server = Server::builder(Flavor::Redis7).start();
+    let store = connect(&server).await;
+    let cache = || {
+        let backend = EncodedBackend::new(store.clone(), MsgPackCodec::new());
+        let options = LoadOptions::new().lease_ttl(Duration::ZERO);
+        Cache::<u32>::builder(backend).load_options(options).build()
+    };
+    let (loads, deletes) = (cache().unwrap(), cache().unwrap());
+    let (begins, begun) = oneshot::channel();
+    let (ends, end) = oneshot::channel();
+    let load = async move || {
+        begins.send(()).expect("the test waits");
+        end.await.expect("the test goes on");
+        1
+    };
+    let loading = tokio::spawn({
+        let loads = loads.clone();
+        async move { loads.get_or_insert_with("key", load).await }
+    });
+    begun.await.unwrap();
+    deletes.delete("key").await.unwrap();
+    ends.send(()).expect("the load waits");
+    assert_eq!(loading.await.unwrap().unwrap(), 1);
+    assert_eq!(loads.get("key").await.unwrap(), None);
+    // Keys of another namespace are others, and so are their loads.
+    let part = EncodedBackend::new(store.partition("part").unwrap(), MsgPackCodec::new());
+    let part: Cache<u32> = Cache::new(part);
+    let inner = async || part.get_or_insert_with("key", async || 2).await.unwrap();
+    assert_eq!(loads.get_or_insert_with("key", inner).await.unwrap(), 2);
+}

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use cache_core::{
     BackendWrite, CacheBackend, Condition, Cursor, ErrorKind, Expiry, Scope, Transactions,
 };
-use cache_redis::RedisStore;
+use cache_redis::{RedisConfig, RedisStore};
 use cache_testbed::{Flavor, Server};
 use futures_util::FutureExt;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{config, connect};
 
@@ -22,6 +22,14 @@ fn assert_refused<T>(call: &str, future: impl Future<Output = cache_core::Result
         other => panic!("{call}: {other:?}"),
     };
     assert_eq!(field, "runtime", "{call}");
+}
+
+#[test]
+#[should_panic(expected = "timers are disabled")]
+fn a_runtime_without_timers_panics_in_the_call_that_connects_and_not_in_a_task() {
+    let config = RedisConfig::standalone("127.0.0.1", 1).connect_lazily(true);
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let _ = runtime.block_on(RedisStore::connect(config));
 }
 
 #[test]

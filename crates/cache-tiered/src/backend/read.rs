@@ -1,14 +1,16 @@
 //! How a read finds its value, and when the first tier keeps it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_core::timer::timeout;
 use cache_core::{
     BackendEntry, BackendWrite, CacheBackend, Condition, Error, ErrorKind, Expiry, Layer, Result,
     TagTicket, Tagging,
 };
 use futures_util::future::try_join_all;
-use tokio::time::{self, Instant};
+use tokio::time::Instant;
 
 use super::Tiers;
 use super::write::Change;
@@ -311,7 +313,7 @@ where
             found
         } else {
             self.counters.dropped_fills.add(1);
-            let newer = time::timeout(PATIENCE, self.newer(lead.key)).await;
+            let newer = timeout(PATIENCE, pin!(self.newer(lead.key))).await;
             match newer {
                 Ok(Some(newer)) => newer,
                 _ => {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_core::timer::sleep;
 use cache_core::{
     BackendWrite, CacheBackend, Condition, Error, ErrorKind, Expiry, Invalidation, Result, Scope,
     Tagging, is_tag_key,
 };
-use tokio::time;
 
 use super::Tiers;
 use super::read::nanos;
@@ -309,7 +309,7 @@ where
                 self.recovery.wait().await;
                 delay = Duration::ZERO;
             }
-            time::sleep(delay + delay.mul_f64(fastrand::f64() / 2.0)).await;
+            sleep(delay + delay.mul_f64(fastrand::f64() / 2.0)).await;
             let mut batch = self.recovery.batch();
             let is_progress = match self.replay(&mut batch).await {
                 Ok(()) => {

@@ -9,32 +9,43 @@ use async_trait::async_trait;
 use super::forward::forward_contract;
 use super::{CacheBackend, Capabilities, Cursor, Page, ReadNow, SetNow};
 use crate::{
-    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Result, Scope, StoreId,
-    Versioned,
+    Abilities, BackendEntry, BackendStats, BackendWrite, Condition, Expiry, Flights, Result, Scope,
+    StoreId, Versioned,
 };
 
 /// A backend whose type is erased, so that users name `Cache<User>` and nothing else.
 ///
 /// Cloning it is cheap and gives the same backend. Its `read_now` and `set_now` are one virtual call, so
 /// a hit and a write in memory allocate nothing; the other methods box their future.
-pub struct DynBackend<V>(Arc<dyn Erased<V>>);
+pub struct DynBackend<V> {
+    backend: Arc<dyn Erased<V>>,
+    /// The loads that caches over clones of this share, if the backend has none of its own.
+    flights: Option<Flights>,
+}
 
 impl<V: Clone + Send + Sync + 'static> DynBackend<V> {
     /// Erases the type of a backend.
     pub fn new(backend: impl CacheBackend<V>) -> Self {
-        Self(Arc::new(backend))
+        let has_flights = backend.abilities().flights.is_some();
+        Self {
+            backend: Arc::new(backend),
+            flights: (!has_flights).then(Flights::default),
+        }
     }
 }
 
 impl<V> Clone for DynBackend<V> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self {
+            backend: Arc::clone(&self.backend),
+            flights: self.flights.clone(),
+        }
     }
 }
 
 impl<V> fmt::Debug for DynBackend<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.backend.fmt(f)
     }
 }
 
@@ -161,5 +172,13 @@ impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> Erased<V> for B {
 }
 
 impl<V: Clone + Send + Sync + 'static> CacheBackend<V> for DynBackend<V> {
-    forward_contract!(self => *self.0);
+    forward_contract!(self => *self.backend);
+
+    fn abilities(&self) -> Abilities<'_, V> {
+        let abilities = self.backend.abilities();
+        Abilities {
+            flights: abilities.flights.or(self.flights.as_ref()),
+            ..abilities
+        }
+    }
 }

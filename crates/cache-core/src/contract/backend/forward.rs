@@ -102,10 +102,6 @@ macro_rules! forward_contract {
         fn store_id(&$this) -> Option<StoreId> {
             $target.store_id()
         }
-
-        fn abilities(&$this) -> Abilities<'_, V> {
-            $target.abilities()
-        }
     };
 }
 pub(super) use forward_contract;
@@ -113,4 +109,8 @@ pub(super) use forward_contract;
 /// Lets a backend be shared: the handle that is kept can sweep, resize or ping it.
 impl<V: Clone + Send + Sync + 'static, B: CacheBackend<V>> CacheBackend<V> for Arc<B> {
     forward_contract!(self => **self);
+
+    fn abilities(&self) -> Abilities<'_, V> {
+        (**self).abilities()
+    }
 }

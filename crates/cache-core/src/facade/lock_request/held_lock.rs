@@ -1,6 +1,7 @@
 //! A lock that is held: its renewal, and what it tells when it is lost.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,11 +9,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
 
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{Timeout, Unavailable};
 use crate::facade::Shared;
+use crate::timer::{sleep, timeout};
 use crate::{Acquired, CacheBackend, Clock, LockToken, Locks, Result};
 
 /// Renewed this many times before it would end.
@@ -143,7 +144,7 @@ async fn renew(tenure: Arc<Tenure>) {
             return tenure.lose();
         }
         // An answer that comes when the time is over comes too late.
-        next = match timeout(left, tenure.extend()).await {
+        next = match timeout(left, pin!(tenure.extend())).await {
             Ok(Ok(true)) => pause,
             Ok(Ok(false)) => return,
             // The store may be reachable again before the time is over.
@@ -230,7 +231,7 @@ impl Lock {
                 return;
             }
             // The runtime that renews it may have ended: then nobody says so.
-            let _ = timeout(left, lost).await;
+            let _ = timeout(left, pin!(lost)).await;
         }
     }
 

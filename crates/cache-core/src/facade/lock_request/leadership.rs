@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::{Lock, LockRequest};
 #[expect(unused_imports, reason = "short names for the docs")]
 use crate::ErrorKind::{InvalidInput, Unsupported};
+use crate::timer::sleep;
 use crate::{Cache, CacheBackend, DynBackend, Result, Ttl};
 
 /// How long a leader leads that nobody hears of.

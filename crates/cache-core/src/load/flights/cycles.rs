@@ -4,7 +4,7 @@
 //! turn, nobody would ever go on. So each task knows the flights whose loaders it runs, and a
 //! table says which of these wait for which flight. Only loads within loads are entered there.
 //!
-//! Two caches over one store have flights of their own and share the leases of the store. So a second table
+//! Two caches may have flights of their own and yet share the leases of a store. So a second table
 //! says which lease belongs to which flight of this process: a claim that finds such a lease waits for that
 //! flight.
 

@@ -1,6 +1,7 @@
 //! Places on a flight: of the one who leads it, and of those who wait.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -8,22 +9,22 @@ use tokio::time::Instant;
 
 use super::cycles::{LeaseEntry, Place, Wait, loading};
 use super::sync::Ordering;
-use super::{Flight, Flights, HoldOff, Outcome, Slot};
+use super::{Flight, FlightTable, HoldOff, Outcome, Slot};
 use crate::{ErrorKind, LoadLease, Result};
 
 /// A place on a flight. The flight ends when the last one leaves.
-pub(super) struct Seat<V> {
-    flights: Arc<Flights<V>>,
-    flight: Arc<Flight<V>>,
+pub(super) struct Seat {
+    flights: Arc<FlightTable>,
+    flight: Arc<Flight>,
 }
 
-impl<V> Seat<V> {
-    pub(super) const fn new(flights: Arc<Flights<V>>, flight: Arc<Flight<V>>) -> Self {
+impl Seat {
+    pub(super) const fn new(flights: Arc<FlightTable>, flight: Arc<Flight>) -> Self {
         Self { flights, flight }
     }
 
     /// Does something with the slot of the flight, if it is not detached.
-    fn with_slot<T>(&self, act: impl FnOnce(&mut HashMap<Arc<str>, Slot<V>>) -> T) -> Option<T> {
+    fn with_slot<T>(&self, act: impl FnOnce(&mut HashMap<Arc<str>, Slot>) -> T) -> Option<T> {
         let Self { flights, flight } = self;
         let mut slots = flights.stripe(&flight.key).slots.lock();
         let is_attached = matches!(
@@ -34,7 +35,7 @@ impl<V> Seat<V> {
     }
 
     fn set_storing(&self, is: bool) -> bool {
-        let set = |slots: &mut HashMap<Arc<str>, Slot<V>>| {
+        let set = |slots: &mut HashMap<Arc<str>, Slot>| {
             if let Some(Slot::Flight { is_storing, .. }) = slots.get_mut(&self.flight.key) {
                 *is_storing = is;
             }
@@ -44,14 +45,14 @@ impl<V> Seat<V> {
 
     /// Returns what the flight has brought, unless one of its tags was invalidated after it began and
     /// before somebody boarded.
-    fn outcome_since(&self, boarded: u64) -> Option<&Outcome<V>> {
+    fn outcome_since<V: 'static>(&self, boarded: u64) -> Option<&Outcome<V>> {
         let Self { flights, flight } = self;
         let began = flight.began.load(Ordering::SeqCst);
         let tags = flight.tags.get().map(Vec::as_slice);
         if flights.tags.has(began, boarded, tags) {
             return None;
         }
-        flight.outcome.get()
+        flight.outcome.get()?.downcast_ref()
     }
 
     /// Tells those who have read the key before that they must read it again.
@@ -61,7 +62,7 @@ impl<V> Seat<V> {
     }
 }
 
-impl<V> Drop for Seat<V> {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.with_slot(|slots| {
             let Some(Slot::Flight { seats, .. }) = slots.get_mut(&self.flight.key) else {
@@ -77,9 +78,10 @@ impl<V> Drop for Seat<V> {
 
 /// A flight that somebody else leads.
 pub(crate) struct Join<V> {
-    seat: Seat<V>,
+    seat: Seat,
     /// How many tags had been invalidated when this one boarded.
     boarded: u64,
+    value: PhantomData<fn() -> V>,
 }
 
 /// How a wait for a flight has ended.
@@ -91,12 +93,16 @@ pub(crate) enum Arrival<V> {
 }
 
 impl<V> Join<V> {
-    pub(super) const fn new(seat: Seat<V>, boarded: u64) -> Self {
-        Self { seat, boarded }
+    pub(super) const fn new(seat: Seat, boarded: u64) -> Self {
+        Self {
+            seat,
+            boarded,
+            value: PhantomData,
+        }
     }
 }
 
-impl<V: Clone + Send + Sync> Join<V> {
+impl<V: Clone + Send + Sync + 'static> Join<V> {
     /// Waits for the flight.
     ///
     /// # Errors
@@ -123,7 +129,7 @@ impl<V: Clone + Send + Sync> Join<V> {
     /// Ends the wait for a flight, of which the caller has the turn or which has landed. A turn is
     /// [forgotten](SemaphorePermit::forget) right before: nobody else has it then.
     pub(crate) fn arrived(self, has_turn: bool) -> Arrival<V> {
-        let Self { seat, boarded } = self;
+        let Self { seat, boarded, .. } = self;
         if !has_turn {
             let outcome = seat.outcome_since(boarded).cloned();
             return Arrival::Landed(outcome.unwrap_or(Outcome::Nothing));
@@ -140,18 +146,20 @@ impl<V: Clone + Send + Sync> Join<V> {
 
 /// A flight, led.
 pub(crate) struct Lead<V> {
-    seat: Seat<V>,
+    seat: Seat,
     /// Somebody may have stored the key since it was found absent.
     pub(crate) is_late: bool,
     has_landed: bool,
+    value: PhantomData<fn() -> V>,
 }
 
-impl<V: Send + Sync> Lead<V> {
-    pub(super) const fn new(seat: Seat<V>, is_late: bool) -> Self {
+impl<V: Send + Sync + 'static> Lead<V> {
+    pub(super) const fn new(seat: Seat, is_late: bool) -> Self {
         Self {
             seat,
             is_late,
             has_landed: false,
+            value: PhantomData,
         }
     }
 
@@ -166,7 +174,7 @@ impl<V: Send + Sync> Lead<V> {
 
     /// Tells whether somebody waits for what the leader brings.
     pub(crate) fn is_waited_for(&self) -> bool {
-        let is = |slots: &mut HashMap<Arc<str>, Slot<V>>| {
+        let is = |slots: &mut HashMap<Arc<str>, Slot>| {
             let slot = slots.get(&self.seat.flight.key);
             matches!(slot, Some(Slot::Flight { seats: 2.., .. }))
         };
@@ -229,7 +237,7 @@ impl<V: Send + Sync> Lead<V> {
 
     /// Returns the permission to write to the backend, or `None` if the key was written
     /// meanwhile. While it is held, writers of the key wait.
-    pub(crate) fn store(&self) -> Option<Storing<'_, V>> {
+    pub(crate) fn store(&self) -> Option<Storing<'_>> {
         self.seat.set_storing(true).then_some(Storing(&self.seat))
     }
 
@@ -266,7 +274,7 @@ impl<V: Send + Sync> Lead<V> {
         // Nobody boards from here on. Of a detached flight it is not known who waits.
         if seats != Some(1) {
             // It is set once: a flight lands once.
-            let _ = flight.outcome.set(outcome());
+            let _ = flight.outcome.set(Box::new(outcome()));
         }
     }
 }
@@ -292,7 +300,7 @@ impl<V> Drop for Lead<V> {
 ///
 /// # Errors
 /// [`LoadCycle`](ErrorKind::LoadCycle): it runs in a loader of one of these keys.
-pub(crate) async fn run<V: Send + Sync, T>(
+pub(crate) async fn run<V: Send + Sync + 'static, T>(
     leads: &[&Lead<V>],
     load: impl Future<Output = T> + Send,
 ) -> Result<T> {
@@ -301,9 +309,9 @@ pub(crate) async fn run<V: Send + Sync, T>(
 }
 
 /// The permission to write to the backend.
-pub(crate) struct Storing<'l, V>(&'l Seat<V>);
+pub(crate) struct Storing<'l>(&'l Seat);
 
-impl<V> Drop for Storing<'_, V> {
+impl Drop for Storing<'_> {
     fn drop(&mut self) {
         // Written or not, or in part: what was read before need not be so any more.
         self.0.outdate_tickets();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Boarding, Flights, Lead, Outcome, Ticket};
+use super::{Boarding, FlightTable, Lead, Outcome, Ticket};
 
-fn lead(flights: &Arc<Flights<u32>>) -> Lead<u32> {
+fn lead(flights: &Arc<FlightTable>) -> Lead<u32> {
     match flights.board("key", Ticket::OUTDATED) {
         Boarding::Lead(lead) => lead,
         Boarding::Join(_) => panic!("somebody leads"),
@@ -13,7 +13,7 @@ fn lead(flights: &Arc<Flights<u32>>) -> Lead<u32> {
 
 #[test]
 fn a_writer_does_not_listen_to_a_flight_that_has_landed_while_a_later_one_stores() {
-    let flights = Arc::new(Flights::new());
+    let flights = Arc::new(FlightTable::new());
     let first = lead(&flights);
     let storing = first.store().expect("the key was not written");
     let heard = flights.detach_now("key", false).expect("it is storing");

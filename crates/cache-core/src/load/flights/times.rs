@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::sync::Ordering;
-use super::{Flights, MAX_HELD_OFF, MAX_HELD_OFF_KEY_BYTES};
+use super::{FlightTable, MAX_HELD_OFF, MAX_HELD_OFF_KEY_BYTES};
 use crate::Scope;
 
 /// How much time a value was given, and when that is over.
@@ -42,7 +42,7 @@ pub(super) struct OwnTimes {
     forgotten_until: u64,
 }
 
-impl<V> Flights<V> {
+impl FlightTable {
     /// Tells what is remembered of the time to live of a key.
     pub(crate) fn given_ttl(&self, key: &str, now: u64) -> GivenTtl {
         if self.own_times.load(Ordering::SeqCst) == 0 {
@@ -121,7 +121,7 @@ fn name_of(key: &str) -> Cow<'_, str> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Flights, GivenTtl, OwnTime};
+    use super::{FlightTable, GivenTtl, OwnTime};
     use crate::Scope;
     use crate::load::flights::sync::Ordering;
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_makes_room_for_what_is_new() {
-        let flights = Flights::<u32>::new();
+        let flights = FlightTable::new();
         let add = |keys: std::ops::Range<u32>, now| {
             for key in keys {
                 flights.set_own_time(&key.to_string(), own_time(now));
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_key_of_any_length_has_its_time_until_it_is_written_or_cleared() {
-        let flights = Flights::<u32>::new();
+        let flights = FlightTable::new();
         let long = |last: &str| format!("{}{last}", "ä".repeat(1_000));
         let (first, second) = (long("1"), long("2"));
         flights.set_own_time(&first, own_time(0));

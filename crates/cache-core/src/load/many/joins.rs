@@ -1,17 +1,18 @@
 //! Waits for keys that others load.
 
 use std::iter::repeat_with;
+use std::pin::pin;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::SemaphorePermit;
 use tokio::task::yield_now;
-use tokio::time::timeout_at;
 
 use super::{Bulk, Joins, OPERATION};
 use crate::load::flights::{Arrival, Boarding, Join, Lead, Ticket};
 use crate::load::loader::too_long;
 use crate::load::waiting::answer;
+use crate::timer::timeout_at;
 use crate::{CacheBackend, LoadError, Loaded, Result};
 
 /// How a wait has ended, if it has: with the turn to load the key or without, or with an error.
@@ -117,7 +118,7 @@ where
             false
         };
         let first = match self.deadline {
-            Some(deadline) => timeout_at(deadline, first).await.ok(),
+            Some(deadline) => timeout_at(deadline, pin!(first)).await.ok(),
             None => Some(first.await),
         };
         if first.is_none() {
@@ -148,6 +149,6 @@ where
 
 type TurnAt<'j> = (usize, Result<Option<SemaphorePermit<'j>>>);
 
-async fn turn_at<V: Clone + Send + Sync>(at: usize, join: &Join<V>) -> TurnAt<'_> {
+async fn turn_at<V: Clone + Send + Sync + 'static>(at: usize, join: &Join<V>) -> TurnAt<'_> {
     (at, join.turn().await)
 }

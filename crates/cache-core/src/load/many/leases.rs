@@ -6,12 +6,13 @@ use std::future::pending;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::AT_ONCE;
 use crate::CacheBackend;
 use crate::load::flights::Lead;
 use crate::load::leased::{Leased, beside};
+use crate::timer::sleep_until;
 
 /// The leases of a bulk load, by the keys of the backend. Those that are left at its end are given up, by one
 /// task for all.

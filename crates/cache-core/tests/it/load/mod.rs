@@ -10,6 +10,7 @@ mod handover;
 mod leasing;
 mod many;
 mod outages;
+mod shared;
 mod stale;
 mod tags;
 mod warm;
