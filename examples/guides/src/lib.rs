@@ -5,6 +5,11 @@
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
 
+/// The guide to the backends, whose code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/backends.md")]
+pub struct Backends;
+
 /// The guide to a backend, whose code runs as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/custom_backend.md")]
