@@ -1,7 +1,7 @@
 //! Waits that end by themselves, in every runtime and without one.
 //!
 //! The timers of Tokio panic in a runtime that was built without them, and nothing tells beforehand whether it was.
-//! So what waits here is woken by a [thread](alarms) of the process. Only where the clock of Tokio is not the
+//! So what waits here is woken by a thread of the process (`alarms`). Only where the clock of Tokio is not the
 //! real one, as in a test that has paused it, that clock decides, and its timers wake: without timers it cannot be
 //! paused.
 

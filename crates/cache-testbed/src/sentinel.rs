@@ -44,11 +44,18 @@ impl Sentinels {
             servers: vec![master, replica],
             sentinels: (0..3).map(|_| sentinel.clone().start()).collect(),
         };
-        wait_for("agreement of the sentinels", LIMIT, || {
-            let mut sentinels = all.sentinels.iter();
-            sentinels.all(knows_all).then_some(())
-        });
+        all.wait_until_settled();
         all
+    }
+
+    /// Waits until each sentinel knows the others and a replica that is up to date.
+    ///
+    /// A master that dies before that is not replaced, or by an empty server: after a failover the sentinels take some
+    /// ten seconds until the old master, once it is back, copies from the new one.
+    pub fn wait_until_settled(&self) {
+        wait_for("agreement of the sentinels", LIMIT, || {
+            self.sentinels.iter().all(knows_all).then_some(())
+        });
     }
 
     /// Returns "redis-sentinel://127.0.0.1:s1?node=…&sentinelServiceName=main".

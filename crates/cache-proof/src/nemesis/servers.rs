@@ -113,9 +113,14 @@ impl Strike<'_> {
         if let Topology::Cluster(cluster) = topology {
             cluster.wait_until_ok();
         }
+        let until = now();
+        // The next failover would find no replica, or an empty one.
+        if let Topology::Sentinels(sentinels) = topology {
+            sentinels.wait_until_settled();
+        }
         Loss {
             from: at - REPLICATION_LAG,
-            until: now(),
+            until,
             at,
         }
     }
