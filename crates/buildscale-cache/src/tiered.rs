@@ -128,16 +128,15 @@ async fn attach(
     store: &RedisStore,
 ) -> Result<TieredConfig> {
     Ok(match bus.kind {
-        BusKind::Auto => match TrackingBus::connect(store, of_bus).await {
-            Ok(bus) => config.bus(Arc::new(bus)),
-            Err(error) if is_refusal(&error) => {
+        BusKind::Auto | BusKind::Tracking => match TrackingBus::connect(store, of_bus).await {
+            Ok(tracking) => config.bus(Arc::new(tracking)),
+            Err(error) if bus.kind == BusKind::Auto && is_refusal(&error) => {
                 let bound = bus.bound.unwrap_or(DEFAULT_BOUND);
                 tracing::warn!(?bound, %error, "memory keeps no value for longer than the bound: no bus tells of changes");
                 config
             }
             Err(error) => return Err(error),
         },
-        BusKind::Tracking => config.bus(Arc::new(TrackingBus::connect(store, of_bus).await?)),
         BusKind::PubSub => config.bus(Arc::new(PubSubBus::connect(store, of_bus).await?)),
         BusKind::None => config,
     })

@@ -7,7 +7,7 @@ use buildscale_cache::{BackendKind, BusKind, ErrorKind, Permit, RedisConfig};
 use cache_testbed::{Flavor, Server, ServerBuilder};
 use tokio::time::sleep;
 
-/// A server whose user may do everything but what is named.
+/// Returns a server whose user `app` lacks these rights.
 fn without(rights: &str) -> ServerBuilder {
     Server::builder(Flavor::Redis7).acl_user(&format!("app on >secret ~* &* +@all {rights}"))
 }

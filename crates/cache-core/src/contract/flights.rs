@@ -7,8 +7,8 @@ use crate::load::flights::FlightTable;
 
 /// The loads of a backend that are under way, for all caches over it.
 ///
-/// A write through a cache keeps what was loaded before it from being stored and from being joined, and one
-/// loads a key for all who want it. Both hold among the clones of a cache. Among caches that are built one by one
+/// After a write through a cache nothing is stored that was loaded before it, and nobody joins such a load; and
+/// one caller loads a key for all who want it. Both hold among the clones of a cache. Among caches that are built one by one
 /// over the same backend they hold if that backend has this, and hands it out among its
 /// [abilities](crate::CacheBackend::abilities): always the same one, under which keys mean the same. For caches over clones of one
 /// [`DynBackend`](crate::DynBackend) that is so whatever backend it erases. Where a store has [load leases](crate::LoadLeases)
@@ -16,8 +16,8 @@ use crate::load::flights::FlightTable;
 ///
 /// A write that is made to the backend itself, past every cache, is not known here.
 ///
-/// A clone is the same. Values may be of different types: what is joined is of one type. Caches that share this go by
-/// the same [clock](crate::CacheBuilder::clock).
+/// A clone is the same table. Caches of different types of values may share it: each joins loads of its own type
+/// alone. They have the same [clock](crate::CacheBuilder::clock).
 ///
 /// ```
 /// use cache_core::{Abilities, Flights};

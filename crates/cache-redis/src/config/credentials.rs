@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::Secret;
 
-/// The shortest time after which a provider is asked again: one that returns what has just expired is not asked all
-/// the time.
+/// The shortest time after which a provider is asked again: one that returns expired credentials would otherwise be
+/// asked without a pause.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// A password, and whose it is, as a [provider](super::RedisConfig::credentials) returns them.
